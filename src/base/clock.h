@@ -1,0 +1,8 @@
+/* Time that only moves forward. */
+#ifndef SPHERENET_BASE_CLOCK_H
+#define SPHERENET_BASE_CLOCK_H
+
+/* Seconds since some fixed moment. */
+double clock_seconds(void);
+
+#endif

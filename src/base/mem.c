@@ -1,0 +1,83 @@
+#include "base/mem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ARENA_CHUNK_BYTES = 16 * 1024, BLOCK_ALIGNMENT = 64 };
+
+struct arena_chunk {
+    struct arena_chunk *next;
+    size_t used, size;
+    max_align_t bytes[];
+};
+
+static void *checked(void *memory, size_t bytes) {
+    if (!memory) {
+        fprintf(stderr, "spherenet: out of memory (%zu bytes were asked for)\n", bytes);
+        exit(1);
+    }
+    return memory;
+}
+
+void *mem_alloc(size_t bytes) {
+    return checked(calloc(1, bytes ? bytes : 1), bytes);
+}
+
+void *mem_realloc(void *memory, size_t bytes) {
+    return checked(realloc(memory, bytes ? bytes : 1), bytes);
+}
+
+char *mem_string(const char *text) {
+    return checked(strdup(text), strlen(text) + 1);
+}
+
+void *mem_block(size_t bytes) {
+    void *memory = NULL;
+    if (posix_memalign(&memory, BLOCK_ALIGNMENT, bytes ? bytes : 1))
+        return NULL;
+    memset(memory, 0, bytes);
+    return memory;
+}
+
+void *arena_alloc(struct arena *arena, size_t bytes) {
+    size_t unit = sizeof(max_align_t);
+    size_t need = (bytes + unit - 1) / unit * unit;
+    struct arena_chunk *chunk = arena->chunks;
+    if (!chunk || chunk->size - chunk->used < need) {
+        size_t size = need > ARENA_CHUNK_BYTES ? need : ARENA_CHUNK_BYTES;
+        chunk = mem_alloc(sizeof *chunk + size);
+        chunk->size = size;
+        chunk->next = arena->chunks;
+        arena->chunks = chunk;
+    }
+    void *memory = (char *)chunk->bytes + chunk->used;
+    chunk->used += need;
+    return memory;
+}
+
+char *arena_string(struct arena *arena, const char *text) {
+    size_t bytes = strlen(text) + 1;
+    return memcpy(arena_alloc(arena, bytes), text, bytes);
+}
+
+char *arena_printf(struct arena *arena, const char *format, ...) {
+    va_list args, again;
+    va_start(args, format);
+    va_copy(again, args);
+    int length = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    char *text = arena_alloc(arena, (size_t)length + 1);
+    vsnprintf(text, (size_t)length + 1, format, again);
+    va_end(again);
+    return text;
+}
+
+void arena_free(struct arena *arena) {
+    while (arena->chunks) {
+        struct arena_chunk *next = arena->chunks->next;
+        free(arena->chunks);
+        arena->chunks = next;
+    }
+}

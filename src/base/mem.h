@@ -1,0 +1,28 @@
+/* Memory: arenas for the many small things that live as long as one spec or one network, and checked allocation.
+ *
+ * Small allocations never fail: when the machine has no memory left, the program says so and exits with status 1.
+ * Large ones, whose size the user's input decides, go through mem_block and return NULL. */
+#ifndef SPHERENET_BASE_MEM_H
+#define SPHERENET_BASE_MEM_H
+
+#include <stddef.h>
+
+/* Zeroed memory, to be passed to free. */
+void *mem_alloc(size_t bytes);
+void *mem_realloc(void *memory, size_t bytes);
+char *mem_string(const char *text);
+
+/* Zeroed, 64-byte aligned; NULL when there is not enough. Pass to free. */
+void *mem_block(size_t bytes);
+
+/* Everything allocated from an arena is freed at once. An arena of zeros is empty and ready. */
+struct arena {
+    struct arena_chunk *chunks;
+};
+
+void *arena_alloc(struct arena *arena, size_t bytes);      /* zeroed, aligned for any type */
+char *arena_string(struct arena *arena, const char *text); /* a copy */
+char *arena_printf(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void arena_free(struct arena *arena); /* leaves it empty and ready */
+
+#endif

@@ -1,0 +1,19 @@
+/* Growable text, and small helpers on names. A text of zeros is empty and ready. */
+#ifndef SPHERENET_BASE_TEXT_H
+#define SPHERENET_BASE_TEXT_H
+
+#include <stddef.h>
+
+struct text {
+    char *data; /* NUL-terminated once anything was added, else NULL */
+    size_t length, capacity;
+};
+
+void text_add(struct text *text, const char *bytes, size_t count);
+void text_printf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void text_free(struct text *text);
+
+/* The name in names[0..count) that a typing error most likely meant, or NULL when none is near. */
+const char *text_nearest(const char *word, const char *const *names, size_t count);
+
+#endif

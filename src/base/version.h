@@ -1,0 +1,6 @@
+#ifndef SPHERENET_BASE_VERSION_H
+#define SPHERENET_BASE_VERSION_H
+
+#define SPHERENET_VERSION "0.1.0"
+
+#endif

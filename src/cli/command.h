@@ -1,0 +1,55 @@
+/* The commands of the program. To add one: one file with a `struct command`, one line in main.c. */
+#ifndef SPHERENET_CLI_COMMAND_H
+#define SPHERENET_CLI_COMMAND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+enum { MAX_OPERANDS = 8, MAX_VALUES = 256 };
+
+/* Values of an option that may be repeated. */
+struct values {
+    int count;
+    const char *items[MAX_VALUES];
+};
+
+enum option_type { OPTION_FLAG, OPTION_VALUE, OPTION_VALUES };
+
+struct option {
+    const char *name; /* without "--"; NULL closes a table */
+    enum option_type type;
+    void *place;       /* bool *, const char **, struct values * */
+    const char *value; /* what the value is called in help */
+    const char *help;
+};
+
+struct command {
+    const char *name;
+    const char *operands; /* "SPEC" */
+    const char *summary;  /* one line */
+    const char *details;  /* what `help NAME` says beyond that; NULL: nothing */
+    const struct option *options;
+    int least_operands, most_operands;
+    enum exit_status (*run)(int operand_count, const char *const *operands);
+};
+
+extern const struct command *const commands[]; /* NULL-terminated */
+
+/* Sets the places that the options name and collects the operands. False, after a message on standard error, when the
+ * command line is wrong. */
+bool command_parse(const struct command *command, int argc, char **argv, int *operand_count, const char **operands);
+
+void command_help(const struct command *command);
+
+/* The option that several commands share. */
+#define SET_OPTION(PLACE)                                                                                              \
+    { "set", OPTION_VALUES, PLACE, "KEY=VALUE", "put a value over the spec's, as in network.operator.angular=linear" }
+
+struct experiment;
+
+/* Reads a spec; false after printing everything that is wrong with it. The experiment is to be freed in either case. */
+bool command_read_spec(struct experiment *experiment, const char *path, const struct values *overrides);
+
+#endif

@@ -1,0 +1,125 @@
+#include "data/dataset.h"
+
+#include <limits.h>
+#include <stdlib.h>
+
+/* A new dataset is one file that defines its row, and the row's name in the two lists below. */
+extern const struct dataset_type dataset_cifar10, dataset_cifar100, dataset_mnist, dataset_fashion_mnist,
+    dataset_synthetic;
+
+static const struct kind *const dataset_rows[] = {
+    &dataset_cifar10.kind,       &dataset_cifar100.kind,  &dataset_mnist.kind,
+    &dataset_fashion_mnist.kind, &dataset_synthetic.kind, NULL,
+};
+
+const struct registry dataset_registry = {.noun = "dataset", .rows = dataset_rows};
+
+const char *const split_names[] = {[SPLIT_TRAIN] = "train", [SPLIT_TEST] = "test", NULL};
+
+const struct param data_config_params[] = {
+    {.key = "train_limit",
+     .type = PARAM_INT,
+     .offset = offsetof(struct data_config, train_limit),
+     .fallback = "0",
+     .max = INT_MAX,
+     .help = "load only the first so many training images; 0: all"},
+    {.key = "test_limit",
+     .type = PARAM_INT,
+     .offset = offsetof(struct data_config, test_limit),
+     .fallback = "0",
+     .max = INT_MAX,
+     .help = "load only the first so many test images; 0: all"},
+    {.key = "flip",
+     .type = PARAM_BOOL,
+     .offset = offsetof(struct data_config, flip),
+     .fallback = "false",
+     .help = "mirror training images left-right with probability 1/2"},
+    {.key = "crop_padding",
+     .type = PARAM_INT,
+     .offset = offsetof(struct data_config, crop_padding),
+     .fallback = "0",
+     .max = 16,
+     .help = "zeros added on each side of a training image before a random crop of its size; 0: no crop"},
+    {.key = "pixel_mean",
+     .type = PARAM_REAL,
+     .offset = offsetof(struct data_config, pixel_mean),
+     .fallback = "127.5",
+     .max = 255,
+     .help = "network input = (pixel - pixel_mean) / pixel_scale, pixels are 0 to 255"},
+    {.key = "pixel_scale",
+     .type = PARAM_REAL,
+     .offset = offsetof(struct data_config, pixel_scale),
+     .fallback = "128",
+     .min = 1e-3,
+     .max = 1e6,
+     .help = "network input = (pixel - pixel_mean) / pixel_scale; above 0"},
+    {.type = PARAM_END},
+};
+
+int data_config_limit(const struct data_config *config, int split) {
+    int limit = split == SPLIT_TRAIN ? config->train_limit : config->test_limit;
+    return limit ? limit : INT_MAX;
+}
+
+size_t dataset_image_bytes(const struct dataset *dataset) {
+    return (size_t)dataset->height * (size_t)dataset->width * (size_t)dataset->channels;
+}
+
+bool dataset_resize_split(struct dataset *dataset, int split, int count, struct error *err) {
+    struct split *images = &dataset->splits[split];
+    size_t pixel_bytes = (size_t)count * dataset_image_bytes(dataset);
+    uint8_t *pixels = realloc(images->pixels, pixel_bytes);
+    if (pixels)
+        images->pixels = pixels;
+    uint8_t *labels = realloc(images->labels, (size_t)count);
+    if (labels)
+        images->labels = labels;
+    if (!pixels || !labels)
+        return error_set(err, "data: not enough memory for %d %s images (%zu bytes)", count, split_names[split],
+                         pixel_bytes);
+    images->count = count;
+    return true;
+}
+
+bool dataset_check_labels(const char *path, const uint8_t *labels, int count, int classes, struct error *err) {
+    for (int i = 0; i < count; i++)
+        if (labels[i] >= classes)
+            return error_set(err, "%s: record %d: label %d is not below %d", path, i, labels[i], classes);
+    return true;
+}
+
+static const struct dataset_type *type_of(struct choice data) {
+    return (const struct dataset_type *)data.kind; /* its first member */
+}
+
+void dataset_describe(struct dataset *dataset, struct choice data) {
+    type_of(data)->describe(dataset, data.config);
+}
+
+static bool check(const struct dataset *dataset, const char *name, struct error *err) {
+    for (int s = 0; s < SPLIT_COUNT; s++) {
+        const struct split *split = &dataset->splits[s];
+        if (split->count <= 0)
+            return error_set(err, "%s: there are no %s images", name, split_names[s]);
+        if (!dataset_check_labels(name, split->labels, split->count, dataset->classes, err))
+            return false;
+    }
+    return true;
+}
+
+bool dataset_load(struct dataset *dataset, struct choice data, uint64_t seed, struct error *err) {
+    *dataset = (struct dataset){0};
+    dataset_describe(dataset, data);
+    if (type_of(data)->load(dataset, data.config, seed, err) && check(dataset, data.kind->name, err))
+        return true;
+    dataset_free(dataset);
+    return false;
+}
+
+void dataset_free(struct dataset *dataset) {
+    for (int s = 0; s < SPLIT_COUNT; s++) {
+        free(dataset->splits[s].pixels);
+        free(dataset->splits[s].labels);
+    }
+    *dataset = (struct dataset){0};
+}

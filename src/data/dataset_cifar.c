@@ -1,0 +1,196 @@
+/* CIFAR-10 and CIFAR-100 in their official binary format: records of one label byte (CIFAR-10) or two (CIFAR-100:
+ * coarse, fine) and 3072 pixel bytes, the red, green and blue planes of 32x32, row by row. A file may hold any number
+ * of records. */
+#include <stddef.h>
+
+#include "base/text.h"
+#include "data/dataset.h"
+#include "data/file.h"
+
+enum { SIDE = 32, PLANE = SIDE * SIDE, CHANNELS = 3, IMAGE_BYTES = CHANNELS * PLANE };
+enum { FILE_MAX_BYTES = 512 << 20 }; /* the largest official file has 154 MB */
+enum { LABELS_FINE, LABELS_COARSE };
+
+struct layout {
+    const char *const *files[SPLIT_COUNT]; /* in order, NULL-terminated */
+    const char *subfolder;                 /* that the official archive unpacks to */
+    int label_bytes, label_offset;         /* labels at the start of a record; which of them to use */
+    int classes;
+    const char *advice;
+};
+
+struct cifar_config {
+    struct data_config common;
+    const char *path;
+};
+
+struct cifar100_config {
+    struct cifar_config cifar;
+    int labels; /* LABELS_ */
+};
+
+static const struct layout cifar10_layout = {
+    .files = {[SPLIT_TRAIN] = (const char *const[]){"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
+                                                    "data_batch_4.bin", "data_batch_5.bin", NULL},
+              [SPLIT_TEST] = (const char *const[]){"test_batch.bin", NULL}},
+    .subfolder = "cifar-10-batches-bin",
+    .label_bytes = 1,
+    .label_offset = 0,
+    .classes = 10,
+    .advice = "get the binary version of CIFAR-10 from https://www.cs.toronto.edu/~kriz/cifar.html and set data.path "
+              "to the folder where it is unpacked",
+};
+
+#define CIFAR100_COMMON                                                                                                \
+    .files = {[SPLIT_TRAIN] = (const char *const[]){"train.bin", NULL},                                                \
+              [SPLIT_TEST] = (const char *const[]){"test.bin", NULL}},                                                 \
+    .subfolder = "cifar-100-binary", .label_bytes = 2,                                                                 \
+    .advice = "get the binary version of CIFAR-100 from https://www.cs.toronto.edu/~kriz/cifar.html and set "          \
+              "data.path to the folder where it is unpacked"
+
+static const struct layout cifar100_layouts[] = {
+    [LABELS_FINE] = {CIFAR100_COMMON, .label_offset = 1, .classes = 100},
+    [LABELS_COARSE] = {CIFAR100_COMMON, .label_offset = 0, .classes = 20},
+};
+
+/* From planes to [row][column][channel]. */
+static void interleave(uint8_t *pixels, const uint8_t *planes) {
+    for (int i = 0; i < PLANE; i++)
+        for (int c = 0; c < CHANNELS; c++)
+            pixels[i * CHANNELS + c] = planes[c * PLANE + i];
+}
+
+/* Appends the file's records to a split until that has `limit` images. */
+static bool append_records(struct dataset *dataset, int split, const struct file *file, const struct layout *layout,
+                           int limit, struct error *err) {
+    size_t record_bytes = (size_t)layout->label_bytes + IMAGE_BYTES;
+    if (file->size == 0 || file->size % record_bytes)
+        return error_set(err, "%s: its size of %zu bytes is not a multiple of the record size, %zu bytes", file->path,
+                         file->size, record_bytes);
+    struct split *images = &dataset->splits[split];
+    int start = images->count;
+    int records = (int)(file->size / record_bytes);
+    int count = records < limit - start ? records : limit - start;
+    if (!dataset_resize_split(dataset, split, start + count, err))
+        return false;
+    for (int i = 0; i < count; i++) {
+        const uint8_t *record = file->bytes + (size_t)i * record_bytes;
+        images->labels[start + i] = record[layout->label_offset];
+        interleave(images->pixels + (size_t)(start + i) * IMAGE_BYTES, record + layout->label_bytes);
+    }
+    return dataset_check_labels(file->path, images->labels + start, count, layout->classes, err);
+}
+
+static bool load_split(struct dataset *dataset, int split, const struct layout *layout, const char *folder, int limit,
+                       struct error *err) {
+    const char *const *names = layout->files[split];
+    for (int i = 0; names[i] && dataset->splits[split].count < limit; i++) {
+        struct file file;
+        if (!file_read(&file, folder, names[i], FILE_MAX_BYTES, layout->advice, err))
+            return false;
+        bool ok = append_records(dataset, split, &file, layout, limit, err);
+        file_free(&file);
+        if (!ok)
+            return false;
+    }
+    return true;
+}
+
+static bool load(struct dataset *dataset, const struct layout *layout, const struct cifar_config *config,
+                 struct error *err) {
+    const char *first = layout->files[SPLIT_TRAIN][0];
+    struct text subfolder = {0};
+    text_printf(&subfolder, "%s/%s", config->path, layout->subfolder);
+    bool unpacked = !file_exists(config->path, first) && file_exists(subfolder.data, first);
+    const char *folder = unpacked ? subfolder.data : config->path;
+    bool ok = true;
+    for (int s = 0; ok && s < SPLIT_COUNT; s++)
+        ok = load_split(dataset, s, layout, folder, data_config_limit(&config->common, s), err);
+    text_free(&subfolder);
+    return ok;
+}
+
+static void describe(struct dataset *dataset, const struct layout *layout) {
+    dataset->height = dataset->width = SIDE;
+    dataset->channels = CHANNELS;
+    dataset->classes = layout->classes;
+}
+
+static void cifar10_describe(struct dataset *dataset, const void *config) {
+    (void)config;
+    describe(dataset, &cifar10_layout);
+}
+
+static bool cifar10_load(struct dataset *dataset, const void *config, uint64_t seed, struct error *err) {
+    (void)seed;
+    return load(dataset, &cifar10_layout, config, err);
+}
+
+static const struct layout *cifar100_layout(const struct cifar100_config *config) {
+    return &cifar100_layouts[config->labels];
+}
+
+static void cifar100_describe(struct dataset *dataset, const void *config) {
+    describe(dataset, cifar100_layout(config));
+}
+
+static bool cifar100_load(struct dataset *dataset, const void *config, uint64_t seed, struct error *err) {
+    (void)seed;
+    const struct cifar100_config *settings = config;
+    return load(dataset, cifar100_layout(settings), &settings->cifar, err);
+}
+
+static const struct param cifar10_params[] = {
+    {.type = PARAM_INCLUDE,
+     .offset = offsetof(struct cifar_config, common),
+     .params = data_config_params,
+     .help = "keys that all datasets share"},
+    {.key = "path",
+     .type = PARAM_STRING,
+     .offset = offsetof(struct cifar_config, path),
+     .fallback = "data/cifar10",
+     .help = "folder of data_batch_1.bin to data_batch_5.bin and test_batch.bin (or .bin.gz)"},
+    {.type = PARAM_END},
+};
+
+static const char *const label_names[] = {[LABELS_FINE] = "fine", [LABELS_COARSE] = "coarse", NULL};
+
+static const struct param cifar100_params[] = {
+    {.type = PARAM_INCLUDE,
+     .offset = offsetof(struct cifar100_config, cifar.common),
+     .params = data_config_params,
+     .help = "keys that all datasets share"},
+    {.key = "path",
+     .type = PARAM_STRING,
+     .offset = offsetof(struct cifar100_config, cifar.path),
+     .fallback = "data/cifar100",
+     .help = "folder of train.bin and test.bin (or .bin.gz)"},
+    {.key = "labels",
+     .type = PARAM_ENUM,
+     .offset = offsetof(struct cifar100_config, labels),
+     .fallback = "fine",
+     .names = label_names,
+     .help = "which labels to learn: 100 fine or 20 coarse classes"},
+    {.type = PARAM_END},
+};
+
+extern const struct dataset_type dataset_cifar10, dataset_cifar100;
+
+const struct dataset_type dataset_cifar10 = {
+    .kind = {.name = "cifar10",
+             .help = "CIFAR-10: 32x32 colour images of 10 classes, 50000 to train and 10000 to test",
+             .params = cifar10_params,
+             .config_size = sizeof(struct cifar_config)},
+    .describe = cifar10_describe,
+    .load = cifar10_load,
+};
+
+const struct dataset_type dataset_cifar100 = {
+    .kind = {.name = "cifar100",
+             .help =
+                 "CIFAR-100: 32x32 colour images of 100 fine or 20 coarse classes, 50000 to train and 10000 to test",
+             .params = cifar100_params,
+             .config_size = sizeof(struct cifar100_config)},
+    .describe = cifar100_describe,
+    .load = cifar100_load,
+};

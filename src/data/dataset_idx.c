@@ -1,0 +1,163 @@
+/* MNIST and datasets in its format, IDX: a big-endian magic number (0x0000TTDD: element type, number of dimensions),
+ * one big-endian 32-bit size for each dimension, then the elements. */
+#include <stddef.h>
+#include <string.h>
+
+#include "data/dataset.h"
+#include "data/file.h"
+
+enum { SIDE = 28, IMAGE_BYTES = SIDE * SIDE, CLASSES = 10 };
+enum { MAGIC_LABELS = 0x801, MAGIC_IMAGES = 0x803 }; /* unsigned bytes in 1 and 3 dimensions */
+enum { DIMENSIONS_MAX = 3 };
+enum { FILE_MAX_BYTES = 512 << 20 }; /* the largest official file has 47 MB */
+
+struct idx_config {
+    struct data_config common;
+    const char *path;
+};
+
+static const char *const image_files[] = {
+    [SPLIT_TRAIN] = "train-images-idx3-ubyte", [SPLIT_TEST] = "t10k-images-idx3-ubyte"};
+static const char *const label_files[] = {
+    [SPLIT_TRAIN] = "train-labels-idx1-ubyte", [SPLIT_TEST] = "t10k-labels-idx1-ubyte"};
+
+static uint32_t big_endian(const uint8_t *bytes) {
+    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+}
+
+static size_t header_bytes(int dimensions) {
+    return 4 + 4 * (size_t)dimensions;
+}
+
+static bool read_header(const struct file *file, uint32_t magic, uint32_t sizes[DIMENSIONS_MAX], struct error *err) {
+    int dimensions = magic & 0xff;
+    if (file->size < header_bytes(dimensions))
+        return error_set(err, "%s: its %zu bytes are too few for an IDX header", file->path, file->size);
+    if (big_endian(file->bytes) != magic)
+        return error_set(err, "%s: begins with 0x%08x where an IDX file of %s has 0x%08x", file->path,
+                         big_endian(file->bytes), magic == MAGIC_IMAGES ? "images" : "labels", magic);
+    for (int i = 0; i < dimensions; i++)
+        sizes[i] = big_endian(file->bytes + 4 + 4 * i);
+    return true;
+}
+
+/* The file must hold what its header tells of, no less and no more. */
+static bool check_size(const struct file *file, int dimensions, uint32_t count, uint64_t element_bytes,
+                       struct error *err) {
+    uint64_t expected = header_bytes(dimensions) + count * element_bytes;
+    if (count == 0)
+        return error_set(err, "%s: holds no records", file->path);
+    if (file->size != expected)
+        return error_set(err, "%s: its header tells of %u records, which makes %llu bytes, but there are %zu",
+                         file->path, count, (unsigned long long)expected, file->size);
+    return true;
+}
+
+static bool check_images(const struct file *file, uint32_t *count, struct error *err) {
+    uint32_t sizes[DIMENSIONS_MAX] = {0};
+    if (!read_header(file, MAGIC_IMAGES, sizes, err))
+        return false;
+    *count = sizes[0];
+    if (sizes[1] != SIDE || sizes[2] != SIDE)
+        return error_set(err, "%s: its images are %ux%u, not %dx%d", file->path, sizes[1], sizes[2], SIDE, SIDE);
+    return check_size(file, 3, *count, IMAGE_BYTES, err);
+}
+
+/* `in_file` is set to the number of images in the file, of which the split takes at most `limit`. */
+static bool load_images(struct dataset *dataset, int split, const struct file *file, int limit, uint32_t *in_file,
+                        struct error *err) {
+    if (!check_images(file, in_file, err))
+        return false;
+    int count = *in_file < (uint32_t)limit ? (int)*in_file : limit;
+    if (!dataset_resize_split(dataset, split, count, err))
+        return false;
+    memcpy(dataset->splits[split].pixels, file->bytes + header_bytes(3), (size_t)count * IMAGE_BYTES);
+    return true;
+}
+
+static bool load_labels(struct split *split, const struct file *file, uint32_t images, struct error *err) {
+    uint32_t sizes[DIMENSIONS_MAX] = {0};
+    if (!read_header(file, MAGIC_LABELS, sizes, err) || !check_size(file, 1, sizes[0], 1, err))
+        return false;
+    if (sizes[0] != images)
+        return error_set(err, "%s: holds %u labels, but there are %u images", file->path, sizes[0], images);
+    memcpy(split->labels, file->bytes + header_bytes(1), (size_t)split->count);
+    return dataset_check_labels(file->path, split->labels, split->count, CLASSES, err);
+}
+
+static bool load_split(struct dataset *dataset, int split, const struct idx_config *config, const char *advice,
+                       struct error *err) {
+    struct file file;
+    uint32_t images;
+    if (!file_read(&file, config->path, image_files[split], FILE_MAX_BYTES, advice, err))
+        return false;
+    bool ok = load_images(dataset, split, &file, data_config_limit(&config->common, split), &images, err);
+    file_free(&file); /* before the next is read */
+    if (!ok || !file_read(&file, config->path, label_files[split], FILE_MAX_BYTES, advice, err))
+        return false;
+    ok = load_labels(&dataset->splits[split], &file, images, err);
+    file_free(&file);
+    return ok;
+}
+
+static bool load(struct dataset *dataset, const struct idx_config *config, const char *advice, struct error *err) {
+    for (int s = 0; s < SPLIT_COUNT; s++)
+        if (!load_split(dataset, s, config, advice, err))
+            return false;
+    return true;
+}
+
+static bool mnist_load(struct dataset *dataset, const void *config, uint64_t seed, struct error *err) {
+    (void)seed;
+    return load(dataset, config, "get the four files of MNIST and set data.path to their folder", err);
+}
+
+static bool fashion_mnist_load(struct dataset *dataset, const void *config, uint64_t seed, struct error *err) {
+    (void)seed;
+    return load(dataset, config,
+                "install Debian's package dataset-fashion-mnist, or get the four files from "
+                "https://github.com/zalandoresearch/fashion-mnist and set data.path to their folder",
+                err);
+}
+
+static void describe(struct dataset *dataset, const void *config) {
+    (void)config;
+    dataset->height = dataset->width = SIDE;
+    dataset->channels = 1;
+    dataset->classes = CLASSES;
+}
+
+#define COMMON_ROW                                                                                                     \
+    {                                                                                                                  \
+        .type = PARAM_INCLUDE, .offset = offsetof(struct idx_config, common), .params = data_config_params,            \
+        .help = "keys that all datasets share"                                                                         \
+    }
+#define PATH_ROW(default_path)                                                                                         \
+    {                                                                                                                  \
+        .key = "path", .type = PARAM_STRING, .offset = offsetof(struct idx_config, path), .fallback = default_path,    \
+        .help = "folder of train- and t10k-images-idx3-ubyte, train- and t10k-labels-idx1-ubyte (or .gz)"              \
+    }
+
+static const struct param mnist_params[] = {COMMON_ROW, PATH_ROW("data/mnist"), {.type = PARAM_END}};
+static const struct param fashion_mnist_params[] = {
+    COMMON_ROW, PATH_ROW("/usr/share/datasets/fashion-mnist"), {.type = PARAM_END}};
+
+extern const struct dataset_type dataset_mnist, dataset_fashion_mnist;
+
+const struct dataset_type dataset_mnist = {
+    .kind = {.name = "mnist",
+             .help = "MNIST: 28x28 grey images of 10 handwritten digits, 60000 to train and 10000 to test",
+             .params = mnist_params,
+             .config_size = sizeof(struct idx_config)},
+    .describe = describe,
+    .load = mnist_load,
+};
+
+const struct dataset_type dataset_fashion_mnist = {
+    .kind = {.name = "fashion_mnist",
+             .help = "Fashion-MNIST: 28x28 grey images of 10 kinds of clothing, 60000 to train and 10000 to test",
+             .params = fashion_mnist_params,
+             .config_size = sizeof(struct idx_config)},
+    .describe = describe,
+    .load = fashion_mnist_load,
+};

@@ -1,0 +1,168 @@
+/* A learnable set made from the seed, for tests and first steps: every class has a smooth random pattern, and an image
+ * is the pattern of its class, shifted at random around the edges, plus noise. */
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "data/dataset.h"
+
+enum { WAVES = 4, CYCLES_MAX = 2 };    /* a pattern: so many waves a channel, each of so many cycles at most */
+enum { SHIFT_PART = 8 };               /* shifts go up to this part of the height and width, either way */
+enum { PATTERN_STREAM = SPLIT_COUNT }; /* where images have their split in the name of the random stream */
+
+static const double two_pi = 6.283185307179586;
+static const double wave_amplitude = 24, noise_deviation = 24, grey = 127.5; /* pixel values */
+
+struct synthetic_config {
+    struct data_config common;
+    int classes, height, width, channels, train_images, test_images;
+};
+
+static void describe(struct dataset *dataset, const void *config) {
+    const struct synthetic_config *settings = config;
+    dataset->height = settings->height;
+    dataset->width = settings->width;
+    dataset->channels = settings->channels;
+    dataset->classes = settings->classes;
+}
+
+/* Adds a wave to one channel of pattern [height][width][channels]. Whole cycles, so that it goes on across the edges.
+ */
+static void add_wave(float *pattern, const struct dataset *dataset, int channel, struct rng *rng) {
+    double down = rng_below(rng, CYCLES_MAX + 1);
+    double right = 1 + rng_below(rng, CYCLES_MAX);
+    double phase = rng_uniform(rng);
+    for (int y = 0; y < dataset->height; y++)
+        for (int x = 0; x < dataset->width; x++) {
+            double cycles = phase + down * y / dataset->height + right * x / dataset->width;
+            int pixel = y * dataset->width + x;
+            pattern[pixel * dataset->channels + channel] += (float)(wave_amplitude * cos(two_pi * cycles));
+        }
+}
+
+/* [classes][height][width][channels], to be freed; NULL when there is not enough memory. */
+static float *make_patterns(const struct dataset *dataset, uint64_t seed) {
+    size_t size = dataset_image_bytes(dataset);
+    float *patterns = mem_block((size_t)dataset->classes * size * sizeof *patterns);
+    for (int k = 0; patterns && k < dataset->classes; k++) {
+        struct rng rng = rng_stream(seed, RNG_SYNTHETIC, PATTERN_STREAM, (uint64_t)k);
+        for (int c = 0; c < dataset->channels; c++)
+            for (int w = 0; w < WAVES; w++)
+                add_wave(patterns + (size_t)k * size, dataset, c, &rng);
+    }
+    return patterns;
+}
+
+/* The first row or column to take of a pattern, in [0, size). */
+static int draw_shift(int size, struct rng *rng) {
+    int most = size / SHIFT_PART;
+    return (size - most + (int)rng_below(rng, (uint32_t)(2 * most + 1))) % size;
+}
+
+static uint8_t to_pixel(double value) {
+    return (uint8_t)lrint(fmin(fmax(value, 0), 255));
+}
+
+static void make_image(uint8_t *pixels, const float *pattern, const struct dataset *dataset, struct rng rng) {
+    int height = dataset->height, width = dataset->width, channels = dataset->channels;
+    int top = draw_shift(height, &rng), left = draw_shift(width, &rng);
+    for (int y = 0; y < height; y++)
+        for (int x = 0; x < width; x++) {
+            int from = (y + top) % height * width + (x + left) % width;
+            for (int c = 0; c < channels; c++)
+                *pixels++ = to_pixel(grey + pattern[from * channels + c] + noise_deviation * rng_normal(&rng));
+        }
+}
+
+static bool make_split(struct dataset *dataset, int split, int count, const float *patterns, uint64_t seed,
+                       struct error *err) {
+    if (!dataset_resize_split(dataset, split, count, err))
+        return false;
+    size_t size = dataset_image_bytes(dataset);
+    struct split *images = &dataset->splits[split];
+    for (int i = 0; i < count; i++) {
+        int label = i % dataset->classes; /* as many of each class; training shuffles */
+        images->labels[i] = (uint8_t)label;
+        make_image(images->pixels + (size_t)i * size, patterns + (size_t)label * size, dataset,
+                   rng_stream(seed, RNG_SYNTHETIC, (uint64_t)split, (uint64_t)i));
+    }
+    return true;
+}
+
+static bool load(struct dataset *dataset, const void *config, uint64_t seed, struct error *err) {
+    const struct synthetic_config *settings = config;
+    int counts[] = {[SPLIT_TRAIN] = settings->train_images, [SPLIT_TEST] = settings->test_images};
+    float *patterns = make_patterns(dataset, seed);
+    if (!patterns)
+        return error_set(err, "data: not enough memory for the patterns of %d classes", dataset->classes);
+    bool ok = true;
+    for (int s = 0; ok && s < SPLIT_COUNT; s++) {
+        int limit = data_config_limit(&settings->common, s);
+        ok = make_split(dataset, s, counts[s] < limit ? counts[s] : limit, patterns, seed, err);
+    }
+    free(patterns);
+    return ok;
+}
+
+static const struct param synthetic_params[] = {
+    {.type = PARAM_INCLUDE,
+     .offset = offsetof(struct synthetic_config, common),
+     .params = data_config_params,
+     .help = "keys that all datasets share"},
+    {.key = "classes",
+     .type = PARAM_INT,
+     .offset = offsetof(struct synthetic_config, classes),
+     .fallback = "10",
+     .min = 2,
+     .max = 256,
+     .help = "number of classes"},
+    {.key = "height",
+     .type = PARAM_INT,
+     .offset = offsetof(struct synthetic_config, height),
+     .fallback = "16",
+     .min = 1,
+     .max = 256,
+     .help = "height of the images, in pixels"},
+    {.key = "width",
+     .type = PARAM_INT,
+     .offset = offsetof(struct synthetic_config, width),
+     .fallback = "16",
+     .min = 1,
+     .max = 256,
+     .help = "width of the images, in pixels"},
+    {.key = "channels",
+     .type = PARAM_INT,
+     .offset = offsetof(struct synthetic_config, channels),
+     .fallback = "3",
+     .min = 1,
+     .max = 16,
+     .help = "channels of the images"},
+    {.key = "train_images",
+     .type = PARAM_INT,
+     .offset = offsetof(struct synthetic_config, train_images),
+     .fallback = "1024",
+     .min = 1,
+     .max = 1000000,
+     .help = "number of training images"},
+    {.key = "test_images",
+     .type = PARAM_INT,
+     .offset = offsetof(struct synthetic_config, test_images),
+     .fallback = "256",
+     .min = 1,
+     .max = 1000000,
+     .help = "number of test images"},
+    {.type = PARAM_END},
+};
+
+extern const struct dataset_type dataset_synthetic;
+
+const struct dataset_type dataset_synthetic = {
+    .kind = {.name = "synthetic",
+             .help = "images made from the seed: a smooth random pattern for each class, shifted, plus noise",
+             .params = synthetic_params,
+             .config_size = sizeof(struct synthetic_config)},
+    .describe = describe,
+    .load = load,
+};

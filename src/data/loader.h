@@ -1,0 +1,40 @@
+/* Batches, prepared by a background thread while the network computes.
+ *
+ * A batch is a pure function of (dataset, configuration, seed, iteration): epoch e visits the images in a permutation
+ * drawn from (seed, e), and the augmentation of an image is drawn from (seed, position in the run). So resuming needs
+ * no loader state but the iteration. Batches run on across the end of an epoch; every image is used once an epoch. */
+#ifndef SPHERENET_DATA_LOADER_H
+#define SPHERENET_DATA_LOADER_H
+
+#include <stdint.h>
+
+#include "base/real.h"
+#include "data/dataset.h"
+
+struct batch {
+    int count;
+    const real *images;    /* [count][height][width][channels], normalised */
+    const uint8_t *labels; /* [count] */
+};
+
+struct loader;
+
+/* Both kinds of loader read the dataset until loader_close, so it must outlive them; the configuration is copied. All
+ * memory is allocated here. NULL with an error when there is not enough of it, or when no thread can be started. */
+
+/* Training batches of `batch_size` from iteration `first` on (iterations count from 0), shuffled and augmented.
+ * Never ends. A batch may be larger than the split; it then holds images more than once. */
+struct loader *loader_train(const struct dataset *dataset, const struct data_config *config, uint64_t seed,
+                            int batch_size, int64_t first, struct error *err);
+
+/* One split in file order, not augmented, once; the last batch may be smaller. */
+struct loader *loader_evaluate(const struct dataset *dataset, const struct data_config *config, int split,
+                               int batch_size, struct error *err);
+
+/* The next batch, owned by the loader and valid until the following call; NULL after the last. */
+const struct batch *loader_next(struct loader *loader);
+
+/* Stops the thread, whatever it is doing, and frees the loader and its batches; NULL is allowed. */
+void loader_close(struct loader *loader);
+
+#endif

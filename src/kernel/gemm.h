@@ -1,0 +1,27 @@
+/* Matrix products: the only place that calls OpenBLAS.
+ *
+ * All matrices are row-major; `lda` and so on are the distances between rows. Each call runs on the calling thread
+ * alone: the workers that call it divide the work, in pieces that do not depend on their number. */
+#ifndef SPHERENET_KERNEL_GEMM_H
+#define SPHERENET_KERNEL_GEMM_H
+
+#include "base/real.h"
+
+/* To be called once, before any product. */
+void gemm_setup(void);
+
+/* c[m][n] = a[m][k] b[k][n] + beta c */
+void gemm_nn(int m, int n, int k, const real *a, int lda, const real *b, int ldb, real beta, real *c, int ldc);
+/* c[m][n] = a[m][k] b[n][k]^T + beta c */
+void gemm_nt(int m, int n, int k, const real *a, int lda, const real *b, int ldb, real beta, real *c, int ldc);
+/* c[m][n] = a[k][m]^T b[k][n] + beta c */
+void gemm_tn(int m, int n, int k, const real *a, int lda, const real *b, int ldb, real beta, real *c, int ldc);
+
+/* "0.3.21 Zen": OpenBLAS's version and the kernels it has chosen for this CPU. */
+const char *gemm_library(void);
+
+/* The machine's own rate: the best of `repeats` products of size x size matrices on that many threads, in FLOP/s.
+ * 0 when there is not enough memory. */
+double gemm_rate(int size, int threads, int repeats);
+
+#endif

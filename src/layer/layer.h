@@ -1,0 +1,102 @@
+/* What a layer is, and what it may ask for while the network is planned.
+ *
+ * To add a layer: one file with a `struct layer_type`, one line in registry.c. The row drives parsing, range checks,
+ * `list`, help and the gradient checks.
+ *
+ * Activations are channels-last, [n][height][width][channels]. A layer is planned once: it derives its output shape and
+ * asks for parameters, kept memory and scratch. All memory then comes as one block, and nothing is allocated later. */
+#ifndef SPHERENET_LAYER_LAYER_H
+#define SPHERENET_LAYER_LAYER_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/real.h"
+#include "spec/param.h"
+
+/* One image, or one feature vector (flat: what `flatten` and `dense` put out; its values stay where they were). */
+struct shape {
+    int height, width, channels;
+    bool flat;
+};
+
+static inline size_t shape_size(const struct shape *s) {
+    return (size_t)s->height * (size_t)s->width * (size_t)s->channels;
+}
+
+/* Which penalties and which optimizer state a tensor gets. */
+enum tensor_role {
+    ROLE_WEIGHT,        /* filters whose length matters */
+    ROLE_SPHERE_WEIGHT, /* filters of a normalised operator: only their direction matters */
+    ROLE_NORM,          /* weight and bias of normalisation layers */
+    ROLE_BIAS,
+    ROLE_K,     /* of the learnable sigmoid */
+    ROLE_BUFFER /* saved, but not trained: running averages */
+};
+
+/* A named tensor of the network, as a checkpoint shows it: filters [out, in, kH, kW], dense [out, in], else [count].
+ * In memory filters are [out][kH][kW][in]. */
+struct tensor {
+    const char *name; /* "conv1_0.weight" */
+    enum tensor_role role;
+    bool trained;
+    int dims, shape[4];          /* as stored */
+    int filters, kernel, inputs; /* in memory [filters][kernel][inputs], stored [filters][inputs][kernel] */
+    double initial_mean, initial_deviation;
+    size_t count, offset; /* in reals; offset: in the network's block of values and, where trained, of gradients */
+    real *value, *grad;   /* grad NULL: not trained */
+};
+
+struct layer {
+    const struct layer_type *type;
+    const char *name;
+    struct choice choice; /* its part of the spec */
+    struct shape in, out;
+    void *state;
+    int64_t multiply_adds; /* an image, forward */
+    /* What plan() says of the layer's memory. */
+    bool reads_input;  /* backward reads x */
+    bool reads_output; /* backward reads y */
+    bool in_place;     /* y may be x's memory, and dx dy's */
+};
+
+struct pass {
+    int n; /* images in this batch, at most the planned number */
+    bool training;
+    real *scratch;               /* as much as the hungriest layer asked for */
+    real *const (*gradients)[3]; /* activation gradients by depth: two in turn along a chain, one for a shortcut */
+};
+
+struct planner;
+struct chain;
+
+struct layer_type {
+    struct kind kind;
+    size_t state_size;
+    /* From layer->in and its configuration: sets layer->out and asks the planner for memory. False after plan_error. */
+    bool (*plan)(struct layer *layer, struct planner *planner);
+    void (*forward)(struct layer *layer, const struct pass *pass, real *y, const real *x);
+    /* Sets the gradients of its parameters and, unless dx is NULL, dx. */
+    void (*backward)(struct layer *layer, const struct pass *pass, real *dx, const real *dy, const real *x,
+                     const real *y);
+    /* The chains within a layer, by number from 0, then NULL. The member itself is NULL for simple layers. */
+    const struct chain *(*branch)(const struct layer *layer, int index);
+};
+
+extern const struct registry layer_registry;
+
+/* First member of every layer's configuration. */
+struct layer_config {
+    const char *name; /* "": made from the type and a number */
+};
+#define LAYER_NAME_PARAM                                                                                               \
+    {                                                                                                                  \
+        .key = "name", .type = PARAM_STRING, .offset = offsetof(struct layer_config, name), .fallback = "''",          \
+        .help = "how checkpoints and tables call it; made up when empty"                                               \
+    }
+
+/* A layer whose only key is its name. */
+extern const struct param layer_name_params[];
+
+#endif

@@ -1,0 +1,45 @@
+/* Configurations of the layers that network families put together. */
+#ifndef SPHERENET_LAYER_LAYERS_H
+#define SPHERENET_LAYER_LAYERS_H
+
+#include "layer/layer.h"
+#include "op/sphere_op.h"
+
+struct conv_config {
+    struct layer_config layer;
+    int filters, kernel, stride, padding;
+    bool bias;
+    struct operator_config operation;
+};
+
+struct dense_config {
+    struct layer_config layer;
+    int units;
+    bool bias;
+    struct operator_config operation;
+};
+
+struct batch_norm_config {
+    struct layer_config layer;
+    double epsilon, decay;
+    bool debias;
+};
+extern const struct param batch_norm_settings[]; /* the keys below the name */
+
+struct sphere_norm_config {
+    struct layer_config layer;
+    bool trained;
+};
+
+struct pool_config {
+    struct layer_config layer;
+    int kernel, stride, padding;
+    bool global; /* avg_pool alone */
+};
+
+struct residual_config {
+    struct layer_config layer;
+    struct choice_list body, shortcut;
+};
+
+#endif

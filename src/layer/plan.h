@@ -1,0 +1,71 @@
+/* The memory of a network, gathered while its layers are planned and then allocated at once. */
+#ifndef SPHERENET_LAYER_PLAN_H
+#define SPHERENET_LAYER_PLAN_H
+
+#include "layer/layer.h"
+#include "spec/node.h"
+
+enum { PLAN_LEVELS = 8 }; /* residual units within residual units */
+
+struct planned_tensor;
+struct request;
+
+struct planner {
+    struct arena *arena;
+    struct diagnostics *diags;
+    int batch;
+    int layers; /* numbered so far, for made-up names */
+    int depth;  /* of the chain being planned */
+    struct planned_tensor *tensors;
+    int tensor_count;
+    struct request *requests;
+    int request_count;
+    size_t kept, scratch;          /* reals */
+    size_t gradients[PLAN_LEVELS]; /* reals of one activation gradient at that depth */
+};
+
+/* A vector of `count` values, all `initial` at first. When the plan is carried out *value and, where trained, *grad are
+ * set to its memory; grad is NULL for buffers. */
+void plan_vector(struct planner *planner, const struct layer *layer, const char *name, enum tensor_role role,
+                 bool trained, int count, double initial, real **value, real **grad);
+
+/* Filters [filters][kernel_h][kernel_w][inputs], "LAYER.weight", started from N(0, 2 / (kernel_h kernel_w inputs)).
+ * dense: stored as [filters, inputs * kernel_h * kernel_w]. */
+void plan_filters(struct planner *planner, const struct layer *layer, enum tensor_role role, bool dense, int filters,
+                  int kernel_h, int kernel_w, int inputs, real **value, real **grad);
+
+/* The planned tensors in order of planning; pointers stay valid as long as the planner's arena. */
+struct tensor *plan_tensor(const struct planner *planner, int index);
+
+/* Memory that lasts from forward to backward. */
+void plan_keep(struct planner *planner, size_t reals, real **place);
+
+/* Scratch for one forward or backward call. */
+void plan_scratch(struct planner *planner, size_t reals);
+
+/* A mistake in the spec, reported at the layer's place; returns false. */
+bool plan_error(struct planner *planner, const struct layer *layer, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* What one network holds in memory, in reals. */
+struct plan_sizes {
+    size_t trained; /* values of trained tensors; as many gradients */
+    size_t buffers; /* values of the others */
+    size_t kept, gradients, scratch;
+    size_t total;
+};
+struct plan_sizes plan_sizes(const struct planner *planner);
+
+/* The memory itself: one block, to be freed by its owner. */
+struct plan_memory {
+    void *block;
+    real *values; /* all tensors, the trained ones first */
+    real *grads;  /* of the trained ones, at the same offsets */
+    real *scratch;
+    real *gradients[PLAN_LEVELS][3]; /* activation gradients: two in turn along a chain, one for a shortcut */
+};
+
+/* Allocates everything, zeroed, and fills in every pointer asked for; false when there is not enough memory. */
+bool plan_allocate(struct planner *planner, struct plan_memory *memory);
+
+#endif

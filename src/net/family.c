@@ -1,0 +1,143 @@
+#include "net/family.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+static const char *const normalization_names[] = {"batch_norm", "sphere_norm", "both", "none", NULL};
+static const char *const activation_names[] = {"relu", "none", NULL};
+
+#define PLACE(MEMBER) .offset = offsetof(struct family_config, MEMBER)
+
+const struct param family_params[] = {
+    {.key = "operator",
+     .type = PARAM_SECTION,
+     PLACE(operation),
+     .params = sphere_operator_params,
+     .help = "of all convolutions and the feature layer"},
+    {.key = "normalization",
+     .type = PARAM_ENUM,
+     PLACE(normalization),
+     .fallback = "batch_norm",
+     .names = normalization_names,
+     .help = "after each convolution; both: sphere_norm, then batch_norm"},
+    {.key = "activation",
+     .type = PARAM_ENUM,
+     PLACE(activation),
+     .fallback = "relu",
+     .names = activation_names,
+     .help = "after each normalisation"},
+    {.key = "train_sphere_norm",
+     .type = PARAM_BOOL,
+     PLACE(train_sphere_norm),
+     .fallback = "true",
+     .help = "train SphereNorm's weight and bias, or fix them at 1 and 0"},
+    {.key = "batch_norm",
+     .type = PARAM_SECTION,
+     PLACE(batch_norm),
+     .params = batch_norm_settings,
+     .help = "settings of batch normalisation"},
+    {.key = "bias", .type = PARAM_BOOL, PLACE(bias), .fallback = "false", .help = "give the convolutions a bias"},
+    {.key = "classifier_bias",
+     .type = PARAM_BOOL,
+     PLACE(classifier_bias),
+     .fallback = "false",
+     .help = "give the classifier a bias"},
+    {.key = "classifier_operator",
+     .type = PARAM_SECTION,
+     PLACE(classifier),
+     .params = ordinary_operator_params,
+     .help = "of the classifier; magnitude linear makes W-Softmax"},
+    {.type = PARAM_END},
+};
+
+void network_expand(struct arena *arena, struct choice network, int classes, struct choice_list *layers,
+                    struct diagnostics *diags) {
+    struct expansion expansion = {arena, diags, network, classes, layers};
+    ((const struct network_type *)network.kind)->expand(&expansion, network.config);
+}
+
+void expansion_error(struct expansion *expansion, const char *format, ...) {
+    char message[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    diagnose(expansion->diags, expansion->network.source, expansion->network.line, "network", "%s", message);
+}
+
+void *expansion_add(struct expansion *expansion, struct choice_list *layers, const char *type, const char *name) {
+    const struct kind *kind = registry_find(&layer_registry, type);
+    assert(kind);
+    struct choice choice = choice_default(expansion->arena, kind);
+    choice.source = expansion->network.source;
+    choice.line = expansion->network.line;
+    ((struct layer_config *)choice.config)->name = arena_string(expansion->arena, name);
+    choice_list_add(expansion->arena, layers, choice);
+    return choice.config;
+}
+
+static const char *suffixed(struct expansion *expansion, const char *name, const char *suffix) {
+    return arena_printf(expansion->arena, "%s_%s", name, suffix);
+}
+
+static void add_normalization(struct expansion *expansion, struct choice_list *layers,
+                              const struct family_config *family, const char *name) {
+    int normalization = family->normalization;
+    if (normalization == NORMALIZE_SPHERE || normalization == NORMALIZE_BOTH) {
+        struct sphere_norm_config *norm =
+            expansion_add(expansion, layers, "sphere_norm", suffixed(expansion, name, "sn"));
+        norm->trained = family->train_sphere_norm;
+    }
+    if (normalization == NORMALIZE_BATCH || normalization == NORMALIZE_BOTH) {
+        struct batch_norm_config *norm =
+            expansion_add(expansion, layers, "batch_norm", suffixed(expansion, name, "bn"));
+        struct layer_config layer = norm->layer;
+        *norm = family->batch_norm;
+        norm->layer = layer;
+    }
+}
+
+static bool is_ordinary(const struct operator_config *operation) {
+    return operation->magnitude == &magnitude_product.kind && ((const struct angular *)operation->angular)->identity;
+}
+
+void expansion_conv(struct expansion *expansion, struct choice_list *layers, const struct family_config *family,
+                    const char *name, int filters, int kernel, int stride, bool ordinary) {
+    ordinary = ordinary || is_ordinary(&family->operation);
+    struct conv_config *conv = expansion_add(expansion, layers, ordinary ? "conv" : "sphere_conv", name);
+    conv->filters = filters;
+    conv->kernel = kernel;
+    conv->stride = stride;
+    conv->padding = kernel / 2;
+    conv->bias = family->bias;
+    if (!ordinary)
+        conv->operation = family->operation;
+    add_normalization(expansion, layers, family, name);
+}
+
+void expansion_activation(struct expansion *expansion, struct choice_list *layers, const struct family_config *family,
+                          const char *name) {
+    if (family->activation == ACTIVATE_RELU)
+        expansion_add(expansion, layers, "relu", suffixed(expansion, name, "relu"));
+}
+
+void expansion_classifier(struct expansion *expansion, const struct family_config *family) {
+    struct dense_config *score = expansion_add(expansion, expansion->layers, "dense", "score");
+    score->units = expansion->classes;
+    score->bias = family->classifier_bias;
+    score->operation = family->classifier;
+}
+
+void expansion_residual_unit(struct expansion *expansion, const struct family_config *family, const char *name,
+                             int filters, int stride, bool project) {
+    struct residual_config *unit = expansion_add(expansion, expansion->layers, "residual", name);
+    const char *first = suffixed(expansion, name, "conv1"), *second = suffixed(expansion, name, "conv2");
+    expansion_conv(expansion, &unit->body, family, first, filters, 3, stride, false);
+    expansion_activation(expansion, &unit->body, family, first);
+    expansion_conv(expansion, &unit->body, family, second, filters, 3, 1, false);
+    if (project)
+        expansion_conv(expansion, &unit->shortcut, family, suffixed(expansion, name, "shortcut"), filters, 1, stride,
+                       true);
+    expansion_activation(expansion, expansion->layers, family, name);
+}

@@ -1,0 +1,24 @@
+/* The network written out layer by layer. */
+#include "net/family.h"
+
+struct layers_config {
+    struct choice_list layers;
+};
+
+static const struct param params[] = {
+    {.key = "layers",
+     .type = PARAM_KINDS,
+     .offset = offsetof(struct layers_config, layers),
+     .registry = &layer_registry,
+     .help = "from the images to the logits"},
+    {.type = PARAM_END},
+};
+
+static void layers_expand(struct expansion *expansion, const void *config) {
+    *expansion->layers = ((const struct layers_config *)config)->layers;
+}
+
+const struct network_type network_layers = {
+    .kind = {"layers", "written out layer by layer", params, sizeof(struct layers_config)},
+    .expand = layers_expand,
+};

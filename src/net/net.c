@@ -1,0 +1,100 @@
+#include "net/net.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rng.h"
+
+/* --- Building ---------------------------------------------------------------------------------------------------- */
+
+static bool check_names(struct net *net, struct diagnostics *diags, const struct choice_list *layers) {
+    bool good = true;
+    for (int i = 0; i < net->tensor_count; i++)
+        for (int j = 0; j < i; j++)
+            if (!strcmp(net->tensors[i]->name, net->tensors[j]->name)) {
+                diagnose(diags, layers->choices[0].source, layers->choices[0].line, "network",
+                         "two layers make a tensor named \"%s\"; layer names must differ", net->tensors[i]->name);
+                good = false;
+            }
+    return good;
+}
+
+bool net_plan(struct net *net, const struct choice_list *layers, struct shape in, int classes, int batch,
+              struct diagnostics *diags) {
+    *net = (struct net){.batch = batch};
+    struct planner *planner = &net->planner;
+    *planner = (struct planner){.arena = &net->arena, .diags = diags, .batch = batch};
+    if (!layers->count) {
+        diagnose(diags, NULL, 0, "network.layers", "a network needs at least one layer");
+        return false;
+    }
+    if (!chain_plan(&net->chain, planner, layers, in))
+        return false;
+    const struct layer *last = &net->chain.layers[net->chain.count - 1];
+    if (shape_size(&net->chain.out) != (size_t)classes)
+        return plan_error(planner, last, "the last layer puts out %dx%dx%d values, but the dataset has %d classes",
+                          net->chain.out.height, net->chain.out.width, net->chain.out.channels, classes);
+    net->tensor_count = planner->tensor_count;
+    net->tensors = arena_alloc(&net->arena, sizeof *net->tensors * (size_t)planner->tensor_count);
+    for (int i = 0; i < planner->tensor_count; i++)
+        net->tensors[i] = plan_tensor(planner, i);
+    return check_names(net, diags, layers);
+}
+
+static void initialise(const struct tensor *tensor, struct rng rng) {
+    for (size_t i = 0; i < tensor->count; i++)
+        tensor->value[i] = (real)(tensor->initial_mean +
+                                  (tensor->initial_deviation > 0 ? tensor->initial_deviation * rng_normal(&rng) : 0));
+}
+
+bool net_allocate(struct net *net, uint64_t seed, struct error *err) {
+    if (!plan_allocate(&net->planner, &net->memory))
+        return error_set(err,
+                         "not enough memory: the network and a batch of %d need %.0f MB; lower train.batch_size or "
+                         "the widths",
+                         net->batch, (double)(plan_sizes(&net->planner).total * sizeof(real)) / 1e6);
+    for (int i = 0; i < net->tensor_count; i++)
+        initialise(net->tensors[i], rng_stream(seed, RNG_INITIAL_WEIGHTS, (uint64_t)i, 0));
+    return true;
+}
+
+void net_free(struct net *net) {
+    free(net->memory.block);
+    arena_free(&net->arena);
+    *net = (struct net){0};
+}
+
+/* --- Passes ------------------------------------------------------------------------------------------------------ */
+
+static struct pass pass_of(const struct net *net, int n, bool training) {
+    return (struct pass){n, training, net->memory.scratch, net->memory.gradients};
+}
+
+const real *net_forward(struct net *net, int n, const real *images, bool training) {
+    struct pass pass = pass_of(net, n, training);
+    return chain_forward(&net->chain, &pass, images);
+}
+
+void net_backward(struct net *net, int n, const real *dlogits, const real *images) {
+    struct pass pass = pass_of(net, n, true);
+    chain_backward(&net->chain, &pass, NULL, dlogits, images);
+}
+
+/* --- Tensors ----------------------------------------------------------------------------------------------------- */
+
+/* to[a][c][b] = from[a][b][c] */
+static void swap_inner(real *to, const real *from, int a, int b, int c) {
+    for (int i = 0; i < a; i++)
+        for (int j = 0; j < b; j++)
+            for (int k = 0; k < c; k++)
+                to[((size_t)i * (size_t)c + (size_t)k) * (size_t)b + (size_t)j] =
+                    from[((size_t)i * (size_t)b + (size_t)j) * (size_t)c + (size_t)k];
+}
+
+void tensor_to_stored(real *stored, const struct tensor *tensor, const real *memory) {
+    swap_inner(stored, memory, tensor->filters, tensor->kernel, tensor->inputs);
+}
+
+void tensor_from_stored(real *memory, const struct tensor *tensor, const real *stored) {
+    swap_inner(memory, stored, tensor->filters, tensor->inputs, tensor->kernel);
+}

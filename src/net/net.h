@@ -1,0 +1,36 @@
+/* A network: a chain of layers with its memory. */
+#ifndef SPHERENET_NET_NET_H
+#define SPHERENET_NET_NET_H
+
+#include "layer/chain.h"
+
+struct net {
+    struct arena arena;
+    struct planner planner;
+    struct chain chain;
+    struct plan_memory memory;
+    int batch; /* most images in one pass */
+    int tensor_count;
+    struct tensor **tensors;
+};
+
+/* Plans the layers for images of that shape: checks shapes and names, but allocates no tensor. The last layer must put
+ * out `classes` values. False, with diagnostics, when the layers do not fit. Free with net_free in either case. */
+bool net_plan(struct net *net, const struct choice_list *layers, struct shape in, int classes, int batch,
+              struct diagnostics *diags);
+
+/* Allocates the planned memory and draws the initial weights from the seed. */
+bool net_allocate(struct net *net, uint64_t seed, struct error *err);
+void net_free(struct net *net);
+
+/* images: [n][height][width][channels], n <= batch. Returns the logits, [n][classes]; valid until the next call. */
+const real *net_forward(struct net *net, int n, const real *images, bool training);
+
+/* Sets all gradients; `images` and n are those of the forward pass before, which must have been a training one. */
+void net_backward(struct net *net, int n, const real *dlogits, const real *images);
+
+/* A tensor in the order checkpoints store it, and back. stored: tensor->count reals. */
+void tensor_to_stored(real *stored, const struct tensor *tensor, const real *memory);
+void tensor_from_stored(real *memory, const struct tensor *tensor, const real *stored);
+
+#endif

@@ -1,0 +1,45 @@
+/* Angular activations g(theta), the half of the operator family that looks at the angle (paper, section 2.2).
+ *
+ * All fall from 1 at theta = 0 to -1 at theta = pi. They are computed from c = cos theta, as functions of
+ * asin c = pi/2 - theta, which keeps full accuracy near theta = pi/2 where most angles are.
+ *
+ * Near |c| = 1: dg/dc of the linear and sigmoid activations grows like 1/sqrt(1 - c^2). c is clamped to
+ * [-1 + ANGULAR_CLAMP, 1 - ANGULAR_CLAMP], and the gradient there is the one at the clamped value, at most 708 times
+ * dg/dtheta: finite, and still pointing the right way. The cosine activation needs no clamp.
+ *
+ * To add one: write a row in angular.c and name it in the table there. */
+#ifndef SPHERENET_OP_ANGULAR_H
+#define SPHERENET_OP_ANGULAR_H
+
+#include "base/real.h"
+#include "spec/param.h"
+
+#define ANGULAR_CLAMP 1e-6
+
+/* What the sigmoid needs of k, an entry per filter: g = height * tanh(asin(c) * steepness). */
+struct angular_coefficients {
+    real *steepness;    /* 1 / (2k) */
+    real *height;       /* coth(pi / (4k)) */
+    real *height_slope; /* d height / dk */
+};
+
+enum { ANGULAR_COEFFICIENTS = 3, ANGULAR_WORK = 2 };
+
+struct angular {
+    struct kind kind;
+    bool uses_k;   /* sigmoids */
+    bool trains_k; /* k is a parameter of the layer */
+    bool identity; /* g(c) = c */
+    /* g[i] = g(arccos c[i]) for i < count filters. work: ANGULAR_WORK * count. */
+    void (*value)(real *g, const real *c, const struct angular_coefficients *k, int count, real *work);
+    /* The same, and slope[i] = dg/dc; where trains_k, k_slope[i] = dg/dk, else k_slope is not touched. */
+    void (*slope)(real *g, real *slope, real *k_slope, const real *c, const struct angular_coefficients *k, int count,
+                  real *work);
+};
+
+extern const struct registry angular_registry;
+
+/* Coefficients of one filter at the (effective, positive) value k. */
+void angular_set_k(const struct angular_coefficients *coefficients, int filter, double k);
+
+#endif

@@ -1,0 +1,66 @@
+/* The operator family: y = h(|w|, |x|) g(theta) + b, for convolutions and fully connected layers alike.
+ *
+ * w is a filter, x the patch under it, cos theta = c = w.x / (n_w n_x), n = sqrt(sum of squares + epsilon).
+ * Magnitude product with the cosine activation is the ordinary operator and is computed as w.x, without epsilon.
+ *
+ * Forward. z = w.x is an ordinary convolution. |x|^2 of each patch is a box sum over one map that holds |pixel|^2, so
+ * the norms cost one pass over the input, however many filters there are.
+ *
+ * Backward. With H = dL/dy h dg/dc, the gradient of c, and c = z / (n_w n_x):
+ *     G = dL/dz = H / (n_w n_x), which the ordinary convolution's two gradients take from there;
+ *     dL/dn_x = -sum over filters of H c / n_x + sum of dL/dy g dh/dn_x,  and dn_x/dx = x / n_x;
+ *     dL/dn_w likewise, summed over positions.
+ * So dL/dx gets x * box(r) with r = dL/dn_x / n_x, again one box sum, and dL/dw gets w * s with s = dL/dn_w / n_w. */
+#ifndef SPHERENET_OP_SPHERE_OP_H
+#define SPHERENET_OP_SPHERE_OP_H
+
+#include "kernel/conv.h"
+#include "op/angular.h"
+#include "op/magnitude.h"
+
+enum k_sharing { K_PER_FILTER, K_PER_LAYER };
+
+/* The section `operator` of a layer. */
+struct operator_config {
+    const struct kind *magnitude, *angular; /* rows of the two tables */
+    double k;                               /* sigmoid */
+    double initial_k, k_offset;             /* learnable_sigmoid: effective k = |k| + k_offset */
+    int k_shared;                           /* enum k_sharing */
+    double epsilon;
+};
+extern const struct param sphere_operator_params[];   /* magnitude defaults to sphere */
+extern const struct param ordinary_operator_params[]; /* magnitude defaults to product */
+
+struct sphere_op {
+    struct conv_geometry geometry;
+    const struct magnitude *magnitude;
+    const struct angular *angular;
+    const struct operator_config *config;
+    bool bias;
+    /* Parameters and their gradients: w [filters][patch], b [filters], k [filters] or [1]; b, k NULL when unused. */
+    real *w, *dw, *b, *db, *k, *dk;
+    /* Kept from forward to backward: c [positions][filters] (NULL when y is c), norms [positions] and [filters]. */
+    real *c, *x_norm, *w_norm;
+    real *w_inverse, *w_factor; /* [filters]: 1 / |w|, and the filter's factor of the magnitude */
+    real *coefficients; /* [ANGULAR_COEFFICIENTS][filters] */
+};
+
+void sphere_op_init(struct sphere_op *op, const struct operator_config *config, struct conv_geometry geometry,
+                    bool bias);
+
+/* The plain dot product: no norm, no angle. */
+bool sphere_op_ordinary(const struct sphere_op *op);
+/* y equals c, so that c need not be kept beside it. */
+bool sphere_op_output_is_cosine(const struct sphere_op *op);
+
+/* Reals of scratch that forward and backward take for a batch of n. */
+size_t sphere_op_scratch(const struct sphere_op *op, int n);
+
+/* y: [positions][filters], x: [n][height][width][channels] */
+void sphere_op_forward(struct sphere_op *op, int n, real *y, const real *x, real *scratch);
+
+/* Sets dw, db, dk and, unless it is NULL, dx. x and y are those of the last forward. */
+void sphere_op_backward(struct sphere_op *op, int n, real *dx, const real *dy, const real *x, const real *y,
+                        real *scratch);
+
+#endif

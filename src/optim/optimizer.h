@@ -1,0 +1,35 @@
+/* Optimizers: from gradients to weights.
+ *
+ * To add one: one file with a `struct optimizer_type`, one line in registry.c. */
+#ifndef SPHERENET_OPTIM_OPTIMIZER_H
+#define SPHERENET_OPTIM_OPTIMIZER_H
+
+#include <stdint.h>
+
+#include "base/real.h"
+#include "spec/param.h"
+
+enum { OPTIMIZER_SLOTS = 2 };
+
+struct optimizer_type {
+    struct kind kind;
+    int slots;                               /* vectors of state, each as long as the weights */
+    const char *slot_names[OPTIMIZER_SLOTS]; /* as checkpoints call them */
+    /* The update numbered `step` (from 1) of `count` weights. slots[i]: [count], zero before the first step. */
+    void (*step)(const void *config, double rate, int64_t step, size_t count, real *weights, const real *grads,
+                 real *const *slots);
+};
+
+/* First member of every optimizer's configuration. */
+struct optimizer_config {
+    double learning_rate;
+};
+#define LEARNING_RATE_PARAM(DEFAULT)                                                                                   \
+    {                                                                                                                  \
+        .key = "learning_rate", .type = PARAM_REAL, .offset = offsetof(struct optimizer_config, learning_rate),        \
+        .fallback = DEFAULT, .min = 0, .max = 100, .help = "at the start; the schedule changes it"                     \
+    }
+
+extern const struct registry optimizer_registry;
+
+#endif

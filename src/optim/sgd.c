@@ -1,0 +1,46 @@
+/* Stochastic gradient descent with momentum: v = momentum v + g, w -= rate v (nesterov: w -= rate (g + momentum v)). */
+#include "optim/optimizer.h"
+
+struct sgd_config {
+    struct optimizer_config optimizer;
+    double momentum;
+    bool nesterov;
+};
+
+static const struct param params[] = {
+    LEARNING_RATE_PARAM("0.1"),
+    {.key = "momentum",
+     .type = PARAM_REAL,
+     .offset = offsetof(struct sgd_config, momentum),
+     .fallback = "0.9",
+     .min = 0,
+     .max = 0.999999,
+     .help = "part of the last step that is kept"},
+    {.key = "nesterov",
+     .type = PARAM_BOOL,
+     .offset = offsetof(struct sgd_config, nesterov),
+     .fallback = "false",
+     .help = "look ahead along the momentum"},
+    {.type = PARAM_END},
+};
+
+static void sgd_step(const void *config, double rate, int64_t step, size_t count, real *weights, const real *grads,
+                     real *const *slots) {
+    (void)step;
+    const struct sgd_config *sgd = config;
+    real *velocity = slots[0];
+    real momentum = (real)sgd->momentum, step_size = (real)rate;
+    real ahead = sgd->nesterov ? momentum : 1, plain = sgd->nesterov ? 1 : 0;
+#pragma omp parallel for simd schedule(static)
+    for (size_t i = 0; i < count; i++) {
+        velocity[i] = momentum * velocity[i] + grads[i];
+        weights[i] -= step_size * (ahead * velocity[i] + plain * grads[i]);
+    }
+}
+
+const struct optimizer_type optimizer_sgd = {
+    .kind = {"sgd", "stochastic gradient descent with momentum", params, sizeof(struct sgd_config)},
+    .slots = 1,
+    .slot_names = {"momentum"},
+    .step = sgd_step,
+};

@@ -1,0 +1,144 @@
+#include "run/checkpoint.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/version.h"
+
+/* Calls for every tensor of a checkpoint: the network's own (slot -1), then the optimizer's. */
+static int stored_count(const struct trainer *trainer, bool optimizer) {
+    int trained = 0;
+    for (int i = 0; i < trainer->net.tensor_count; i++)
+        trained += trainer->net.tensors[i]->trained;
+    return trainer->net.tensor_count + (optimizer ? trainer->optimizer->slots * trained : 0);
+}
+
+static const char *stored_name(struct arena *arena, const struct trainer *trainer, const struct tensor *tensor,
+                               int slot) {
+    if (slot < 0)
+        return tensor->name;
+    return arena_printf(arena, "optimizer.%s.%s", trainer->optimizer->slot_names[slot], tensor->name);
+}
+
+/* Where a tensor, or its optimizer state, lies in memory. */
+static real *stored_place(const struct trainer *trainer, const struct tensor *tensor, int slot) {
+    return slot < 0 ? tensor->value : trainer->slots[slot] + tensor->offset;
+}
+
+static struct stored_tensor describe(const struct tensor *tensor, const char *name, const real *data) {
+    struct stored_tensor stored = {.name = name, .dims = tensor->dims, .data = data};
+    for (int d = 0; d < tensor->dims; d++)
+        stored.shape[d] = tensor->shape[d];
+    return stored;
+}
+
+/* --- Saving ------------------------------------------------------------------------------------------------------ */
+
+bool checkpoint_save(const char *path, const struct trainer *trainer, struct best_test best, struct error *err) {
+    const struct net *net = &trainer->net;
+    struct arena arena = {0};
+    int count = stored_count(trainer, true), next = 0;
+    struct stored_tensor *tensors = arena_alloc(&arena, (size_t)count * sizeof *tensors);
+    for (int slot = -1; slot < trainer->optimizer->slots; slot++) {
+        for (int i = 0; i < net->tensor_count; i++) {
+            const struct tensor *tensor = net->tensors[i];
+            if (slot >= 0 && !tensor->trained)
+                continue;
+            real *stored = arena_alloc(&arena, tensor->count * sizeof *stored);
+            tensor_to_stored(stored, tensor, stored_place(trainer, tensor, slot));
+            tensors[next++] = describe(tensor, stored_name(&arena, trainer, tensor, slot), stored);
+        }
+    }
+    struct text spec = {0};
+    experiment_emit(&spec, trainer->experiment);
+    const struct stored_text texts[] = {
+        {"version", SPHERENET_VERSION},
+        {"iteration", arena_printf(&arena, "%" PRId64, trainer->iteration)},
+        {"best_iteration", arena_printf(&arena, "%" PRId64, best.iteration)},
+        {"best_accuracy", arena_printf(&arena, "%.17g", best.accuracy)},
+        {"spec", spec.data},
+    };
+    bool good = tensor_file_write(path, tensors, count, texts, sizeof texts / sizeof *texts, err);
+    text_free(&spec);
+    arena_free(&arena);
+    return good;
+}
+
+/* --- Loading ----------------------------------------------------------------------------------------------------- */
+
+static const char *need_text(const struct tensor_file *file, const char *path, const char *key, struct error *err) {
+    const char *text = tensor_file_text(file, key);
+    if (!text)
+        error_set(err, "%s: not a spherenet checkpoint: its metadata has no \"%s\"", path, key);
+    return text;
+}
+
+const char *checkpoint_spec(const struct tensor_file *file, const char *path, struct error *err) {
+    return need_text(file, path, "spec", err);
+}
+
+static bool read_integer(const struct tensor_file *file, const char *path, const char *key, int64_t lowest,
+                         int64_t *value, struct error *err) {
+    const char *text = need_text(file, path, key, err);
+    char *end;
+    if (!text)
+        return false;
+    *value = strtoll(text, &end, 10);
+    return (*text && !*end && *value >= lowest) || error_set(err, "%s: damaged: %s is \"%.40s\"", path, key, text);
+}
+
+bool checkpoint_progress(const struct tensor_file *file, const char *path, int64_t *iteration, struct best_test *best,
+                         struct error *err) {
+    const char *accuracy = need_text(file, path, "best_accuracy", err);
+    if (!accuracy || !read_integer(file, path, "iteration", 0, iteration, err) ||
+        !read_integer(file, path, "best_iteration", -1, &best->iteration, err))
+        return false;
+    best->accuracy = strtod(accuracy, NULL);
+    return true;
+}
+
+static bool same_shape(const struct stored_tensor *a, const struct stored_tensor *b) {
+    return a->dims == b->dims && !memcmp(a->shape, b->shape, (size_t)a->dims * sizeof *a->shape);
+}
+
+static const char *shape_text(struct arena *arena, const struct stored_tensor *tensor) {
+    const char *text = "";
+    for (int d = 0; d < tensor->dims; d++)
+        text = arena_printf(arena, "%s%s%" PRId64, text, d ? ", " : "", tensor->shape[d]);
+    return text;
+}
+
+static bool load_tensor(const struct tensor_file *file, const char *path, const struct trainer *trainer,
+                        const struct tensor *tensor, int slot, struct error *err) {
+    struct arena arena = {0};
+    const char *name = stored_name(&arena, trainer, tensor, slot);
+    struct stored_tensor wanted = describe(tensor, name, NULL);
+    const struct stored_tensor *stored = tensor_file_find(file, name);
+    bool good = stored && same_shape(stored, &wanted);
+    if (good)
+        tensor_from_stored(stored_place(trainer, tensor, slot), tensor, stored->data);
+    else if (!stored)
+        error_set(err, "%s: has no tensor \"%s\", which the network needs", path, name);
+    else
+        error_set(err, "%s: tensor \"%s\" has shape [%s], the network's has [%s]", path, name,
+                  shape_text(&arena, stored), shape_text(&arena, &wanted));
+    arena_free(&arena);
+    return good;
+}
+
+bool checkpoint_load(const struct tensor_file *file, const char *path, struct trainer *trainer, bool optimizer,
+                     struct error *err) {
+    for (int slot = -1; slot < (optimizer ? trainer->optimizer->slots : 0); slot++) {
+        for (int i = 0; i < trainer->net.tensor_count; i++) {
+            const struct tensor *tensor = trainer->net.tensors[i];
+            if ((slot < 0 || tensor->trained) && !load_tensor(file, path, trainer, tensor, slot, err))
+                return false;
+        }
+    }
+    if (optimizer && file->tensor_count != stored_count(trainer, true))
+        return error_set(err, "%s: has %d tensors, the network and its optimizer %d", path, file->tensor_count,
+                         stored_count(trainer, true));
+    return true;
+}

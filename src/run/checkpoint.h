@@ -1,0 +1,29 @@
+/* Checkpoints: all that training needs to go on, in a gzipped safetensors file.
+ *
+ * Tensors: every tensor of the network under its own name, in the order other frameworks expect, and the optimizer's
+ * state as "optimizer.SLOT.NAME". Metadata: "spec" (resolved), "iteration", "version", and the best test so far. */
+#ifndef SPHERENET_RUN_CHECKPOINT_H
+#define SPHERENET_RUN_CHECKPOINT_H
+
+#include "run/safetensors.h"
+#include "train/trainer.h"
+
+/* The best test so far; iteration -1: none yet. */
+struct best_test {
+    int64_t iteration;
+    double accuracy;
+};
+
+bool checkpoint_save(const char *path, const struct trainer *trainer, struct best_test best, struct error *err);
+
+/* The metadata of an opened checkpoint; an error names the file and what is missing. */
+const char *checkpoint_spec(const struct tensor_file *file, const char *path, struct error *err);
+bool checkpoint_progress(const struct tensor_file *file, const char *path, int64_t *iteration, struct best_test *best,
+                         struct error *err);
+
+/* Puts the file's tensors into the network and, with `optimizer`, the optimizer's state. Names and shapes must agree;
+ * the first difference is the error. */
+bool checkpoint_load(const struct tensor_file *file, const char *path, struct trainer *trainer, bool optimizer,
+                     struct error *err);
+
+#endif

@@ -1,0 +1,181 @@
+#include "run/run_dir.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+#define CHECKPOINT_FORMAT "iteration-%08" PRId64 ".safetensors.gz"
+
+static const char *const run_files[] = {"spec.yaml", "train.csv", "eval.csv", "run.log"};
+static const char *const links[] = {"latest.safetensors.gz", "best.safetensors.gz"};
+
+const char *run_dir_file(const struct run_dir *dir, const char *name, char *out) {
+    snprintf(out, PATH_BYTES, "%s/%s", dir->path, name);
+    return out;
+}
+
+const char *run_dir_checkpoint(const struct run_dir *dir, int64_t iteration, char *out) {
+    snprintf(out, PATH_BYTES, "%s/checkpoints/" CHECKPOINT_FORMAT, dir->path, iteration);
+    return out;
+}
+
+/* --- Which checkpoints there are --------------------------------------------------------------------------------- */
+
+static int newest_first(const void *a, const void *b) {
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x < y) - (x > y);
+}
+
+/* The iterations of all checkpoints, newest first; to be freed. */
+static int64_t *list_checkpoints(const struct run_dir *dir, size_t *count) {
+    char path[PATH_BYTES];
+    DIR *folder = opendir(run_dir_file(dir, "checkpoints", path));
+    int64_t *iterations = NULL;
+    *count = 0;
+    for (struct dirent *entry; folder && (entry = readdir(folder));) {
+        int64_t iteration;
+        char again[64];
+        if (sscanf(entry->d_name, "iteration-%" SCNd64, &iteration) != 1)
+            continue;
+        snprintf(again, sizeof again, CHECKPOINT_FORMAT, iteration);
+        if (strcmp(again, entry->d_name))
+            continue;
+        iterations = mem_realloc(iterations, (*count + 1) * sizeof *iterations);
+        iterations[(*count)++] = iteration;
+    }
+    if (folder)
+        closedir(folder);
+    if (*count)
+        qsort(iterations, *count, sizeof *iterations, newest_first);
+    return iterations;
+}
+
+int64_t run_dir_newest(const struct run_dir *dir) {
+    size_t count;
+    int64_t *iterations = list_checkpoints(dir, &count);
+    int64_t newest = count ? iterations[0] : -1;
+    free(iterations);
+    return newest;
+}
+
+void run_dir_prune(const struct run_dir *dir, int keep, int64_t best) {
+    size_t count;
+    int64_t *iterations = list_checkpoints(dir, &count);
+    char path[PATH_BYTES];
+    for (size_t i = keep ? (size_t)keep : count; i < count; i++)
+        if (iterations[i] != best)
+            unlink(run_dir_checkpoint(dir, iterations[i], path));
+    free(iterations);
+}
+
+/* --- Opening ----------------------------------------------------------------------------------------------------- */
+
+static bool make_folder(const char *path, struct error *err) {
+    char part[PATH_BYTES];
+    snprintf(part, sizeof part, "%s", path);
+    for (char *slash = part + 1; (slash = strchr(slash, '/')); slash++) {
+        *slash = '\0';
+        if (mkdir(part, 0777) && errno != EEXIST)
+            return error_set_errno(err, "%s: cannot be made", part);
+        *slash = '/';
+    }
+    struct stat status;
+    if (mkdir(part, 0777) && (errno != EEXIST || stat(part, &status) || !S_ISDIR(status.st_mode)))
+        return error_set_errno(err, "%s: cannot be made", part);
+    return true;
+}
+
+static bool holds_run(const struct run_dir *dir) {
+    char path[PATH_BYTES];
+    return access(run_dir_file(dir, "spec.yaml", path), F_OK) == 0 ||
+           access(run_dir_file(dir, "train.csv", path), F_OK) == 0 || run_dir_newest(dir) >= 0;
+}
+
+static void remove_run(const struct run_dir *dir) {
+    char path[PATH_BYTES], name[64];
+    for (size_t i = 0; i < sizeof run_files / sizeof *run_files; i++)
+        unlink(run_dir_file(dir, run_files[i], path));
+    for (size_t i = 0; i < sizeof links / sizeof *links; i++) {
+        snprintf(name, sizeof name, "checkpoints/%s", links[i]);
+        unlink(run_dir_file(dir, name, path));
+    }
+    size_t count;
+    int64_t *iterations = list_checkpoints(dir, &count);
+    for (size_t i = 0; i < count; i++)
+        unlink(run_dir_checkpoint(dir, iterations[i], path));
+    free(iterations);
+}
+
+bool run_dir_open(struct run_dir *dir, const char *path, enum run_mode mode, struct error *err) {
+    char checkpoints[PATH_BYTES];
+    if (strlen(path) >= sizeof dir->path)
+        return error_set(err, "the path of the run's folder is longer than %zu bytes", sizeof dir->path - 1);
+    strcpy(dir->path, path);
+    bool holds = holds_run(dir);
+    if (holds && mode == RUN_NEW)
+        return error_set(err,
+                         "%s: there is a run already; --resume continues it, --overwrite replaces it, --run-dir and "
+                         "--set name=... choose another place",
+                         path);
+    if (!holds && mode == RUN_RESUME)
+        return error_set(err, "%s: there is no run to resume; leave --resume out to start one", path);
+    if (!make_folder(run_dir_file(dir, "checkpoints", checkpoints), err))
+        return false;
+    if (mode == RUN_OVERWRITE)
+        remove_run(dir);
+    return true;
+}
+
+/* --- Files ------------------------------------------------------------------------------------------------------- */
+
+bool run_dir_link(const struct run_dir *dir, const char *name, int64_t iteration, struct error *err) {
+    char target[64], link[64], temporary[PATH_BYTES], path[PATH_BYTES];
+    snprintf(target, sizeof target, CHECKPOINT_FORMAT, iteration);
+    snprintf(link, sizeof link, "checkpoints/%s.safetensors.gz", name);
+    run_dir_file(dir, link, path);
+    run_dir_file(dir, "checkpoints/link.tmp", temporary);
+    unlink(temporary);
+    if (symlink(target, temporary) || rename(temporary, path))
+        return error_set_errno(err, "%s: cannot be made a link", path);
+    return true;
+}
+
+bool run_dir_write(const struct run_dir *dir, const char *name, const char *text, struct error *err) {
+    char path[PATH_BYTES], temporary[PATH_BYTES + 8];
+    run_dir_file(dir, name, path);
+    snprintf(temporary, sizeof temporary, "%s.tmp", path);
+    FILE *file = fopen(temporary, "w");
+    if (!file)
+        return error_set_errno(err, "%s: cannot be written", temporary);
+    bool good = fputs(text, file) >= 0 && fflush(file) == 0 && fsync(fileno(file)) == 0;
+    good = fclose(file) == 0 && good && rename(temporary, path) == 0;
+    if (good)
+        return true;
+    error_set_errno(err, "%s: cannot be written", path);
+    unlink(temporary);
+    return false;
+}
+
+bool run_dir_resolve(const char *path, char *checkpoint, struct error *err) {
+    struct stat status;
+    struct run_dir dir;
+    if (stat(path, &status))
+        return error_set_errno(err, "%s: neither a run's folder nor a checkpoint", path);
+    if (!S_ISDIR(status.st_mode)) {
+        snprintf(checkpoint, PATH_BYTES, "%s", path);
+        return true;
+    }
+    snprintf(dir.path, sizeof dir.path, "%s", path);
+    int64_t newest = run_dir_newest(&dir);
+    if (newest < 0)
+        return error_set(err, "%s: no checkpoint below this folder; give a run's folder or a checkpoint file", path);
+    run_dir_checkpoint(&dir, newest, checkpoint);
+    return true;
+}

@@ -1,0 +1,48 @@
+/* A run's folder:
+ *
+ *     spec.yaml      the resolved spec       train.csv, eval.csv   the curves
+ *     run.log        what ran, and where     checkpoints/          iteration-00000500.safetensors.gz ...
+ *
+ * In checkpoints/, latest.safetensors.gz and best.safetensors.gz are links to the newest checkpoint and to the one with
+ * the best test accuracy so far. */
+#ifndef SPHERENET_RUN_RUN_DIR_H
+#define SPHERENET_RUN_RUN_DIR_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+
+enum { PATH_BYTES = 4096 };
+
+struct run_dir {
+    char path[PATH_BYTES - 256]; /* leaves room for the names within */
+};
+
+enum run_mode { RUN_NEW, RUN_RESUME, RUN_OVERWRITE };
+
+/* Makes the folder (and those above it), or finds it again. RUN_NEW refuses a folder that holds a run; RUN_RESUME one
+ * that does not; RUN_OVERWRITE removes the files of the run that was there. */
+bool run_dir_open(struct run_dir *dir, const char *path, enum run_mode mode, struct error *err);
+
+/* PATH/NAME into `out`, PATH_BYTES long; returns out. */
+const char *run_dir_file(const struct run_dir *dir, const char *name, char *out);
+
+/* The path of the checkpoint of that iteration. */
+const char *run_dir_checkpoint(const struct run_dir *dir, int64_t iteration, char *out);
+
+/* The iteration of the newest checkpoint; -1: there is none. */
+int64_t run_dir_newest(const struct run_dir *dir);
+
+/* Points latest (or best) at the checkpoint of that iteration. */
+bool run_dir_link(const struct run_dir *dir, const char *name, int64_t iteration, struct error *err);
+
+/* Removes all but the `keep` newest checkpoints and the best one. keep 0: removes none. best -1: there is none. */
+void run_dir_prune(const struct run_dir *dir, int keep, int64_t best);
+
+/* The checkpoint that a user means by PATH: the file itself, or the latest one of a run's folder. */
+bool run_dir_resolve(const char *path, char *checkpoint, struct error *err);
+
+/* Writes a small text file whole: a temporary file, then a rename. */
+bool run_dir_write(const struct run_dir *dir, const char *name, const char *text, struct error *err);
+
+#endif

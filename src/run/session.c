@@ -1,0 +1,273 @@
+#include "run/session.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/cpu.h"
+#include "base/version.h"
+#include "kernel/gemm.h"
+#include "kernel/threads.h"
+#include "run/checkpoint.h"
+#include "run/csv.h"
+#include "run/log.h"
+
+#define TRAIN_HEADER                                                                                                   \
+    "iteration,epoch,learning_rate,loss,fit,weight_decay,orthogonality,accuracy,images_per_second,seconds"
+#define EVAL_HEADER "iteration,epoch,split,loss,accuracy,seconds"
+
+struct session {
+    const struct experiment *experiment;
+    struct dataset dataset;
+    struct trainer trainer;
+    struct run_dir dir;
+    struct log log;
+    struct csv train, eval;
+    struct best_test best;
+    int64_t saved;       /* iteration of the newest checkpoint; -1: none */
+    double start;        /* clock at which second 0 of the run would have been */
+    double window_start; /* clock, and images since, for images per second */
+    int64_t window_images;
+    double images_per_second;
+};
+
+/* --- Opening ----------------------------------------------------------------------------------------------------- */
+
+/* What may change when a run is resumed: how long it goes on, and what it reports and keeps. */
+static void copy_changeable(struct experiment *to, const struct experiment *from) {
+    int batch_size = to->train.batch_size;
+    to->train = from->train;
+    to->train.batch_size = batch_size;
+}
+
+static bool first_difference(const char *a, const char *b, char *line_a, char *line_b, int size) {
+    while (*a || *b) {
+        int length_a = (int)strcspn(a, "\n"), length_b = (int)strcspn(b, "\n");
+        if (length_a != length_b || memcmp(a, b, (size_t)length_a)) {
+            snprintf(line_a, (size_t)size, "%.*s", length_a, a);
+            snprintf(line_b, (size_t)size, "%.*s", length_b, b);
+            return true;
+        }
+        a += length_a + (a[length_a] == '\n');
+        b += length_b + (b[length_b] == '\n');
+    }
+    return false;
+}
+
+/* The spec that a run began with and the one it is resumed with must train the same way. */
+static bool check_same_spec(const struct session *s, const char *stored, const char *path, struct error *err) {
+    struct experiment before;
+    struct diagnostics diags = {0};
+    struct text a = {0}, b = {0};
+    char line_a[200], line_b[200];
+    bool good = experiment_parse(&before, path, stored, NULL, 0, &diags);
+    if (!good) {
+        error_set(err, "%s: its spec is not valid any more:\n%s", path, diags.text.data);
+    } else {
+        copy_changeable(&before, s->experiment);
+        experiment_emit(&a, &before);
+        experiment_emit(&b, s->experiment);
+        good = !first_difference(a.data, b.data, line_a, line_b, sizeof line_a);
+        if (!good)
+            error_set(err,
+                      "%s: the run began with another spec: it had \"%s\", now \"%s\"; change it back, or start "
+                      "another run with --set name=... or --run-dir",
+                      path, line_a + strspn(line_a, " "), line_b + strspn(line_b, " "));
+    }
+    experiment_free(&before);
+    text_free(&diags.text);
+    text_free(&a);
+    text_free(&b);
+    return good;
+}
+
+static bool load_newest(struct session *s, struct error *err) {
+    char path[PATH_BYTES];
+    struct tensor_file file;
+    s->saved = run_dir_newest(&s->dir);
+    if (s->saved < 0)
+        return true; /* the run was stopped before its first checkpoint: begin again */
+    if (!tensor_file_read(&file, run_dir_checkpoint(&s->dir, s->saved, path), err))
+        return false;
+    const char *spec = checkpoint_spec(&file, path, err);
+    bool good = spec && check_same_spec(s, spec, path, err) &&
+                checkpoint_progress(&file, path, &s->trainer.iteration, &s->best, err) &&
+                checkpoint_load(&file, path, &s->trainer, true, err);
+    tensor_file_free(&file);
+    return good;
+}
+
+static bool write_spec(const struct session *s, struct error *err) {
+    struct text spec = {0};
+    text_printf(&spec, "# The resolved spec of this run, every key with its value.\n");
+    experiment_emit(&spec, s->experiment);
+    bool good = run_dir_write(&s->dir, "spec.yaml", spec.data, err);
+    text_free(&spec);
+    return good;
+}
+
+static bool open_files(struct session *s, bool quiet, struct error *err) {
+    char path[PATH_BYTES];
+    int64_t iteration = s->trainer.iteration;
+    if (!log_open(&s->log, run_dir_file(&s->dir, "run.log", path), quiet, err) || !write_spec(s, err) ||
+        !csv_open(&s->train, run_dir_file(&s->dir, "train.csv", path), TRAIN_HEADER, iteration, err) ||
+        !csv_open(&s->eval, run_dir_file(&s->dir, "eval.csv", path), EVAL_HEADER, iteration, err))
+        return false;
+    double seconds = fmax(s->train.last_seconds, s->eval.last_seconds);
+    s->window_start = clock_seconds();
+    s->start = s->window_start - seconds;
+    return true;
+}
+
+static void log_opening(struct session *s) {
+    const struct experiment *e = s->experiment;
+    const struct dataset *d = &s->dataset;
+    size_t weights = 0;
+    for (int i = 0; i < s->trainer.net.tensor_count; i++)
+        weights += s->trainer.net.tensors[i]->trained ? s->trainer.net.tensors[i]->count : 0;
+    log_line(&s->log, "spherenet %s: %s on %s", SPHERENET_VERSION, e->name, e->data.kind->name);
+    log_line(&s->log, "machine: %s, %d threads", cpu_name(), threads_count());
+    log_line(&s->log, "products: %s", gemm_library());
+    log_line(&s->log, "data: %d training and %d test images of %dx%dx%d, %d classes", d->splits[SPLIT_TRAIN].count,
+             d->splits[SPLIT_TEST].count, d->height, d->width, d->channels, d->classes);
+    log_line(&s->log, "network: %s, %zu weights, %.0f MB for batches of %d", e->network.kind->name, weights,
+             (double)(plan_sizes(&s->trainer.net.planner).total * sizeof(real)) / 1e6, e->train.batch_size);
+    log_line(&s->log, "run: %s", s->dir.path);
+}
+
+/* --- Running ----------------------------------------------------------------------------------------------------- */
+
+static double seconds_of(const struct session *s) {
+    return clock_seconds() - s->start;
+}
+
+static double epoch_of(const struct session *s) {
+    return (double)s->trainer.iteration * s->experiment->train.batch_size / s->dataset.splits[SPLIT_TRAIN].count;
+}
+
+static bool is_due(const struct session *s, int every) {
+    int64_t iteration = s->trainer.iteration;
+    return iteration == s->experiment->train.iterations || (every && iteration % every == 0);
+}
+
+static bool save(struct session *s, struct error *err) {
+    char path[PATH_BYTES];
+    int64_t iteration = s->trainer.iteration;
+    if (s->saved == iteration)
+        return true;
+    if (!csv_sync(&s->train, err) || !csv_sync(&s->eval, err) ||
+        !checkpoint_save(run_dir_checkpoint(&s->dir, iteration, path), &s->trainer, s->best, err) ||
+        !run_dir_link(&s->dir, "latest", iteration, err))
+        return false;
+    s->saved = iteration;
+    if (s->best.iteration == iteration && !run_dir_link(&s->dir, "best", iteration, err))
+        return false;
+    run_dir_prune(&s->dir, s->experiment->train.keep, s->best.iteration);
+    return true;
+}
+
+/* Tests, and makes the checkpoint that `best` will point to when the test was the best so far. */
+static bool test(struct session *s, struct error *err) {
+    struct evaluation result;
+    double before = clock_seconds();
+    if (!trainer_evaluate(&s->trainer, &s->dataset, SPLIT_TEST, &result, err))
+        return false;
+    free(result.confusion);
+    bool is_best = s->best.iteration < 0 || result.accuracy > s->best.accuracy;
+    if (is_best)
+        s->best = (struct best_test){s->trainer.iteration, result.accuracy};
+    log_line(&s->log, "iteration %" PRId64 ": test accuracy %.4f, loss %.4f%s", s->trainer.iteration, result.accuracy,
+             result.loss, is_best ? ", the best so far" : "");
+    s->window_start += clock_seconds() - before; /* tests do not count as training time */
+    return csv_row(&s->eval, err, "%" PRId64 ",%.4f,%s,%.6g,%.6g,%.2f", s->trainer.iteration, epoch_of(s),
+                   split_names[SPLIT_TEST], result.loss, result.accuracy, seconds_of(s)) &&
+           (!is_best || save(s, err));
+}
+
+static bool record(struct session *s, const struct step_result *step, struct error *err) {
+    double loss = step->fit + step->weight_decay + step->orthogonality;
+    return csv_row(&s->train, err, "%" PRId64 ",%.4f,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g,%.1f,%.2f", s->trainer.iteration,
+                   epoch_of(s), step->rate, loss, step->fit, step->weight_decay, step->orthogonality, step->accuracy,
+                   s->images_per_second, seconds_of(s));
+}
+
+static void measure_speed(struct session *s) {
+    double now = clock_seconds();
+    s->window_images += s->experiment->train.batch_size;
+    if (now <= s->window_start)
+        return;
+    s->images_per_second = (double)s->window_images / (now - s->window_start);
+    if (now - s->window_start > 5) { /* the last seconds count, not the whole run */
+        s->window_start = now;
+        s->window_images = 0;
+    }
+}
+
+static bool step(struct session *s, struct loader *loader, struct error *err) {
+    const struct train_config *train = &s->experiment->train;
+    struct step_result result = trainer_step(&s->trainer, loader_next(loader));
+    measure_speed(s);
+    if (!isfinite(result.fit))
+        return error_set(err,
+                         "the loss is not a finite number at iteration %" PRId64
+                         "; the last checkpoint is that of iteration %" PRId64 ". Lower optimizer.learning_rate",
+                         s->trainer.iteration, s->saved);
+    struct progress progress = {s->trainer.iteration, train->iterations, result.fit, result.accuracy,
+                                s->images_per_second};
+    log_progress(&s->log, &progress, train->batch_size);
+    return (!is_due(s, train->log_every) || record(s, &result, err)) &&
+           (!is_due(s, train->eval_every) || test(s, err)) && (!is_due(s, train->checkpoint_every) || save(s, err));
+}
+
+static bool train(struct session *s, struct error *err) {
+    const struct train_config *train = &s->experiment->train;
+    if (s->trainer.iteration >= train->iterations) {
+        log_line(&s->log, "the run is finished: %" PRId64 " of %d iterations; to go on, give a larger train.iterations",
+                 s->trainer.iteration, train->iterations);
+        return true;
+    }
+    struct loader *loader = loader_train(&s->dataset, experiment_data(s->experiment), (uint64_t)s->experiment->seed,
+                                         train->batch_size, s->trainer.iteration, err);
+    if (!loader)
+        return false;
+    bool good = s->trainer.iteration > 0 || save(s, err);
+    while (good && s->trainer.iteration < train->iterations)
+        good = step(s, loader, err);
+    loader_close(loader);
+    if (good)
+        log_line(&s->log, "done: best test accuracy %.4f at iteration %" PRId64 "; %.0f s; results in %s",
+                 s->best.accuracy, s->best.iteration, seconds_of(s), s->dir.path);
+    return good;
+}
+
+static void close_session(struct session *s) {
+    csv_close(&s->train);
+    csv_close(&s->eval);
+    log_close(&s->log);
+    trainer_close(&s->trainer);
+    dataset_free(&s->dataset);
+}
+
+bool session_run(const struct experiment *experiment, const struct session_options *options, struct error *err) {
+    struct session s = {.experiment = experiment, .best = {-1, 0}, .saved = -1};
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "runs/%s", experiment->name);
+    threads_set(experiment->train.threads);
+    bool good = dataset_load(&s.dataset, experiment->data, (uint64_t)experiment->seed, err) &&
+                trainer_open(&s.trainer, experiment, err) &&
+                run_dir_open(&s.dir, options->run_dir ? options->run_dir : path, options->mode, err) &&
+                (options->mode != RUN_RESUME || load_newest(&s, err)) && open_files(&s, options->quiet, err);
+    if (good) {
+        log_opening(&s);
+        if (s.saved >= 0)
+            log_line(&s.log, "resumed at iteration %" PRId64, s.trainer.iteration);
+        good = train(&s, err);
+        if (!good)
+            log_line(&s.log, "stopped: %s", err->text);
+    }
+    close_session(&s);
+    return good;
+}

@@ -1,0 +1,18 @@
+/* A run from beginning to end, or from its newest checkpoint on. */
+#ifndef SPHERENET_RUN_SESSION_H
+#define SPHERENET_RUN_SESSION_H
+
+#include "run/run_dir.h"
+#include "train/experiment.h"
+
+struct session_options {
+    const char *run_dir; /* NULL: runs/NAME */
+    enum run_mode mode;
+    bool quiet;
+};
+
+/* Trains, tests and writes checkpoints as the experiment says. Nothing of an earlier run is touched before data and
+ * network stand. */
+bool session_run(const struct experiment *experiment, const struct session_options *options, struct error *err);
+
+#endif

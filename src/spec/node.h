@@ -1,0 +1,51 @@
+/* A YAML document as a tree that remembers where each value stood. */
+#ifndef SPHERENET_SPEC_NODE_H
+#define SPHERENET_SPEC_NODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+
+enum node_type { NODE_SCALAR, NODE_MAP, NODE_LIST };
+
+struct node {
+    enum node_type type;
+    const char *source; /* file name, or "--set KEY=VALUE" */
+    int line;           /* from 1; 0: the source has no lines */
+    const char *scalar; /* NODE_SCALAR: its text */
+    bool quoted;        /* NODE_SCALAR: written in quotes, so a string whatever it looks like */
+    int count;          /* NODE_MAP, NODE_LIST */
+    const char **keys;  /* NODE_MAP */
+    int *key_lines;     /* NODE_MAP */
+    struct node **children;
+    size_t weight; /* nodes in this subtree, aliases counted each time */
+};
+
+/* The mistakes found in a spec, a line each: "FILE:LINE: KEY: what is wrong". */
+struct diagnostics {
+    struct text text;
+    int count;
+};
+
+/* Adds "SOURCE:LINE: PATH: message" (parts that are empty are left out). */
+void diagnose(struct diagnostics *diags, const char *source, int line, const char *path, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+/* Reads one YAML document. NULL, with a diagnostic, when the text is not YAML, is not a single document, nests too
+ * deeply, or is (aliases expanded) too large. The tree lives in the arena. */
+struct node *yaml_read(struct arena *arena, const char *source, const char *text, size_t length,
+                       struct diagnostics *diags);
+struct node *yaml_read_file(struct arena *arena, const char *path, struct diagnostics *diags);
+
+/* An empty map, as if written at that place. */
+struct node *node_empty_map(struct arena *arena, const char *source, int line);
+
+/* The child of that key, or NULL. */
+struct node *node_get(const struct node *map, const char *key);
+
+/* Puts the value of "path.to[3].key=VALUE" into the tree, making maps that are absent. */
+bool node_override(struct arena *arena, struct node *root, const char *assignment, struct diagnostics *diags);
+
+#endif

@@ -1,0 +1,77 @@
+/* Tables that describe the keys of a spec.
+ *
+ * A section of the spec is a C struct and a table of `struct param`, one row a key: type, place in the struct, default,
+ * range, help. One table drives reading, range checks, the resolved spec, `help spec`, `list` and docs/spec.md.
+ *
+ * A `struct kind` is one row of a registry (a layer, an optimizer, a dataset ...): a name that stands under `type:`,
+ * a line of help, and a table of the keys it takes beside `type`. */
+#ifndef SPHERENET_SPEC_PARAM_H
+#define SPHERENET_SPEC_PARAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum param_type {
+    PARAM_END,     /* closes a table */
+    PARAM_INT,     /* int */
+    PARAM_REAL,    /* double */
+    PARAM_BOOL,    /* bool */
+    PARAM_STRING,  /* const char *, in the spec's arena */
+    PARAM_ENUM,    /* int: index into names */
+    PARAM_FLAGS,   /* unsigned: one bit for each of names */
+    PARAM_INTS,    /* struct int_list, min and max for each */
+    PARAM_SECTION, /* a struct described by params */
+    PARAM_INCLUDE, /* a struct described by params whose keys stand in the including section itself */
+    PARAM_ROW,     /* const struct kind *: a row of registry, by name */
+    PARAM_KIND,    /* struct choice: a row of registry and its own keys */
+    PARAM_KINDS    /* struct choice_list: a list of such */
+};
+
+struct param {
+    const char *key;
+    enum param_type type;
+    size_t offset;                   /* of the value in the section's struct */
+    const char *fallback;            /* default, as one would write it in YAML; NULL: the key is required */
+    double min, max;                 /* inclusive; for PARAM_INTS of each element; both 0: no limit */
+    const char *const *names;        /* PARAM_ENUM, PARAM_FLAGS: NULL-terminated */
+    const struct param *params;      /* PARAM_SECTION, PARAM_INCLUDE */
+    const struct registry *registry; /* PARAM_ROW, PARAM_KIND, PARAM_KINDS */
+    const char *help;                /* one line */
+};
+
+enum { INT_LIST_MAX = 16 };
+
+struct int_list {
+    int count;
+    int values[INT_LIST_MAX];
+};
+
+/* First member of every registry row. */
+struct kind {
+    const char *name;
+    const char *help;           /* one line */
+    const struct param *params; /* keys beside `type`; NULL: none */
+    size_t config_size;         /* of the struct that params describe */
+};
+
+struct registry {
+    const char *noun;               /* "layer", "optimizer" */
+    const struct kind *const *rows; /* NULL-terminated */
+};
+
+struct choice {
+    const struct kind *kind;
+    void *config;       /* kind->config_size bytes in the spec's arena */
+    const char *source; /* where it stood in the spec; NULL: nowhere */
+    int line;
+};
+
+struct choice_list {
+    int count;
+    struct choice *choices;
+};
+
+/* The row of that name, or NULL. */
+const struct kind *registry_find(const struct registry *registry, const char *name);
+
+#endif

@@ -1,0 +1,147 @@
+#include "train/experiment.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "loss/loss.h"
+#include "optim/optimizer.h"
+#include "optim/schedule.h"
+
+#define TRAIN_INT(KEY, FALLBACK, MIN, MAX, HELP)                                                                       \
+    {                                                                                                                  \
+        .key = #KEY, .type = PARAM_INT, .offset = offsetof(struct train_config, KEY), .fallback = FALLBACK,            \
+        .min = MIN, .max = MAX, .help = HELP                                                                           \
+    }
+
+static const struct param train_params[] = {
+    TRAIN_INT(iterations, NULL, 1, 2e9, "batches to train on"),
+    TRAIN_INT(batch_size, "128", 1, 65536, "images in a batch"),
+    TRAIN_INT(eval_every, "500", 0, 2e9, "iterations between tests; 0: at the end only"),
+    TRAIN_INT(checkpoint_every, "1000", 0, 2e9, "iterations between checkpoints; 0: at the end only"),
+    TRAIN_INT(log_every, "10", 0, 2e9, "iterations between rows of train.csv; 0: at the end only"),
+    TRAIN_INT(keep, "3", 0, 1e6, "newest checkpoints that stay, beside the best; 0: all"),
+    TRAIN_INT(threads, "0", 0, 1024, "worker threads; 0: as many as there are processors"),
+    {.type = PARAM_END},
+};
+
+#define PLACE(MEMBER) .offset = offsetof(struct experiment, MEMBER)
+
+const struct param experiment_params[] = {
+    {.key = "name", .type = PARAM_STRING, PLACE(name), .fallback = "''", .help = "of the run; empty: the file's name"},
+    {.key = "seed",
+     .type = PARAM_INT,
+     PLACE(seed),
+     .fallback = "1",
+     .min = 0,
+     .max = 2147483647,
+     .help = "of initial weights, shuffling and augmentation"},
+    {.key = "data", .type = PARAM_KIND, PLACE(data), .registry = &dataset_registry, .help = "the images"},
+    {.key = "network", .type = PARAM_KIND, PLACE(network), .registry = &network_registry, .help = "the layers"},
+    {.key = "loss",
+     .type = PARAM_KIND,
+     PLACE(loss),
+     .fallback = "softmax",
+     .registry = &loss_registry,
+     .help = "what is minimised"},
+    {.key = "optimizer",
+     .type = PARAM_KIND,
+     PLACE(optimizer),
+     .fallback = "adam",
+     .registry = &optimizer_registry,
+     .help = "how weights follow gradients"},
+    {.key = "schedule",
+     .type = PARAM_KIND,
+     PLACE(schedule),
+     .fallback = "constant",
+     .registry = &schedule_registry,
+     .help = "the learning rate over time"},
+    {.key = "regularizer",
+     .type = PARAM_SECTION,
+     PLACE(regularizer),
+     .params = penalty_params,
+     .help = "penalties on weights"},
+    {.key = "train", .type = PARAM_SECTION, PLACE(train), .params = train_params, .help = "how long, and what to keep"},
+    {.type = PARAM_END},
+};
+
+const struct data_config *experiment_data(const struct experiment *experiment) {
+    return experiment->data.config;
+}
+
+/* --- Reading ----------------------------------------------------------------------------------------------------- */
+
+/* "configs/a.yaml" gives "a". */
+static const char *name_from_path(struct arena *arena, const char *path) {
+    const char *slash = strrchr(path, '/');
+    char *name = arena_string(arena, slash ? slash + 1 : path);
+    char *dot = strrchr(name, '.');
+    if (dot && dot != name)
+        *dot = '\0';
+    return name;
+}
+
+/* The name becomes a folder below runs/. */
+static void check_name(const struct experiment *experiment, const struct node *root, struct diagnostics *diags) {
+    const char *allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    const struct node *node = node_get(root, "name");
+    if (!*experiment->name || experiment->name[strspn(experiment->name, allowed)] || *experiment->name == '.' ||
+        strlen(experiment->name) > 200)
+        diagnose(diags, root->source, node ? node->line : 0, "name",
+                 "\"%.60s\" cannot name a folder; use letters, digits, \".\", \"_\" and \"-\"", experiment->name);
+}
+
+bool experiment_plan(const struct experiment *experiment, struct net *net, struct diagnostics *diags) {
+    struct shape in = {experiment->shape.height, experiment->shape.width, experiment->shape.channels, false};
+    return net_plan(net, &experiment->layers, in, experiment->shape.classes, experiment->train.batch_size, diags);
+}
+
+static void check_network(struct experiment *experiment, struct diagnostics *diags) {
+    dataset_describe(&experiment->shape, experiment->data);
+    network_expand(&experiment->arena, experiment->network, experiment->shape.classes, &experiment->layers, diags);
+    if (diags->count)
+        return;
+    struct net net;
+    experiment_plan(experiment, &net, diags);
+    net_free(&net);
+}
+
+static bool read_tree(struct experiment *experiment, struct node *root, const char *path, const char *const *overrides,
+                      int override_count, struct diagnostics *diags) {
+    if (root && root->type != NODE_MAP) {
+        diagnose(diags, root->source, root->line, NULL, "a spec is a map of keys: data, network, train and so on");
+        root = NULL;
+    }
+    for (int i = 0; root && i < override_count; i++)
+        node_override(&experiment->arena, root, overrides[i], diags);
+    if (!root)
+        return false;
+    spec_bind(&experiment->arena, experiment, experiment_params, root, "", diags);
+    if (!*experiment->name)
+        experiment->name = name_from_path(&experiment->arena, path);
+    check_name(experiment, root, diags);
+    if (!diags->count)
+        check_network(experiment, diags);
+    return !diags->count;
+}
+
+bool experiment_read(struct experiment *experiment, const char *path, const char *const *overrides, int override_count,
+                     struct diagnostics *diags) {
+    *experiment = (struct experiment){0};
+    struct node *root = yaml_read_file(&experiment->arena, path, diags);
+    return read_tree(experiment, root, path, overrides, override_count, diags);
+}
+
+bool experiment_parse(struct experiment *experiment, const char *source, const char *text, const char *const *overrides,
+                      int override_count, struct diagnostics *diags) {
+    *experiment = (struct experiment){0};
+    struct node *root = yaml_read(&experiment->arena, source, text, strlen(text), diags);
+    return read_tree(experiment, root, source, overrides, override_count, diags);
+}
+
+void experiment_free(struct experiment *experiment) {
+    arena_free(&experiment->arena);
+}
+
+void experiment_emit(struct text *out, const struct experiment *experiment) {
+    spec_emit(out, experiment, experiment_params);
+}

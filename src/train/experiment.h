@@ -1,0 +1,48 @@
+/* A whole spec: what to train, on what, and how. */
+#ifndef SPHERENET_TRAIN_EXPERIMENT_H
+#define SPHERENET_TRAIN_EXPERIMENT_H
+
+#include "data/dataset.h"
+#include "net/family.h"
+#include "optim/penalty.h"
+
+struct train_config {
+    int iterations, batch_size;
+    int eval_every, checkpoint_every, log_every; /* iterations; 0: at the end only */
+    int keep;                                    /* checkpoints; 0: all */
+    int threads;                                 /* 0: as many as the process may use */
+};
+
+struct experiment {
+    struct arena arena;
+    /* The spec. */
+    const char *name;
+    int seed;
+    struct choice data, network, loss, optimizer, schedule;
+    struct penalty_config regularizer;
+    struct train_config train;
+    /* What follows from it. */
+    struct dataset shape;      /* of the data; no images */
+    struct choice_list layers; /* the network, written out */
+};
+extern const struct param experiment_params[];
+
+/* Reads a spec file, with `overrides` ("KEY=VALUE") put over it, and checks it whole: keys, values, the shapes of the
+ * network. False with all mistakes in diags. Free with experiment_free in either case. */
+bool experiment_read(struct experiment *experiment, const char *path, const char *const *overrides, int override_count,
+                     struct diagnostics *diags);
+
+/* The same from text, as a checkpoint holds it. */
+bool experiment_parse(struct experiment *experiment, const char *source, const char *text, const char *const *overrides,
+                      int override_count, struct diagnostics *diags);
+void experiment_free(struct experiment *experiment);
+
+/* The resolved spec as YAML: every key with its value. */
+void experiment_emit(struct text *out, const struct experiment *experiment);
+
+/* Plans the network of a checked experiment. */
+bool experiment_plan(const struct experiment *experiment, struct net *net, struct diagnostics *diags);
+
+const struct data_config *experiment_data(const struct experiment *experiment);
+
+#endif

@@ -1,0 +1,135 @@
+#include "train/trainer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "loss/loss.h"
+#include "optim/schedule.h"
+
+static bool allocate_state(struct trainer *trainer, struct error *err) {
+    const struct experiment *experiment = trainer->experiment;
+    size_t work = penalty_work(&experiment->regularizer, &trainer->net);
+    size_t logits = (size_t)experiment->train.batch_size * (size_t)experiment->shape.classes;
+    size_t slots = (size_t)trainer->optimizer->slots * trainer->trained;
+    real *next = trainer->block = mem_block((slots + work + logits) * sizeof *next);
+    if (!next)
+        return error_set(err, "not enough memory for the optimizer's state: %.0f MB",
+                         (double)((slots + work + logits) * sizeof *next) / 1e6);
+    for (int i = 0; i < trainer->optimizer->slots; i++, next += trainer->trained)
+        trainer->slots[i] = next;
+    trainer->penalty_work = next;
+    trainer->dlogits = next + work;
+    return true;
+}
+
+bool trainer_open(struct trainer *trainer, const struct experiment *experiment, struct error *err) {
+    *trainer = (struct trainer){
+        .experiment = experiment,
+        .optimizer = (const struct optimizer_type *)experiment->optimizer.kind,
+    };
+    struct diagnostics diags = {0};
+    bool planned = experiment_plan(experiment, &trainer->net, &diags);
+    if (!planned)
+        error_set(err, "%s", diags.text.data);
+    text_free(&diags.text);
+    trainer->trained = plan_sizes(&trainer->net.planner).trained;
+    if (planned && net_allocate(&trainer->net, (uint64_t)experiment->seed, err) && allocate_state(trainer, err))
+        return true;
+    trainer_close(trainer);
+    return false;
+}
+
+void trainer_close(struct trainer *trainer) {
+    net_free(&trainer->net);
+    free(trainer->block);
+    trainer->block = NULL;
+}
+
+/* --- Training ---------------------------------------------------------------------------------------------------- */
+
+static int largest(const real *logits, int classes) {
+    int best = 0;
+    for (int j = 1; j < classes; j++)
+        if (logits[j] > logits[best])
+            best = j;
+    return best;
+}
+
+static double batch_accuracy(const real *logits, const uint8_t *labels, int n, int classes) {
+    int right = 0;
+    for (int i = 0; i < n; i++)
+        right += largest(logits + (size_t)i * (size_t)classes, classes) == labels[i];
+    return (double)right / n;
+}
+
+struct step_result trainer_step(struct trainer *trainer, const struct batch *batch) {
+    const struct experiment *experiment = trainer->experiment;
+    const struct optimizer_config *optimizer = experiment->optimizer.config;
+    struct net *net = &trainer->net;
+    int n = batch->count, classes = experiment->shape.classes;
+    struct step_result result;
+    const real *logits = net_forward(net, n, batch->images, true);
+    result.fit = loss_evaluate(experiment->loss, n, classes, trainer->dlogits, logits, batch->labels);
+    result.accuracy = batch_accuracy(logits, batch->labels, n, classes);
+    net_backward(net, n, trainer->dlogits, batch->images);
+    struct penalty_values penalties = penalty_add(&experiment->regularizer, net, trainer->penalty_work);
+    result.weight_decay = penalties.weight_decay;
+    result.orthogonality = penalties.orthogonality;
+    result.rate = optimizer->learning_rate *
+                  schedule_factor(experiment->schedule, trainer->iteration, experiment->train.iterations);
+    trainer->iteration++;
+    trainer->optimizer->step(optimizer, result.rate, trainer->iteration, trainer->trained, net->memory.values,
+                             net->memory.grads, trainer->slots);
+    return result;
+}
+
+/* --- Evaluation -------------------------------------------------------------------------------------------------- */
+
+/* Fewer than five classes have a larger logit than the label's; a NaN counts as larger. */
+static bool in_top5(const real *logits, int classes, int label) {
+    int larger = 0;
+    for (int j = 0; j < classes; j++)
+        larger += j != label && !(logits[j] <= logits[label]);
+    return larger < 5;
+}
+
+struct tally {
+    double loss;
+    int64_t right, top5;
+};
+
+static void count_batch(struct tally *tally, struct evaluation *result, const struct batch *batch, const real *logits) {
+    int classes = result->classes;
+    for (int i = 0; i < batch->count; i++) {
+        const real *row = logits + (size_t)i * (size_t)classes;
+        int label = batch->labels[i], predicted = largest(row, classes);
+        result->confusion[(size_t)label * (size_t)classes + (size_t)predicted]++;
+        tally->right += predicted == label;
+        tally->top5 += in_top5(row, classes, label);
+    }
+    result->images += batch->count;
+}
+
+bool trainer_evaluate(struct trainer *trainer, const struct dataset *dataset, int split, struct evaluation *result,
+                      struct error *err) {
+    const struct experiment *experiment = trainer->experiment;
+    int classes = experiment->shape.classes;
+    *result = (struct evaluation){.classes = classes};
+    struct loader *loader =
+        loader_evaluate(dataset, experiment_data(experiment), split, experiment->train.batch_size, err);
+    if (!loader)
+        return false;
+    result->confusion = mem_alloc((size_t)classes * (size_t)classes * sizeof *result->confusion);
+    struct tally tally = {0};
+    for (const struct batch *batch; (batch = loader_next(loader));) {
+        const real *logits = net_forward(&trainer->net, batch->count, batch->images, false);
+        tally.loss +=
+            batch->count * loss_evaluate(experiment->loss, batch->count, classes, NULL, logits, batch->labels);
+        count_batch(&tally, result, batch, logits);
+    }
+    loader_close(loader);
+    result->loss = tally.loss / result->images;
+    result->accuracy = (double)tally.right / result->images;
+    result->top5 = (double)tally.top5 / result->images;
+    return true;
+}

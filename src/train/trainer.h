@@ -1,0 +1,44 @@
+/* One network in training: its weights, its optimizer's state, and the step that ties everything together. */
+#ifndef SPHERENET_TRAIN_TRAINER_H
+#define SPHERENET_TRAIN_TRAINER_H
+
+#include "data/loader.h"
+#include "optim/optimizer.h"
+#include "train/experiment.h"
+
+struct trainer {
+    const struct experiment *experiment;
+    struct net net;
+    const struct optimizer_type *optimizer;
+    real *slots[OPTIMIZER_SLOTS]; /* the optimizer's state, laid out as the network's trained values */
+    size_t trained;               /* reals in each */
+    real *dlogits;                /* [batch][classes] */
+    real *penalty_work;
+    void *block;       /* what the above point into */
+    int64_t iteration; /* updates made so far */
+};
+
+struct step_result {
+    double rate;                             /* learning rate of this update */
+    double fit, weight_decay, orthogonality; /* the parts of the loss, before the update */
+    double accuracy;                         /* of the batch, 0 to 1 */
+};
+
+/* Builds the network and draws its initial weights. The experiment must be checked, and outlive the trainer. */
+bool trainer_open(struct trainer *trainer, const struct experiment *experiment, struct error *err);
+void trainer_close(struct trainer *trainer);
+
+/* One update on one batch. */
+struct step_result trainer_step(struct trainer *trainer, const struct batch *batch);
+
+/* Measures of a network on one split. */
+struct evaluation {
+    int images, classes;
+    double loss, accuracy, top5; /* top5: 1 when there are five classes or fewer */
+    int64_t *confusion;          /* [true class][predicted class]; to be freed */
+};
+
+bool trainer_evaluate(struct trainer *trainer, const struct dataset *dataset, int split, struct evaluation *result,
+                      struct error *err);
+
+#endif
