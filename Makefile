@@ -45,3 +45,9 @@ $(B)/tests/%: $(B)/tests/%.o $(B)/tests/runner.o $(B)/libspherenet.a
 .PRECIOUS: $(B)/%.o
 .PHONY: all
 -include $(shell find build -name '*.d' 2>/dev/null)
+
+# The C library's vector functions are used where the compiler may treat arithmetic as real numbers.
+$(B)/src/kernel/vmath.o: OPT_$(VARIANT) += -ffast-math
+
+.PHONY: tests
+tests: $(TESTBIN)

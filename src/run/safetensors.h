@@ -14,7 +14,7 @@
 
 #define TENSOR_METADATA_KEY "__metadata__" /* no tensor's name */
 
-enum { TENSOR_MAX_DIMS = 4, TENSOR_HEADER_MAX_BYTES = 16 * 1024 * 1024 /* JSON, without its length */ };
+enum { TENSOR_MAX_DIMS = 8, TENSOR_HEADER_MAX_BYTES = 16 * 1024 * 1024 /* JSON, without its length */ };
 
 struct stored_tensor {
     const char *name;

@@ -1,0 +1,2 @@
+/* The same in double, to the files' own resolution. */
+#include "test_golden.c"
