@@ -1,53 +1,82 @@
 # spherenet: `make help` lists the targets.
 
+# The CPU to build for: native, or x86-64-v2, x86-64-v3, ... for a program that is to run elsewhere.
 ARCH ?= native
 CC ?= cc
 PKGS := openblas yaml-0.1 zlib jansson
 
-# Variants of the same sources, each in its own folder below build/.
+# Variants of the same sources, each in its own folder below build/: release, f64 (double arithmetic), asan, asan64.
 VARIANT ?= release
-OPT_release := -O3 -march=$(ARCH) -DNDEBUG
-OPT_f64     := -O2 -march=$(ARCH) -DSN_DOUBLE
-OPT_asan    := -O1 -g -march=$(ARCH) -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-OPT_debug   := -O0 -g
+SANITIZE := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+OPT_release := -O3 -DNDEBUG
+OPT_f64     := -O2 -DSN_DOUBLE
+OPT_asan    := $(SANITIZE)
+OPT_asan64  := $(SANITIZE) -DSN_DOUBLE
 
-WARN   := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wmissing-prototypes
-CFLAGS_ALL = -std=gnu11 $(OPT_$(VARIANT)) -fopenmp -fno-math-errno -fno-trapping-math $(WARN) -MMD -MP -Isrc -Itests \
-             $(shell pkg-config --cflags $(PKGS)) $(CFLAGS)
-LIBS   = $(OPT_$(VARIANT)) -fopenmp $(shell pkg-config --libs $(PKGS)) -lm $(LDFLAGS)
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wmissing-prototypes
+COMPILE = $(CC) -std=gnu11 $(OPT_$(VARIANT)) -march=$(ARCH) -fopenmp -fno-math-errno -fno-trapping-math $(WARNINGS) \
+          -MMD -MP -Isrc -Itests $(shell pkg-config --cflags $(PKGS)) $(CFLAGS)
+LINK    = $(CC) $(OPT_$(VARIANT)) -fopenmp
+LIBS    = $(shell pkg-config --libs $(PKGS)) -lm $(LDFLAGS)
 
-B      := build/$(VARIANT)
-SRC    := $(sort $(wildcard src/*/*.c))
-OBJ    := $(SRC:%.c=$(B)/%.o)
-LIBOBJ := $(filter-out $(B)/src/cli/main.o,$(OBJ))
-TESTS  := $(sort $(wildcard tests/$(if $(filter f64,$(VARIANT)),f64,test)_*.c))
-TESTBIN := $(TESTS:tests/%.c=$(B)/tests/%)
+B        := build/$(VARIANT)
+OBJECTS  := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard src/*/*.c)))
+LIBRARY  := $(filter-out $(B)/src/cli/main.o,$(OBJECTS))
+SUITES   := $(sort $(wildcard tests/$(if $(filter %64,$(VARIANT)),f64,test)_*.c))
+PROGRAMS := $(SUITES:%.c=$(B)/%)
 
 all: spherenet ## build ./spherenet (the default)
 
 spherenet: $(B)/spherenet
 	cp $< $@
 
-$(B)/spherenet: $(OBJ)
-	$(CC) -o $@ $^ $(LIBS)
+$(B)/spherenet: $(OBJECTS)
+	$(LINK) -o $@ $^ $(LIBS)
 
-$(B)/%.o: %.c
-	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -c -o $@ $<
-
-$(B)/libspherenet.a: $(LIBOBJ)
+$(B)/libspherenet.a: $(LIBRARY)
 	rm -f $@
 	ar rcs $@ $^
 
-$(B)/tests/%: $(B)/tests/%.o $(B)/tests/runner.o $(B)/libspherenet.a
-	$(CC) -o $@ $^ $(LIBS) $(shell pkg-config --libs check)
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(COMPILE) -c -o $@ $<
 
-.PRECIOUS: $(B)/%.o
-.PHONY: all
+# Arithmetic as with real numbers, so that the compiler may use the C library's vector functions.
+$(B)/src/kernel/vmath.o: CFLAGS += -ffast-math
+
+$(PROGRAMS): $(B)/tests/%: $(B)/tests/%.o $(B)/tests/runner.o $(B)/tests/ref/reference.o $(B)/libspherenet.a
+	$(LINK) -o $@ $^ $(shell pkg-config --libs check) $(LIBS)
+
+test: ## build and run all tests
+	@$(MAKE) --no-print-directory run-suites VARIANT=release
+	@$(MAKE) --no-print-directory run-suites VARIANT=f64
+
+asan: ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
+	@$(MAKE) --no-print-directory run-suites VARIANT=asan
+	@$(MAKE) --no-print-directory run-suites VARIANT=asan64
+
+# Every suite of one variant; a failure does not keep the others from running.
+run-suites: $(B)/spherenet $(PROGRAMS)
+	@failed=; for program in $(PROGRAMS); do \
+	    SPHERENET=$(B)/spherenet $$program || failed="$$failed $$program"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "failed:$$failed"; exit 1; fi
+
+golden: ## make tests/golden again (needs python3-torch)
+	/usr/bin/python3 tests/golden/generate.py
+
+docs: spherenet ## make docs/spec.md again
+	./spherenet help spec --markdown > docs/spec.md
+
+format: ## put all C sources into the project's format
+	clang-format -i $(wildcard src/*/*.[ch] tests/*.[ch] tests/*/*.[ch])
+
+clean: ## remove what was built
+	rm -rf build spherenet
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: all test asan run-suites golden docs format clean help
+.SECONDARY:
 -include $(shell find build -name '*.d' 2>/dev/null)
-
-# The C library's vector functions are used where the compiler may treat arithmetic as real numbers.
-$(B)/src/kernel/vmath.o: OPT_$(VARIANT) += -ffast-math
-
-.PHONY: tests
-tests: $(TESTBIN)
