@@ -81,8 +81,8 @@ static const char *suffixed(struct expansion *expansion, const char *name, const
     return arena_printf(expansion->arena, "%s_%s", name, suffix);
 }
 
-static void add_normalization(struct expansion *expansion, struct choice_list *layers,
-                              const struct family_config *family, const char *name) {
+void expansion_normalization(struct expansion *expansion, struct choice_list *layers,
+                             const struct family_config *family, const char *name) {
     int normalization = family->normalization;
     if (normalization == NORMALIZE_SPHERE || normalization == NORMALIZE_BOTH) {
         struct sphere_norm_config *norm =
@@ -113,7 +113,7 @@ void expansion_conv(struct expansion *expansion, struct choice_list *layers, con
     conv->bias = family->bias;
     if (!ordinary)
         conv->operation = family->operation;
-    add_normalization(expansion, layers, family, name);
+    expansion_normalization(expansion, layers, family, name);
 }
 
 void expansion_activation(struct expansion *expansion, struct choice_list *layers, const struct family_config *family,

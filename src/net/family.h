@@ -47,7 +47,12 @@ extern const struct param family_params[];
 /* Appends one layer with its defaults and returns its configuration for changes. */
 void *expansion_add(struct expansion *expansion, struct choice_list *layers, const char *type, const char *name);
 
-/* Appends "NAME", and its normalisation. ordinary: the product with the cosine, whatever the family's operator. */
+/* Appends the family's normalisation layers after the layer called name. */
+void expansion_normalization(struct expansion *expansion, struct choice_list *layers,
+                             const struct family_config *family, const char *name);
+
+/* Appends a convolution and its normalisation. ordinary: the product with the cosine, whatever the family's operator.
+ */
 void expansion_conv(struct expansion *expansion, struct choice_list *layers, const struct family_config *family,
                     const char *name, int filters, int kernel, int stride, bool ordinary);
 

@@ -9,6 +9,7 @@ struct plain_config {
     int depth;
     struct int_list widths;
     int features;
+    bool normalize_features;
 };
 
 static const struct param params[] = {
@@ -32,9 +33,23 @@ static const struct param params[] = {
      .min = 0,
      .max = 65536,
      .help = "units of the feature layer; 0: none"},
+    {.key = "normalize_features",
+     .type = PARAM_BOOL,
+     .offset = offsetof(struct plain_config, normalize_features),
+     .fallback = "false",
+     .help = "normalise the features as the convolutions are"},
     {.type = PARAM_INCLUDE, .offset = offsetof(struct plain_config, family), .params = family_params},
     {.type = PARAM_END},
 };
+
+static void add_features(struct expansion *expansion, const struct plain_config *plain) {
+    struct dense_config *feature = expansion_add(expansion, expansion->layers, "dense", "feature");
+    feature->units = plain->features;
+    feature->bias = plain->family.bias;
+    feature->operation = plain->family.operation;
+    if (plain->normalize_features)
+        expansion_normalization(expansion, expansion->layers, &plain->family, "feature");
+}
 
 static void plain_expand(struct expansion *expansion, const void *config) {
     const struct plain_config *plain = config;
@@ -56,12 +71,8 @@ static void plain_expand(struct expansion *expansion, const void *config) {
         }
         expansion_add(expansion, expansion->layers, "max_pool", arena_printf(arena, "pool%d", stage + 1));
     }
-    if (plain->features) {
-        struct dense_config *feature = expansion_add(expansion, expansion->layers, "dense", "feature");
-        feature->units = plain->features;
-        feature->bias = plain->family.bias;
-        feature->operation = plain->family.operation;
-    }
+    if (plain->features)
+        add_features(expansion, plain);
     expansion_classifier(expansion, &plain->family);
 }
 
