@@ -16,10 +16,11 @@ static const struct option options[] = {
 
 enum { MOST_TABLES = 64 };
 
-/* Tables already printed: the operator's keys, say, belong to many layers but are explained once for each default. */
+/* Tables already printed, and where: the operator's keys, say, belong to many layers but are explained once. */
 struct printed {
     int count;
     const struct param *tables[MOST_TABLES];
+    char headings[MOST_TABLES][160];
 };
 
 static void print_key(const struct param *param) {
@@ -46,6 +47,9 @@ static void print_keys(const struct param *params) {
 
 static void print_heading(const char *path, const char *help) {
     printf(markdown ? "\n## `%s`\n\n%s.\n\n" : "\n%s: %s\n", path, help);
+}
+
+static void print_columns(void) {
     if (markdown)
         printf("| key | value | default | meaning |\n| --- | --- | --- | --- |\n");
 }
@@ -53,13 +57,21 @@ static void print_heading(const char *path, const char *help) {
 static void print_tables(const struct param *params, const char *path, struct printed *printed);
 
 static void print_table(const struct param *params, const char *path, const char *help, struct printed *printed) {
-    for (int i = 0; i < printed->count; i++)
-        if (printed->tables[i] == params)
-            return;
     if (!params || params->type == PARAM_END || printed->count == MOST_TABLES)
         return;
+    for (int i = 0; i < printed->count; i++) {
+        if (printed->tables[i] == params) {
+            if (strchr(path, ':')) { /* a kind with another's keys; a section's keys are the same wherever it is */
+                print_heading(path, help);
+                printf(markdown ? "The keys of `%s`.\n" : "  the keys of %s\n", printed->headings[i]);
+            }
+            return;
+        }
+    }
+    snprintf(printed->headings[printed->count], sizeof printed->headings[0], "%s", path);
     printed->tables[printed->count++] = params;
     print_heading(path, help);
+    print_columns();
     print_keys(params);
     print_tables(params, path, printed);
 }
@@ -101,6 +113,7 @@ static void help_spec(void) {
     else
         printf("A spec is one YAML map of these keys. --set KEY=VALUE puts a value over any of them.\n");
     print_heading("spec", "the top level");
+    print_columns();
     print_keys(experiment_params);
     print_tables(experiment_params, "", &printed);
 }

@@ -185,7 +185,7 @@ void spec_emit(struct text *out, const void *section, const struct param *params
 
 static void describe_range(struct text *out, const struct param *param) {
     if (param->min != 0 || param->max != 0)
-        text_printf(out, " from %g to %g", param->min, param->max);
+        text_printf(out, " from %.10g to %.10g", param->min, param->max);
 }
 
 static void describe_names(struct text *out, const struct param *param) {
