@@ -16,11 +16,12 @@ static const struct option options[] = {
 
 enum { MOST_TABLES = 64 };
 
-/* Tables already printed, and where: the operator's keys, say, belong to many layers but are explained once. */
+/* What is already printed, and where: the operator's keys, say, belong to many layers but are explained once. */
 struct printed {
-    int count;
+    int tables_count, registries_count;
     const struct param *tables[MOST_TABLES];
     char headings[MOST_TABLES][160];
+    const struct registry *registries[MOST_TABLES];
 };
 
 static void print_key(const struct param *param) {
@@ -57,9 +58,9 @@ static void print_columns(void) {
 static void print_tables(const struct param *params, const char *path, struct printed *printed);
 
 static void print_table(const struct param *params, const char *path, const char *help, struct printed *printed) {
-    if (!params || params->type == PARAM_END || printed->count == MOST_TABLES)
+    if (!params || params->type == PARAM_END || printed->tables_count == MOST_TABLES)
         return;
-    for (int i = 0; i < printed->count; i++) {
+    for (int i = 0; i < printed->tables_count; i++) {
         if (printed->tables[i] == params) {
             if (strchr(path, ':')) { /* a kind with another's keys; a section's keys are the same wherever it is */
                 print_heading(path, help);
@@ -68,8 +69,8 @@ static void print_table(const struct param *params, const char *path, const char
             return;
         }
     }
-    snprintf(printed->headings[printed->count], sizeof printed->headings[0], "%s", path);
-    printed->tables[printed->count++] = params;
+    snprintf(printed->headings[printed->tables_count], sizeof printed->headings[0], "%s", path);
+    printed->tables[printed->tables_count++] = params;
     print_heading(path, help);
     print_columns();
     print_keys(params);
@@ -77,6 +78,10 @@ static void print_table(const struct param *params, const char *path, const char
 }
 
 static void print_registry(const struct registry *registry, const char *path, struct printed *printed) {
+    for (int i = 0; i < printed->registries_count; i++)
+        if (printed->registries[i] == registry)
+            return;
+    printed->registries[printed->registries_count++] = registry;
     for (const struct kind *const *row = registry->rows; *row; row++) {
         char heading[256];
         snprintf(heading, sizeof heading, "%.150s: {type: %s}", path, (*row)->name);
