@@ -74,6 +74,16 @@ char *arena_printf(struct arena *arena, const char *format, ...) {
     return text;
 }
 
+/* Room doubles whenever the length is a power of two; what was outgrown stays until the arena goes. */
+void *arena_grow(struct arena *arena, void *array, int count, size_t element_bytes) {
+    if (count & (count - 1))
+        return array;
+    void *larger = arena_alloc(arena, (count ? 2 * (size_t)count : 1) * element_bytes);
+    if (count)
+        memcpy(larger, array, (size_t)count * element_bytes);
+    return larger;
+}
+
 void arena_free(struct arena *arena) {
     while (arena->chunks) {
         struct arena_chunk *next = arena->chunks->next;

@@ -23,6 +23,8 @@ struct arena {
 void *arena_alloc(struct arena *arena, size_t bytes);      /* zeroed, aligned for any type */
 char *arena_string(struct arena *arena, const char *text); /* a copy */
 char *arena_printf(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* An array of `count` elements with room for one more, moved when it was full; pass only what this has returned. */
+void *arena_grow(struct arena *arena, void *array, int count, size_t element_bytes);
 void arena_free(struct arena *arena); /* leaves it empty and ready */
 
 #endif

@@ -141,37 +141,21 @@ static bool cifar100_load(struct dataset *dataset, const void *config, uint64_t 
 }
 
 static const struct param cifar10_params[] = {
-    {.type = PARAM_INCLUDE,
-     .offset = offsetof(struct cifar_config, common),
-     .params = data_config_params,
-     .help = "keys that all datasets share"},
-    {.key = "path",
-     .type = PARAM_STRING,
-     .offset = offsetof(struct cifar_config, path),
-     .fallback = "data/cifar10",
-     .help = "folder of data_batch_1.bin to data_batch_5.bin and test_batch.bin (or .bin.gz)"},
-    {.type = PARAM_END},
+    INCLUDED_KEYS(struct cifar_config, common, data_config_params),
+    TEXT_KEY(struct cifar_config, path, "path", "data/cifar10",
+             "folder of data_batch_1.bin to data_batch_5.bin and test_batch.bin (or .bin.gz)"),
+    END_OF_KEYS,
 };
 
 static const char *const label_names[] = {[LABELS_FINE] = "fine", [LABELS_COARSE] = "coarse", NULL};
 
 static const struct param cifar100_params[] = {
-    {.type = PARAM_INCLUDE,
-     .offset = offsetof(struct cifar100_config, cifar.common),
-     .params = data_config_params,
-     .help = "keys that all datasets share"},
-    {.key = "path",
-     .type = PARAM_STRING,
-     .offset = offsetof(struct cifar100_config, cifar.path),
-     .fallback = "data/cifar100",
-     .help = "folder of train.bin and test.bin (or .bin.gz)"},
-    {.key = "labels",
-     .type = PARAM_ENUM,
-     .offset = offsetof(struct cifar100_config, labels),
-     .fallback = "fine",
-     .names = label_names,
-     .help = "which labels to learn: 100 fine or 20 coarse classes"},
-    {.type = PARAM_END},
+    INCLUDED_KEYS(struct cifar100_config, cifar.common, data_config_params),
+    TEXT_KEY(struct cifar100_config, cifar.path, "path", "data/cifar100",
+             "folder of train.bin and test.bin (or .bin.gz)"),
+    ENUM_KEY(struct cifar100_config, labels, "labels", "fine", label_names,
+             "which labels to learn: 100 fine or 20 coarse classes"),
+    END_OF_KEYS,
 };
 
 extern const struct dataset_type dataset_cifar10, dataset_cifar100;

@@ -127,20 +127,14 @@ static void describe(struct dataset *dataset, const void *config) {
     dataset->classes = CLASSES;
 }
 
-#define COMMON_ROW                                                                                                     \
-    {                                                                                                                  \
-        .type = PARAM_INCLUDE, .offset = offsetof(struct idx_config, common), .params = data_config_params,            \
-        .help = "keys that all datasets share"                                                                         \
-    }
+#define COMMON_ROW INCLUDED_KEYS(struct idx_config, common, data_config_params)
 #define PATH_ROW(default_path)                                                                                         \
-    {                                                                                                                  \
-        .key = "path", .type = PARAM_STRING, .offset = offsetof(struct idx_config, path), .fallback = default_path,    \
-        .help = "folder of train- and t10k-images-idx3-ubyte, train- and t10k-labels-idx1-ubyte (or .gz)"              \
-    }
+    TEXT_KEY(struct idx_config, path, "path", default_path,                                                            \
+             "folder of train- and t10k-images-idx3-ubyte, train- and t10k-labels-idx1-ubyte (or .gz)")
 
-static const struct param mnist_params[] = {COMMON_ROW, PATH_ROW("data/mnist"), {.type = PARAM_END}};
-static const struct param fashion_mnist_params[] = {
-    COMMON_ROW, PATH_ROW("/usr/share/datasets/fashion-mnist"), {.type = PARAM_END}};
+static const struct param mnist_params[] = {COMMON_ROW, PATH_ROW("data/mnist"), END_OF_KEYS};
+static const struct param fashion_mnist_params[] = {COMMON_ROW, PATH_ROW("/usr/share/datasets/fashion-mnist"),
+                                                    END_OF_KEYS};
 
 extern const struct dataset_type dataset_mnist, dataset_fashion_mnist;
 

@@ -12,28 +12,12 @@
 #include "layer/plan.h"
 
 #define SETTINGS                                                                                                       \
-    {.key = "epsilon",                                                                                                 \
-     .type = PARAM_REAL,                                                                                               \
-     .offset = offsetof(struct batch_norm_config, epsilon),                                                            \
-     .fallback = "1e-3",                                                                                               \
-     .min = 1e-12,                                                                                                     \
-     .max = 1,                                                                                                         \
-     .help = "added to the variance"},                                                                                 \
-        {.key = "decay",                                                                                               \
-         .type = PARAM_REAL,                                                                                           \
-         .offset = offsetof(struct batch_norm_config, decay),                                                          \
-         .fallback = "0.999",                                                                                          \
-         .min = 0,                                                                                                     \
-         .max = 0.999999,                                                                                              \
-         .help = "of the running averages, per batch"},                                                                \
-        {.key = "debias",                                                                                              \
-         .type = PARAM_BOOL,                                                                                           \
-         .offset = offsetof(struct batch_norm_config, debias),                                                         \
-         .fallback = "true",                                                                                           \
-         .help = "correct the running averages for their start at 0"},                                                 \
-    {                                                                                                                  \
-        .type = PARAM_END                                                                                              \
-    }
+    REAL_KEY(struct batch_norm_config, epsilon, "epsilon", "1e-3", 1e-12, 1, "added to the variance"),                 \
+        REAL_KEY(struct batch_norm_config, decay, "decay", "0.999", 0, 0.999999,                                       \
+                 "of the running averages, per batch"),                                                                \
+        BOOL_KEY(struct batch_norm_config, debias, "debias", "true",                                                   \
+                 "correct the running averages for their start at 0"),                                                 \
+        END_OF_KEYS
 
 const struct param batch_norm_settings[] = {SETTINGS};
 static const struct param params[] = {LAYER_NAME_PARAM, SETTINGS};

@@ -3,47 +3,13 @@
 #include "layer/layers.h"
 
 #define CONV_PARAMS(OPERATOR_PARAMS)                                                                                   \
-    LAYER_NAME_PARAM,                                                                                                  \
-        {.key = "filters",                                                                                             \
-         .type = PARAM_INT,                                                                                            \
-         .offset = offsetof(struct conv_config, filters),                                                              \
-         .min = 1,                                                                                                     \
-         .max = 65536,                                                                                                 \
-         .help = "output channels"},                                                                                   \
-        {.key = "kernel",                                                                                              \
-         .type = PARAM_INT,                                                                                            \
-         .offset = offsetof(struct conv_config, kernel),                                                               \
-         .fallback = "3",                                                                                              \
-         .min = 1,                                                                                                     \
-         .max = 64,                                                                                                    \
-         .help = "height and width of a filter, pixels"},                                                              \
-        {.key = "stride",                                                                                              \
-         .type = PARAM_INT,                                                                                            \
-         .offset = offsetof(struct conv_config, stride),                                                               \
-         .fallback = "1",                                                                                              \
-         .min = 1,                                                                                                     \
-         .max = 64,                                                                                                    \
-         .help = "pixels between positions"},                                                                          \
-        {.key = "padding",                                                                                             \
-         .type = PARAM_INT,                                                                                            \
-         .offset = offsetof(struct conv_config, padding),                                                              \
-         .fallback = "0",                                                                                              \
-         .min = 0,                                                                                                     \
-         .max = 63,                                                                                                    \
-         .help = "zero pixels added on each side"},                                                                    \
-        {.key = "bias",                                                                                                \
-         .type = PARAM_BOOL,                                                                                           \
-         .offset = offsetof(struct conv_config, bias),                                                                 \
-         .fallback = "false",                                                                                          \
-         .help = "add a trained bias to each filter's output"},                                                        \
-        {.key = "operator",                                                                                            \
-         .type = PARAM_SECTION,                                                                                        \
-         .offset = offsetof(struct conv_config, operation),                                                            \
-         .params = OPERATOR_PARAMS,                                                                                    \
-         .help = "magnitude x angular activation"},                                                                    \
-    {                                                                                                                  \
-        .type = PARAM_END                                                                                              \
-    }
+    LAYER_NAME_PARAM, INT_KEY(struct conv_config, filters, "filters", NULL, 1, 65536, "output channels"),              \
+        INT_KEY(struct conv_config, kernel, "kernel", "3", 1, 64, "height and width of a filter, pixels"),             \
+        INT_KEY(struct conv_config, stride, "stride", "1", 1, 64, "pixels between positions"),                         \
+        INT_KEY(struct conv_config, padding, "padding", "0", 0, 63, "zero pixels added on each side"),                 \
+        BOOL_KEY(struct conv_config, bias, "bias", "false", "add a trained bias to each filter's output"),             \
+        SECTION_KEY(struct conv_config, operation, "operator", OPERATOR_PARAMS, "magnitude x angular activation"),     \
+        END_OF_KEYS
 
 static const struct param conv_params[] = {CONV_PARAMS(ordinary_operator_params)};
 static const struct param sphere_conv_params[] = {CONV_PARAMS(sphere_operator_params)};

@@ -4,23 +4,10 @@
 
 static const struct param params[] = {
     LAYER_NAME_PARAM,
-    {.key = "units",
-     .type = PARAM_INT,
-     .offset = offsetof(struct dense_config, units),
-     .min = 1,
-     .max = 65536,
-     .help = "outputs"},
-    {.key = "bias",
-     .type = PARAM_BOOL,
-     .offset = offsetof(struct dense_config, bias),
-     .fallback = "true",
-     .help = "add a trained bias to each output"},
-    {.key = "operator",
-     .type = PARAM_SECTION,
-     .offset = offsetof(struct dense_config, operation),
-     .params = ordinary_operator_params,
-     .help = "magnitude x angular activation"},
-    {.type = PARAM_END},
+    INT_KEY(struct dense_config, units, "units", NULL, 1, 65536, "outputs"),
+    BOOL_KEY(struct dense_config, bias, "bias", "true", "add a trained bias to each output"),
+    SECTION_KEY(struct dense_config, operation, "operator", ordinary_operator_params, "magnitude x angular activation"),
+    END_OF_KEYS,
 };
 
 static bool dense_plan(struct layer *layer, struct planner *planner) {

@@ -91,10 +91,7 @@ struct layer_config {
     const char *name; /* "": made from the type and a number */
 };
 #define LAYER_NAME_PARAM                                                                                               \
-    {                                                                                                                  \
-        .key = "name", .type = PARAM_STRING, .offset = offsetof(struct layer_config, name), .fallback = "''",          \
-        .help = "how checkpoints and tables call it; made up when empty"                                               \
-    }
+    TEXT_KEY(struct layer_config, name, "name", "''", "how checkpoints and tables call it; made up when empty")
 
 /* A layer whose only key is its name. */
 extern const struct param layer_name_params[];

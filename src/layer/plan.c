@@ -17,15 +17,6 @@ static size_t aligned(size_t reals) {
     return (reals + ALIGN_REALS - 1) / ALIGN_REALS * ALIGN_REALS;
 }
 
-static void *grown(struct arena *arena, void *array, int count, size_t width) {
-    if (count & (count - 1))
-        return array;
-    void *larger = arena_alloc(arena, (count ? 2 * (size_t)count : 1) * width);
-    if (count)
-        memcpy(larger, array, (size_t)count * width);
-    return larger;
-}
-
 struct planned_tensor {
     struct tensor *tensor;
     real **value, **grad;
@@ -42,7 +33,7 @@ static struct tensor *add_tensor(struct planner *planner, const struct layer *la
     tensor->role = role;
     tensor->trained = grad != NULL;
     tensor->count = count;
-    planner->tensors = grown(planner->arena, planner->tensors, planner->tensor_count, sizeof *planner->tensors);
+    planner->tensors = arena_grow(planner->arena, planner->tensors, planner->tensor_count, sizeof *planner->tensors);
     planner->tensors[planner->tensor_count++] = (struct planned_tensor){tensor, value, grad};
     return tensor;
 }
@@ -71,7 +62,8 @@ void plan_filters(struct planner *planner, const struct layer *layer, enum tenso
 }
 
 void plan_keep(struct planner *planner, size_t reals, real **place) {
-    planner->requests = grown(planner->arena, planner->requests, planner->request_count, sizeof *planner->requests);
+    planner->requests =
+        arena_grow(planner->arena, planner->requests, planner->request_count, sizeof *planner->requests);
     planner->requests[planner->request_count++] = (struct request){place, planner->kept};
     planner->kept += aligned(reals);
 }

@@ -6,40 +6,22 @@
 #include "layer/plan.h"
 
 #define WINDOW_PARAMS                                                                                                  \
-    {.key = "kernel",                                                                                                  \
-     .type = PARAM_INT,                                                                                                \
-     .offset = offsetof(struct pool_config, kernel),                                                                   \
-     .fallback = "2",                                                                                                  \
-     .min = 1,                                                                                                         \
-     .max = 64,                                                                                                        \
-     .help = "height and width of the window, pixels"},                                                                \
-    {                                                                                                                  \
-        .key = "stride", .type = PARAM_INT, .offset = offsetof(struct pool_config, stride), .fallback = "2", .min = 1, \
-        .max = 64, .help = "pixels between windows"                                                                    \
-    }
+    INT_KEY(struct pool_config, kernel, "kernel", "2", 1, 64, "height and width of the window, pixels"),               \
+        INT_KEY(struct pool_config, stride, "stride", "2", 1, 64, "pixels between windows")
 
 static const struct param max_params[] = {
     LAYER_NAME_PARAM,
     WINDOW_PARAMS,
-    {.key = "padding",
-     .type = PARAM_INT,
-     .offset = offsetof(struct pool_config, padding),
-     .fallback = "0",
-     .min = 0,
-     .max = 63,
-     .help = "pixels added on each side that never are the largest"},
-    {.type = PARAM_END},
+    INT_KEY(struct pool_config, padding, "padding", "0", 0, 63, "pixels added on each side that never are the largest"),
+    END_OF_KEYS,
 };
 
 static const struct param avg_params[] = {
     LAYER_NAME_PARAM,
     WINDOW_PARAMS,
-    {.key = "global",
-     .type = PARAM_BOOL,
-     .offset = offsetof(struct pool_config, global),
-     .fallback = "false",
-     .help = "one window over the whole image; kernel and stride do not matter"},
-    {.type = PARAM_END},
+    BOOL_KEY(struct pool_config, global, "global", "false",
+             "one window over the whole image; kernel and stride do not matter"),
+    END_OF_KEYS,
 };
 
 struct window {

@@ -20,4 +20,4 @@ static const struct kind *const rows[] = {
 
 const struct registry layer_registry = {.noun = "layer", .rows = rows};
 
-const struct param layer_name_params[] = {LAYER_NAME_PARAM, {.type = PARAM_END}};
+const struct param layer_name_params[] = {LAYER_NAME_PARAM, END_OF_KEYS};

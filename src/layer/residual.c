@@ -4,18 +4,11 @@
 
 static const struct param params[] = {
     LAYER_NAME_PARAM,
-    {.key = "body",
-     .type = PARAM_KINDS,
-     .offset = offsetof(struct residual_config, body),
-     .registry = &layer_registry,
-     .help = "the layers whose output is added to the shortcut"},
-    {.key = "shortcut",
-     .type = PARAM_KINDS,
-     .offset = offsetof(struct residual_config, shortcut),
-     .fallback = "[]",
-     .registry = &layer_registry,
-     .help = "layers the input takes on its way to the sum; none: the identity"},
-    {.type = PARAM_END},
+    KINDS_KEY(struct residual_config, body, "body", NULL, &layer_registry,
+              "the layers whose output is added to the shortcut"),
+    KINDS_KEY(struct residual_config, shortcut, "shortcut", "[]", &layer_registry,
+              "layers the input takes on its way to the sum; none: the identity"),
+    END_OF_KEYS,
 };
 
 struct residual {

@@ -7,12 +7,8 @@
 
 static const struct param params[] = {
     LAYER_NAME_PARAM,
-    {.key = "trained",
-     .type = PARAM_BOOL,
-     .offset = offsetof(struct sphere_norm_config, trained),
-     .fallback = "true",
-     .help = "train weight and bias; else they stay 1 and 0"},
-    {.type = PARAM_END},
+    BOOL_KEY(struct sphere_norm_config, trained, "trained", "true", "train weight and bias; else they stay 1 and 0"),
+    END_OF_KEYS,
 };
 
 struct sphere_norm {

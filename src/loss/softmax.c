@@ -12,21 +12,11 @@ struct softmax_config {
 };
 
 static const struct param params[] = {
-    {.key = "label_smoothing",
-     .type = PARAM_REAL,
-     .offset = offsetof(struct softmax_config, label_smoothing),
-     .fallback = "0",
-     .min = 0,
-     .max = 1,
-     .help = "part of the target spread evenly over all classes"},
-    {.key = "probability_floor",
-     .type = PARAM_REAL,
-     .offset = offsetof(struct softmax_config, probability_floor),
-     .fallback = "0",
-     .min = 0,
-     .max = 0.1,
-     .help = "added to each probability before its logarithm"},
-    {.type = PARAM_END},
+    REAL_KEY(struct softmax_config, label_smoothing, "label_smoothing", "0", 0, 1,
+             "part of the target spread evenly over all classes"),
+    REAL_KEY(struct softmax_config, probability_floor, "probability_floor", "0", 0, 0.1,
+             "added to each probability before its logarithm"),
+    END_OF_KEYS,
 };
 
 /* The logarithm of sum_j exp(logit_j). */

@@ -11,15 +11,10 @@ struct imagenet_config {
 };
 
 static const struct param params[] = {
-    {.key = "widths",
-     .type = PARAM_INTS,
-     .offset = offsetof(struct imagenet_config, widths),
-     .fallback = "[64, 128, 256, 512]",
-     .min = 1,
-     .max = 65536,
-     .help = "filters of the four stages; the first is also the root's"},
-    {.type = PARAM_INCLUDE, .offset = offsetof(struct imagenet_config, family), .params = family_params},
-    {.type = PARAM_END},
+    INTS_KEY(struct imagenet_config, widths, "widths", "[64, 128, 256, 512]", 1, 65536,
+             "filters of the four stages; the first is also the root's"),
+    INCLUDED_KEYS(struct imagenet_config, family, family_params),
+    END_OF_KEYS,
 };
 
 static void expand(struct expansion *expansion, const struct imagenet_config *config, bool residual) {

@@ -6,12 +6,8 @@ struct layers_config {
 };
 
 static const struct param params[] = {
-    {.key = "layers",
-     .type = PARAM_KINDS,
-     .offset = offsetof(struct layers_config, layers),
-     .registry = &layer_registry,
-     .help = "from the images to the logits"},
-    {.type = PARAM_END},
+    KINDS_KEY(struct layers_config, layers, "layers", NULL, &layer_registry, "from the images to the logits"),
+    END_OF_KEYS,
 };
 
 static void layers_expand(struct expansion *expansion, const void *config) {

@@ -12,22 +12,10 @@ struct resnet_config {
 };
 
 static const struct param params[] = {
-    {.key = "depth",
-     .type = PARAM_INT,
-     .offset = offsetof(struct resnet_config, depth),
-     .fallback = "32",
-     .min = 8,
-     .max = 302,
-     .help = "layers with weights on the main path, 6n + 2"},
-    {.key = "widths",
-     .type = PARAM_INTS,
-     .offset = offsetof(struct resnet_config, widths),
-     .fallback = "[96, 192, 384]",
-     .min = 1,
-     .max = 65536,
-     .help = "filters of the three stages"},
-    {.type = PARAM_INCLUDE, .offset = offsetof(struct resnet_config, family), .params = family_params},
-    {.type = PARAM_END},
+    INT_KEY(struct resnet_config, depth, "depth", "32", 8, 302, "layers with weights on the main path, 6n + 2"),
+    INTS_KEY(struct resnet_config, widths, "widths", "[96, 192, 384]", 1, 65536, "filters of the three stages"),
+    INCLUDED_KEYS(struct resnet_config, family, family_params),
+    END_OF_KEYS,
 };
 
 static void resnet_expand(struct expansion *expansion, const void *config) {

@@ -10,55 +10,21 @@
 static const char *const sharing_names[] = {"filter", "layer", NULL};
 
 #define OPERATOR_PARAMS(DEFAULT_MAGNITUDE)                                                                             \
-    {.key = "magnitude",                                                                                               \
-     .type = PARAM_ROW,                                                                                                \
-     .offset = offsetof(struct operator_config, magnitude),                                                            \
-     .fallback = DEFAULT_MAGNITUDE,                                                                                    \
-     .registry = &magnitude_registry,                                                                                  \
-     .help = "what the lengths of filter and patch contribute"},                                                       \
-        {.key = "angular",                                                                                             \
-         .type = PARAM_ROW,                                                                                            \
-         .offset = offsetof(struct operator_config, angular),                                                          \
-         .fallback = "cosine",                                                                                         \
-         .registry = &angular_registry,                                                                                \
-         .help = "what the angle between filter and patch contributes"},                                               \
-        {.key = "k",                                                                                                   \
-         .type = PARAM_REAL,                                                                                           \
-         .offset = offsetof(struct operator_config, k),                                                                \
-         .fallback = "0.3",                                                                                            \
-         .min = 0.01,                                                                                                  \
-         .max = 100,                                                                                                   \
-         .help = "sigmoid: small is near a step, large near linear"},                                                  \
-        {.key = "initial_k",                                                                                           \
-         .type = PARAM_REAL,                                                                                           \
-         .offset = offsetof(struct operator_config, initial_k),                                                        \
-         .fallback = "0.7",                                                                                            \
-         .min = -100,                                                                                                  \
-         .max = 100,                                                                                                   \
-         .help = "learnable_sigmoid: where k starts"},                                                                 \
-        {.key = "k_offset",                                                                                            \
-         .type = PARAM_REAL,                                                                                           \
-         .offset = offsetof(struct operator_config, k_offset),                                                         \
-         .fallback = "0.05",                                                                                           \
-         .min = 0.01,                                                                                                  \
-         .max = 10,                                                                                                    \
-         .help = "learnable_sigmoid: effective k = |k| + k_offset"},                                                   \
-        {.key = "k_shared",                                                                                            \
-         .type = PARAM_ENUM,                                                                                           \
-         .offset = offsetof(struct operator_config, k_shared),                                                         \
-         .fallback = "filter",                                                                                         \
-         .names = sharing_names,                                                                                       \
-         .help = "learnable_sigmoid: one k for each filter or for the layer"},                                         \
-        {.key = "epsilon",                                                                                             \
-         .type = PARAM_REAL,                                                                                           \
-         .offset = offsetof(struct operator_config, epsilon),                                                          \
-         .fallback = "1e-4",                                                                                           \
-         .min = 1e-12,                                                                                                 \
-         .max = 1,                                                                                                     \
-         .help = "added to the sum of squares under a norm's root"},                                                   \
-    {                                                                                                                  \
-        .type = PARAM_END                                                                                              \
-    }
+    ROW_KEY(struct operator_config, magnitude, "magnitude", DEFAULT_MAGNITUDE, &magnitude_registry,                    \
+            "what the lengths of filter and patch contribute"),                                                        \
+        ROW_KEY(struct operator_config, angular, "angular", "cosine", &angular_registry,                               \
+                "what the angle between filter and patch contributes"),                                                \
+        REAL_KEY(struct operator_config, k, "k", "0.3", 0.01, 100,                                                     \
+                 "sigmoid: small is near a step, large near linear"),                                                  \
+        REAL_KEY(struct operator_config, initial_k, "initial_k", "0.7", -100, 100,                                     \
+                 "learnable_sigmoid: where k starts"),                                                                 \
+        REAL_KEY(struct operator_config, k_offset, "k_offset", "0.05", 0.01, 10,                                       \
+                 "learnable_sigmoid: effective k = |k| + k_offset"),                                                   \
+        ENUM_KEY(struct operator_config, k_shared, "k_shared", "filter", sharing_names,                                \
+                 "learnable_sigmoid: one k for each filter or for the layer"),                                         \
+        REAL_KEY(struct operator_config, epsilon, "epsilon", "1e-4", 1e-12, 1,                                         \
+                 "added to the sum of squares under a norm's root"),                                                   \
+        END_OF_KEYS
 
 const struct param sphere_operator_params[] = {OPERATOR_PARAMS("sphere")};
 const struct param ordinary_operator_params[] = {OPERATOR_PARAMS("product")};

@@ -42,7 +42,7 @@ struct sphere_op {
     /* Kept from forward to backward: c [positions][filters] (NULL when y is c), norms [positions] and [filters]. */
     real *c, *x_norm, *w_norm;
     real *w_inverse, *w_factor; /* [filters]: 1 / |w|, and the filter's factor of the magnitude */
-    real *coefficients; /* [ANGULAR_COEFFICIENTS][filters] */
+    real *coefficients;         /* [ANGULAR_COEFFICIENTS][filters] */
 };
 
 void sphere_op_init(struct sphere_op *op, const struct operator_config *config, struct conv_geometry geometry,

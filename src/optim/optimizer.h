@@ -25,10 +25,8 @@ struct optimizer_config {
     double learning_rate;
 };
 #define LEARNING_RATE_PARAM(DEFAULT)                                                                                   \
-    {                                                                                                                  \
-        .key = "learning_rate", .type = PARAM_REAL, .offset = offsetof(struct optimizer_config, learning_rate),        \
-        .fallback = DEFAULT, .min = 0, .max = 100, .help = "at the start; the schedule changes it"                     \
-    }
+    REAL_KEY(struct optimizer_config, learning_rate, "learning_rate", DEFAULT, 0, 100,                                 \
+             "at the start; the schedule changes it")
 
 extern const struct registry optimizer_registry;
 

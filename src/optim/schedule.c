@@ -7,10 +7,7 @@ struct warmup {
 };
 
 #define WARMUP_PARAM                                                                                                   \
-    {                                                                                                                  \
-        .key = "warmup", .type = PARAM_INT, .offset = offsetof(struct warmup, iterations), .fallback = "0", .min = 0,  \
-        .max = 1e9, .help = "iterations over which the rate rises from 0"                                              \
-    }
+    INT_KEY(struct warmup, iterations, "warmup", "0", 0, 1e9, "iterations over which the rate rises from 0")
 
 /* Rises linearly and is 1 from iteration `iterations` on. */
 static double warmup_factor(const struct warmup *warmup, int64_t iteration) {
@@ -19,7 +16,7 @@ static double warmup_factor(const struct warmup *warmup, int64_t iteration) {
 
 /* --- constant ---------------------------------------------------------------------------------------------------- */
 
-static const struct param constant_params[] = {WARMUP_PARAM, {.type = PARAM_END}};
+static const struct param constant_params[] = {WARMUP_PARAM, END_OF_KEYS};
 
 static double constant_factor(const void *config, int64_t iteration, int64_t total) {
     (void)total;
@@ -40,21 +37,11 @@ struct step_config {
 };
 
 static const struct param step_params[] = {
-    {.key = "milestones",
-     .type = PARAM_INTS,
-     .offset = offsetof(struct step_config, milestones),
-     .min = 0,
-     .max = 2e9,
-     .help = "iterations at which the rate is multiplied by factor"},
-    {.key = "factor",
-     .type = PARAM_REAL,
-     .offset = offsetof(struct step_config, factor),
-     .fallback = "0.1",
-     .min = 1e-6,
-     .max = 1,
-     .help = "what the rate is multiplied by"},
+    INTS_KEY(struct step_config, milestones, "milestones", NULL, 0, 2e9,
+             "iterations at which the rate is multiplied by factor"),
+    REAL_KEY(struct step_config, factor, "factor", "0.1", 1e-6, 1, "what the rate is multiplied by"),
     WARMUP_PARAM,
-    {.type = PARAM_END},
+    END_OF_KEYS,
 };
 
 static double step_factor(const void *config, int64_t iteration, int64_t total) {
@@ -80,15 +67,9 @@ struct cosine_config {
 };
 
 static const struct param cosine_params[] = {
-    {.key = "final_factor",
-     .type = PARAM_REAL,
-     .offset = offsetof(struct cosine_config, final_factor),
-     .fallback = "0",
-     .min = 0,
-     .max = 1,
-     .help = "what is left of the rate at the end"},
+    REAL_KEY(struct cosine_config, final_factor, "final_factor", "0", 0, 1, "what is left of the rate at the end"),
     WARMUP_PARAM,
-    {.type = PARAM_END},
+    END_OF_KEYS,
 };
 
 static double cosine_factor(const void *config, int64_t iteration, int64_t total) {

@@ -9,19 +9,9 @@ struct sgd_config {
 
 static const struct param params[] = {
     LEARNING_RATE_PARAM("0.1"),
-    {.key = "momentum",
-     .type = PARAM_REAL,
-     .offset = offsetof(struct sgd_config, momentum),
-     .fallback = "0.9",
-     .min = 0,
-     .max = 0.999999,
-     .help = "part of the last step that is kept"},
-    {.key = "nesterov",
-     .type = PARAM_BOOL,
-     .offset = offsetof(struct sgd_config, nesterov),
-     .fallback = "false",
-     .help = "look ahead along the momentum"},
-    {.type = PARAM_END},
+    REAL_KEY(struct sgd_config, momentum, "momentum", "0.9", 0, 0.999999, "part of the last step that is kept"),
+    BOOL_KEY(struct sgd_config, nesterov, "nesterov", "false", "look ahead along the momentum"),
+    END_OF_KEYS,
 };
 
 static void sgd_step(const void *config, double rate, int64_t step, size_t count, real *weights, const real *grads,

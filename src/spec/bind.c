@@ -223,12 +223,7 @@ static struct choice bind_kind(struct binder *b, const struct registry *registry
 }
 
 void choice_list_add(struct arena *arena, struct choice_list *list, struct choice choice) {
-    if (!(list->count & (list->count - 1))) {
-        struct choice *larger = arena_alloc(arena, sizeof choice * (list->count ? 2 * (size_t)list->count : 1));
-        if (list->count)
-            memcpy(larger, list->choices, sizeof choice * (size_t)list->count);
-        list->choices = larger;
-    }
+    list->choices = arena_grow(arena, list->choices, list->count, sizeof choice);
     list->choices[list->count++] = choice;
 }
 

@@ -39,6 +39,36 @@ struct param {
     const char *help;                /* one line */
 };
 
+/* The rows of a table. STRUCT and MEMBER say where the value lies. */
+#define KEY_AT(STRUCT, MEMBER, KEY, TYPE, HELP)                                                                        \
+    .key = KEY, .type = TYPE, .offset = offsetof(STRUCT, MEMBER), .help = HELP
+#define INT_KEY(STRUCT, MEMBER, KEY, FALLBACK, MIN, MAX, HELP)                                                         \
+    { KEY_AT(STRUCT, MEMBER, KEY, PARAM_INT, HELP), .fallback = FALLBACK, .min = MIN, .max = MAX }
+#define REAL_KEY(STRUCT, MEMBER, KEY, FALLBACK, MIN, MAX, HELP)                                                        \
+    { KEY_AT(STRUCT, MEMBER, KEY, PARAM_REAL, HELP), .fallback = FALLBACK, .min = MIN, .max = MAX }
+#define INTS_KEY(STRUCT, MEMBER, KEY, FALLBACK, MIN, MAX, HELP)                                                        \
+    { KEY_AT(STRUCT, MEMBER, KEY, PARAM_INTS, HELP), .fallback = FALLBACK, .min = MIN, .max = MAX }
+#define BOOL_KEY(STRUCT, MEMBER, KEY, FALLBACK, HELP)                                                                  \
+    { KEY_AT(STRUCT, MEMBER, KEY, PARAM_BOOL, HELP), .fallback = FALLBACK }
+#define TEXT_KEY(STRUCT, MEMBER, KEY, FALLBACK, HELP)                                                                  \
+    { KEY_AT(STRUCT, MEMBER, KEY, PARAM_STRING, HELP), .fallback = FALLBACK }
+#define ENUM_KEY(STRUCT, MEMBER, KEY, FALLBACK, NAMES, HELP)                                                           \
+    { KEY_AT(STRUCT, MEMBER, KEY, PARAM_ENUM, HELP), .fallback = FALLBACK, .names = NAMES }
+#define FLAGS_KEY(STRUCT, MEMBER, KEY, FALLBACK, NAMES, HELP)                                                          \
+    { KEY_AT(STRUCT, MEMBER, KEY, PARAM_FLAGS, HELP), .fallback = FALLBACK, .names = NAMES }
+#define SECTION_KEY(STRUCT, MEMBER, KEY, PARAMS, HELP)                                                                 \
+    { KEY_AT(STRUCT, MEMBER, KEY, PARAM_SECTION, HELP), .params = PARAMS }
+#define ROW_KEY(STRUCT, MEMBER, KEY, FALLBACK, REGISTRY, HELP)                                                         \
+    { KEY_AT(STRUCT, MEMBER, KEY, PARAM_ROW, HELP), .fallback = FALLBACK, .registry = REGISTRY }
+#define KIND_KEY(STRUCT, MEMBER, KEY, FALLBACK, REGISTRY, HELP)                                                        \
+    { KEY_AT(STRUCT, MEMBER, KEY, PARAM_KIND, HELP), .fallback = FALLBACK, .registry = REGISTRY }
+#define KINDS_KEY(STRUCT, MEMBER, KEY, FALLBACK, REGISTRY, HELP)                                                       \
+    { KEY_AT(STRUCT, MEMBER, KEY, PARAM_KINDS, HELP), .fallback = FALLBACK, .registry = REGISTRY }
+#define INCLUDED_KEYS(STRUCT, MEMBER, PARAMS)                                                                          \
+    { .type = PARAM_INCLUDE, .offset = offsetof(STRUCT, MEMBER), .params = PARAMS }
+#define END_OF_KEYS                                                                                                    \
+    { .type = PARAM_END }
+
 enum { INT_LIST_MAX = 16 };
 
 struct int_list {

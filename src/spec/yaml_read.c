@@ -64,21 +64,11 @@ struct node *node_get(const struct node *map, const char *key) {
     return NULL;
 }
 
-/* Arrays in the arena double when their length is a power of two; what they outgrow stays until the arena goes. */
-static void *grown(struct arena *arena, void *array, int count, size_t width) {
-    if (count & (count - 1))
-        return array;
-    void *larger = arena_alloc(arena, (count ? 2 * (size_t)count : 1) * width);
-    if (count)
-        memcpy(larger, array, (size_t)count * width);
-    return larger;
-}
-
 static void add_child(struct arena *arena, struct node *parent, const char *key, int key_line, struct node *child) {
-    parent->children = grown(arena, parent->children, parent->count, sizeof *parent->children);
+    parent->children = arena_grow(arena, parent->children, parent->count, sizeof *parent->children);
     if (parent->type == NODE_MAP) {
-        parent->keys = grown(arena, parent->keys, parent->count, sizeof *parent->keys);
-        parent->key_lines = grown(arena, parent->key_lines, parent->count, sizeof *parent->key_lines);
+        parent->keys = arena_grow(arena, parent->keys, parent->count, sizeof *parent->keys);
+        parent->key_lines = arena_grow(arena, parent->key_lines, parent->count, sizeof *parent->key_lines);
         parent->keys[parent->count] = key;
         parent->key_lines[parent->count] = key_line;
     }

@@ -7,11 +7,7 @@
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
 
-#define TRAIN_INT(KEY, FALLBACK, MIN, MAX, HELP)                                                                       \
-    {                                                                                                                  \
-        .key = #KEY, .type = PARAM_INT, .offset = offsetof(struct train_config, KEY), .fallback = FALLBACK,            \
-        .min = MIN, .max = MAX, .help = HELP                                                                           \
-    }
+#define TRAIN_INT(KEY, FALLBACK, MIN, MAX, HELP) INT_KEY(struct train_config, KEY, #KEY, FALLBACK, MIN, MAX, HELP)
 
 static const struct param train_params[] = {
     TRAIN_INT(iterations, NULL, 1, 2e9, "batches to train on"),
@@ -21,47 +17,20 @@ static const struct param train_params[] = {
     TRAIN_INT(log_every, "10", 0, 2e9, "iterations between rows of train.csv; 0: at the end only"),
     TRAIN_INT(keep, "3", 0, 1e6, "newest checkpoints that stay, beside the best; 0: all"),
     TRAIN_INT(threads, "0", 0, 1024, "worker threads; 0: as many as there are processors"),
-    {.type = PARAM_END},
+    END_OF_KEYS,
 };
 
-#define PLACE(MEMBER) .offset = offsetof(struct experiment, MEMBER)
-
 const struct param experiment_params[] = {
-    {.key = "name", .type = PARAM_STRING, PLACE(name), .fallback = "''", .help = "of the run; empty: the file's name"},
-    {.key = "seed",
-     .type = PARAM_INT,
-     PLACE(seed),
-     .fallback = "1",
-     .min = 0,
-     .max = 2147483647,
-     .help = "of initial weights, shuffling and augmentation"},
-    {.key = "data", .type = PARAM_KIND, PLACE(data), .registry = &dataset_registry, .help = "the images"},
-    {.key = "network", .type = PARAM_KIND, PLACE(network), .registry = &network_registry, .help = "the layers"},
-    {.key = "loss",
-     .type = PARAM_KIND,
-     PLACE(loss),
-     .fallback = "softmax",
-     .registry = &loss_registry,
-     .help = "what is minimised"},
-    {.key = "optimizer",
-     .type = PARAM_KIND,
-     PLACE(optimizer),
-     .fallback = "adam",
-     .registry = &optimizer_registry,
-     .help = "how weights follow gradients"},
-    {.key = "schedule",
-     .type = PARAM_KIND,
-     PLACE(schedule),
-     .fallback = "constant",
-     .registry = &schedule_registry,
-     .help = "the learning rate over time"},
-    {.key = "regularizer",
-     .type = PARAM_SECTION,
-     PLACE(regularizer),
-     .params = penalty_params,
-     .help = "penalties on weights"},
-    {.key = "train", .type = PARAM_SECTION, PLACE(train), .params = train_params, .help = "how long, and what to keep"},
-    {.type = PARAM_END},
+    TEXT_KEY(struct experiment, name, "name", "''", "of the run; empty: the file's name"),
+    INT_KEY(struct experiment, seed, "seed", "1", 0, 2147483647, "of initial weights, shuffling and augmentation"),
+    KIND_KEY(struct experiment, data, "data", NULL, &dataset_registry, "the images"),
+    KIND_KEY(struct experiment, network, "network", NULL, &network_registry, "the layers"),
+    KIND_KEY(struct experiment, loss, "loss", "softmax", &loss_registry, "what is minimised"),
+    KIND_KEY(struct experiment, optimizer, "optimizer", "adam", &optimizer_registry, "how weights follow gradients"),
+    KIND_KEY(struct experiment, schedule, "schedule", "constant", &schedule_registry, "the learning rate over time"),
+    SECTION_KEY(struct experiment, regularizer, "regularizer", penalty_params, "penalties on weights"),
+    SECTION_KEY(struct experiment, train, "train", train_params, "how long, and what to keep"),
+    END_OF_KEYS,
 };
 
 const struct data_config *experiment_data(const struct experiment *experiment) {
