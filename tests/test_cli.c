@@ -27,36 +27,37 @@ static struct arena arena;
 static char *output, *errors; /* of the last run */
 
 /* Every layer that keeps state, so that a resumed run has something to lose. */
-static const char *const tiny_spec = "name: tiny\n"
-                                     "data:\n"
-                                     "  type: synthetic\n"
-                                     "  height: 8\n"
-                                     "  width: 8\n"
-                                     "  classes: 4\n"
-                                     "  train_images: 64\n"
-                                     "  test_images: 32\n"
-                                     "  flip: true\n"
-                                     "  crop_padding: 1\n"
-                                     "network:\n"
-                                     "  layers:\n"
-                                     "    - type: sphere_conv\n"
-                                     "      name: first\n"
-                                     "      filters: 6\n"
-                                     "      padding: 1\n"
-                                     "      operator: {angular: learnable_sigmoid}\n"
-                                     "    - batch_norm\n"
-                                     "    - {type: max_pool}\n"
-                                     "    - {type: dense, name: score, units: 4}\n"
-                                     "optimizer: {type: adam, learning_rate: 1e-2}\n"
-                                     "loss: {type: softmax}\n"
-                                     "schedule: {type: cosine, warmup: 5}\n"
-                                     "train:\n"
-                                     "  iterations: 24\n"
-                                     "  batch_size: 16\n"
-                                     "  eval_every: 6\n"
-                                     "  checkpoint_every: 8\n"
-                                     "  log_every: 1\n"
-                                     "  threads: 1\n";
+static const char *const tiny_spec =
+    "name: tiny\n"
+    "data:\n"
+    "  type: synthetic\n"
+    "  height: 8\n"
+    "  width: 8\n"
+    "  classes: 4\n"
+    "  train_images: 64\n"
+    "  test_images: 29\n" /* odd, so that what is right and what is wrong differ in number */
+    "  flip: true\n"
+    "  crop_padding: 1\n"
+    "network:\n"
+    "  layers:\n"
+    "    - type: sphere_conv\n"
+    "      name: first\n"
+    "      filters: 6\n"
+    "      padding: 1\n"
+    "      operator: {angular: learnable_sigmoid}\n"
+    "    - batch_norm\n"
+    "    - {type: max_pool}\n"
+    "    - {type: dense, name: score, units: 4}\n"
+    "optimizer: {type: adam, learning_rate: 1e-2}\n"
+    "loss: {type: softmax}\n"
+    "schedule: {type: cosine, warmup: 5}\n"
+    "train:\n"
+    "  iterations: 24\n"
+    "  batch_size: 16\n"
+    "  eval_every: 6\n"
+    "  checkpoint_every: 8\n"
+    "  log_every: 1\n"
+    "  threads: 1\n";
 
 /* --- Files ------------------------------------------------------------------------------------------------------- */
 
@@ -211,12 +212,22 @@ static bool equal_files(const char *path, const char *other) {
     return shell(arena_printf(&arena, "cmp -s '%s' '%s'", path, other)) == 0;
 }
 
+/* Check cannot print long texts; this names the first line that differs. */
+static void expect_same_lines(const char *text, const char *other, const char *what) {
+    size_t same = 0, line = 0;
+    for (; text[same] && text[same] == other[same]; same++)
+        line = text[same] == '\n' ? same + 1 : line;
+    ck_assert_msg(text[same] == other[same], "%s: \"%.*s\" differs from \"%.*s\"", what,
+                  (int)strcspn(text + line, "\n"), text + line, (int)strcspn(other + line, "\n"), other + line);
+}
+
 /* Both runs have the same curves, and latest and best are the same files. */
 static void expect_same_runs(const char *run_dir, const char *other) {
     static const char *const tables[] = {"train.csv", "eval.csv"};
     static const char *const links[] = {"checkpoints/latest.safetensors.gz", "checkpoints/best.safetensors.gz"};
     for (int i = 0; i < 2; i++)
-        ck_assert_str_eq(without_times(in_run(run_dir, tables[i])), without_times(in_run(other, tables[i])));
+        expect_same_lines(without_times(in_run(run_dir, tables[i])), without_times(in_run(other, tables[i])),
+                          tables[i]);
     for (int i = 0; i < 2; i++)
         ck_assert_msg(equal_files(in_run(run_dir, links[i]), in_run(other, links[i])), "%s differs in %s and %s",
                       links[i], run_dir, other);
@@ -367,7 +378,7 @@ END_TEST
 START_TEST(threads_do_not_matter) {
     run(0, "train spec.yaml --run-dir one");
     run(0, "train spec.yaml --run-dir three --set train.threads=3");
-    ck_assert_str_eq(without_times("one/train.csv"), without_times("three/train.csv"));
+    expect_same_lines(without_times("one/train.csv"), without_times("three/train.csv"), "train.csv");
     ck_assert(equal_tensors(checkpoint("one", 24), checkpoint("three", 24)));
 }
 END_TEST
@@ -441,7 +452,7 @@ START_TEST(a_run_is_not_overwritten_silently) {
     run(1, "train spec.yaml");
     ck_assert_str_eq(errors, "spherenet: runs/tiny: there is a run already; --resume continues it, --overwrite "
                              "replaces it, --run-dir and --set name=... choose another place\n");
-    ck_assert_str_eq(read_text("runs/tiny/train.csv"), before);
+    expect_same_lines(read_text("runs/tiny/train.csv"), before, "train.csv");
     run(0, "train spec.yaml --overwrite --set train.iterations=8");
     ck_assert_int_eq(check_table("runs/tiny/train.csv", train_header, 10, 1, 1, 8), 8);
     ck_assert(!exists(checkpoint("runs/tiny", 24)));
@@ -460,7 +471,7 @@ START_TEST(a_failing_start_leaves_the_old_run) {
     run(2, "train spec.yaml --overwrite --set optimizer.learning_rate=-1");
     run(1, "train spec.yaml --overwrite --set 'data={type: cifar10, path: nowhere}' --set network.layers[3].units=10");
     expect_error("nowhere/data_batch_1.bin: not found");
-    ck_assert_str_eq(read_text("runs/tiny/train.csv"), before);
+    expect_same_lines(read_text("runs/tiny/train.csv"), before, "train.csv");
     ck_assert(exists(checkpoint("runs/tiny", 24)));
 }
 END_TEST
@@ -470,7 +481,7 @@ START_TEST(a_finished_run_says_so) {
     const char *before = read_text("runs/tiny/train.csv");
     run(0, "train spec.yaml --resume");
     expect_output("the run is finished: 24 of 24 iterations; to go on, give a larger train.iterations\n");
-    ck_assert_str_eq(read_text("runs/tiny/train.csv"), before);
+    expect_same_lines(read_text("runs/tiny/train.csv"), before, "train.csv");
     run(0, "train spec.yaml --resume --set train.iterations=30 --set schedule.warmup=5");
     ck_assert_int_eq(check_table("runs/tiny/train.csv", train_header, 10, 1, 1, 30), 30);
     expect_link("runs/tiny", "latest", 30);
@@ -729,9 +740,9 @@ START_TEST(all_mistakes_of_the_command_line_and_the_spec_at_once) {
                      "--set nothing: no \"=\"; write --set KEY=VALUE, as in --set network.operator.angular=linear\n"
                      "bad.yaml:4: trian: unknown key \"trian\"; did you mean \"train\"? (name, seed, data, network, "
                      "loss, optimizer, schedule, regularizer, train)\n"
-                     "bad.yaml:1: seed: found \"-1\"; expected a whole number from 0 to 2.14748e+09\n"
+                     "bad.yaml:1: seed: found \"-1\"; expected a whole number from 0 to 2147483647\n"
                      "--set optimizer=addam: optimizer: unknown value \"addam\"; did you mean \"adam\"? (adam, sgd)\n"
-                     "bad.yaml:1: train.iterations: missing; expected a whole number from 1 to 2e+09 (batches to "
+                     "bad.yaml:1: train.iterations: missing; expected a whole number from 1 to 2000000000 (batches to "
                      "train on)\n"
                      "bad.yaml: 5 mistakes; nothing was started\n");
     ck_assert(!exists("runs"));
@@ -815,7 +826,7 @@ START_TEST(eval_agrees_with_the_run) {
     ck_assert_double_eq_tol(printed("accuracy "), accuracy, 5.1e-5);
     ck_assert_double_eq_tol(printed("loss "), loss, 5.1e-5);
     ck_assert_double_eq(printed("top-5 "), 1);
-    ck_assert_double_eq(check_tables("runs/tiny/checkpoints/test", 4, 32) / 32.0, accuracy);
+    ck_assert_double_eq_tol(check_tables("runs/tiny/checkpoints/test", 4, 29) / 29.0, accuracy, 1e-5);
     run(0, "eval runs/tiny/checkpoints/best.safetensors.gz --split train --out tables");
     expect_output("64 train images");
     check_tables("tables/train", 4, 64);
@@ -857,7 +868,7 @@ START_TEST(show_writes_the_network_out) {
     write_text("explicit.yaml", output);
     ck_assert_ptr_nonnull(strstr(output, "  - {type: "));
     run(0, "show explicit.yaml");
-    ck_assert_str_eq(strchr(output, '\n'), strchr(read_text("explicit.yaml"), '\n'));
+    expect_same_lines(strchr(output, '\n'), strchr(read_text("explicit.yaml"), '\n'), "show");
     run(0, "train family.yaml --run-dir family");
     run(0, "train explicit.yaml --run-dir explicit");
     ck_assert(equal_tensors(checkpoint("family", 0), checkpoint("explicit", 0)));

@@ -28,6 +28,15 @@ static const char *messages(void) {
     return diags.text.data ? diags.text.data : "";
 }
 
+/* Check cannot print long texts; this names the first line that differs. */
+static void expect_same_lines(const char *text, const char *other, const char *what) {
+    size_t same = 0, line = 0;
+    for (; text[same] && text[same] == other[same]; same++)
+        line = text[same] == '\n' ? same + 1 : line;
+    ck_assert_msg(text[same] == other[same], "%s: \"%.*s\" differs from \"%.*s\"", what,
+                  (int)strcspn(text + line, "\n"), text + line, (int)strcspn(other + line, "\n"), other + line);
+}
+
 static struct node *read_text(const char *text) {
     return yaml_read(&arena, "a.yaml", text, strlen(text), &diags);
 }
@@ -189,7 +198,7 @@ START_TEST(files_that_are_no_specs) {
     unlink(path);
     path = temporary_file(large, mebibyte);
     ck_assert_ptr_null(yaml_read_file(&arena, path, &diags));
-    ck_assert_ptr_nonnull(strstr(messages(), ":1: the document is empty\n"));
+    ck_assert_ptr_nonnull(strstr(messages(), ":2: the document is empty\n"));
     unlink(path);
 }
 END_TEST
@@ -443,7 +452,7 @@ static const struct {
     {"shape: circle", "a.yaml:1: shape.size: missing; expected a number (its diameter)\n"},
     {"shape: {size: 3}", "a.yaml:1: shape.type: missing; expected one of (circle, point)\n"},
     {"shape: {type: poin}", "a.yaml:1: shape.type: unknown value \"poin\"; did you mean \"point\"? (circle, point)\n"},
-    {"shape: {type: point, size: 3}", "a.yaml:1: shape.size: unknown key \"size\"; did you mean \"type\"? (type)\n"},
+    {"shape: {type: point, size: 3}", "a.yaml:1: shape.size: unknown key \"size\"; expected one of (type)\n"},
     {"shapes: point", "a.yaml:1: shapes: found \"point\"; expected a list of shapes\n"},
     {"shapes: [point, {type: circle}]", "a.yaml:1: shapes[1].size: missing; expected a number (its diameter)\n"},
     {"shapes: [point,\n  pont]",
@@ -573,7 +582,7 @@ static void check_round_trip(const struct experiment *experiment) {
     struct experiment again;
     const char *written = emitted(experiment);
     ck_assert_msg(experiment_parse(&again, "again.yaml", written, NULL, 0, &diags), "%s", messages());
-    ck_assert_str_eq(emitted(&again), written);
+    expect_same_lines(emitted(&again), written, experiment->name);
     experiment_free(&again);
 }
 
@@ -698,7 +707,7 @@ static const struct {
     {DATA "network: {type: plain, depth: 3}\n" TRAIN TRAIN,
      "a.yaml:4: train: this key was given before; keep one of the two\n"},
     {DATA "network: {type: plain, depth: 3}\n",
-     "a.yaml:1: train.iterations: missing; expected a whole number from 1 to 2e+09 (batches to train on)\n"},
+     "a.yaml:1: train.iterations: missing; expected a whole number from 1 to 2000000000 (batches to train on)\n"},
 };
 
 START_TEST(specs_that_are_wrong_at_the_top) {
@@ -759,7 +768,7 @@ START_TEST(the_page_of_keys_is_up_to_date) {
     FILE *help =
         popen(arena_printf(&arena, "'%s' help spec --markdown", program ? program : "build/release/spherenet"), "r");
     ck_assert_ptr_nonnull(help);
-    ck_assert_str_eq(read_stream(page), read_stream(help));
+    expect_same_lines(read_stream(page), read_stream(help), "docs/spec.md");
     ck_assert_int_eq(pclose(help), 0);
     fclose(page);
 }

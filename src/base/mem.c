@@ -1,11 +1,12 @@
 #include "base/mem.h"
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { ARENA_CHUNK_BYTES = 16 * 1024, BLOCK_ALIGNMENT = 64 };
+enum { ARENA_CHUNK_BYTES = 16 * 1024, BLOCK_ALIGNMENT = 64, LARGE_BYTES = 1 << 24 };
 
 struct arena_chunk {
     struct arena_chunk *next;
@@ -33,8 +34,23 @@ char *mem_string(const char *text) {
     return checked(strdup(text), strlen(text) + 1);
 }
 
+/* Linux promises more memory than it has, and kills the process that takes it; so ask first. */
+static size_t available_bytes(void) {
+    size_t kilobytes = SIZE_MAX / 1024;
+    char line[256];
+    FILE *file = fopen("/proc/meminfo", "r");
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "MemAvailable: %zu", &kilobytes) == 1)
+            break;
+    if (file)
+        fclose(file);
+    return kilobytes * 1024;
+}
+
 void *mem_block(size_t bytes) {
     void *memory = NULL;
+    if (bytes >= LARGE_BYTES && bytes > available_bytes())
+        return NULL;
     if (posix_memalign(&memory, BLOCK_ALIGNMENT, bytes ? bytes : 1))
         return NULL;
     memset(memory, 0, bytes);

@@ -22,6 +22,10 @@ static enum exit_status run(int operand_count, const char *const *operands) {
         fprintf(stderr, "spherenet train: --resume and --overwrite exclude each other\n");
         return EXIT_USAGE;
     }
+    if (run_dir && !*run_dir) {
+        fprintf(stderr, "spherenet train: --run-dir is empty; name a folder, or leave it out for runs/NAME\n");
+        return EXIT_USAGE;
+    }
     struct experiment experiment;
     struct error err;
     struct session_options session = {

@@ -1,6 +1,9 @@
 /* spherenet: the command line. */
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/text.h"
 #include "base/version.h"
@@ -35,12 +38,32 @@ static enum exit_status unknown(const char *word) {
     return EXIT_USAGE;
 }
 
+/* A run's files must not take the place of a standard stream that was closed, nor a closed pipe end a training. */
+static void secure_streams(void) {
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* What was printed is on its way, or the status says that it is not. */
+static enum exit_status finish(enum exit_status status) {
+    if (!fflush(stdout) && !ferror(stdout))
+        return status;
+    fprintf(stderr, "spherenet: standard output cannot be written\n");
+    return EXIT_FAILED;
+}
+
 int main(int argc, char **argv) {
+    secure_streams();
     gemm_setup();
     const char *word = argc > 1 ? argv[1] : "help";
     if (!strcmp(word, "--version")) {
-        printf("spherenet %s (OpenBLAS: %s)\n", SPHERENET_VERSION, gemm_library());
-        return EXIT_DONE;
+        printf("spherenet %s (%s)\n", SPHERENET_VERSION, gemm_library());
+        return finish(EXIT_DONE);
     }
     if (!strcmp(word, "--help") || !strcmp(word, "-h"))
         word = "help";
@@ -48,19 +71,14 @@ int main(int argc, char **argv) {
     if (!command)
         return unknown(word);
     for (int i = 2; i < argc; i++) {
-        if (!strcmp(argv[i], "--help")) {
+        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
             command_help(command);
-            return EXIT_DONE;
+            return finish(EXIT_DONE);
         }
     }
     const char *operands[MAX_OPERANDS];
     int operand_count;
     if (!command_parse(command, argc - 2 < 0 ? 0 : argc - 2, argv + 2, &operand_count, operands))
         return EXIT_USAGE;
-    enum exit_status status = command->run(operand_count, operands);
-    if (fflush(stdout) || ferror(stdout)) {
-        fprintf(stderr, "spherenet: standard output cannot be written\n");
-        return EXIT_FAILED;
-    }
-    return status;
+    return finish(command->run(operand_count, operands));
 }

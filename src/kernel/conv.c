@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "kernel/gemm.h"
+#include "kernel/winograd.h"
 
 enum { BLOCK_ROWS = 128, PARTIALS = 16, FILTERS_PER_TASK = 16, ROWS_PER_TASK = 256 };
 
@@ -49,6 +50,8 @@ static size_t patch_block(const struct conv_geometry *g) {
 size_t conv_scratch(const struct conv_geometry *g) {
     if (is_matrix(g))
         return 0;
+    if (winograd_fits(g))
+        return winograd_scratch(g);
     size_t filters = (size_t)g->filters * (size_t)conv_patch(g);
     return (size_t)omp_get_max_threads() * patch_block(g) + PARTIALS * filters;
 }
@@ -181,6 +184,10 @@ void conv_forward(const struct conv_geometry *g, int n, real *y, const real *x, 
         matrix_forward(g, n, y, x, w);
         return;
     }
+    if (winograd_fits(g)) {
+        winograd_forward(g, n, y, x, w, scratch);
+        return;
+    }
     int patch = conv_patch(g), group = images_per_task(g);
 #pragma omp parallel for schedule(dynamic)
     for (int image = 0; image < n; image += group) {
@@ -208,6 +215,10 @@ static void matrix_backward_data(const struct conv_geometry *g, int n, real *dx,
 void conv_backward_data(const struct conv_geometry *g, int n, real *dx, const real *dy, const real *w, real *scratch) {
     if (is_matrix(g)) {
         matrix_backward_data(g, n, dx, dy, w);
+        return;
+    }
+    if (winograd_fits(g)) {
+        winograd_backward_data(g, n, dx, dy, w, scratch);
         return;
     }
     int patch = conv_patch(g), group = images_per_task(g);
@@ -247,6 +258,10 @@ void conv_backward_weights(const struct conv_geometry *g, int n, real *dw, const
                            real *scratch) {
     if (is_matrix(g)) {
         matrix_backward_weights(g, n, dw, x, dy);
+        return;
+    }
+    if (winograd_fits(g)) {
+        winograd_backward_weights(g, n, dw, x, dy, scratch);
         return;
     }
     int patch = conv_patch(g), group = images_per_task(g);

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+enum { MOST_VALUES = 1 << 27 };
+
 static const char *layer_name(struct planner *planner, const struct choice *choice) {
     const struct layer_config *config = choice->config;
     planner->layers++;
@@ -10,11 +12,22 @@ static const char *layer_name(struct planner *planner, const struct choice *choi
     return arena_printf(planner->arena, "%s_%d", choice->kind->name, planner->layers);
 }
 
+/* Counts of values stay well within int, so that sizes computed from them cannot overflow. */
+static bool check_size(struct planner *planner, const struct layer *layer, const struct shape *shape) {
+    double values = (double)shape->height * shape->width * shape->channels;
+    double positions = (double)shape->height * shape->width * planner->batch;
+    if (values <= MOST_VALUES && positions <= MOST_VALUES)
+        return true;
+    return plan_error(planner, layer, "%dx%dx%d values in batches of %d are too many", shape->height, shape->width,
+                      shape->channels, planner->batch);
+}
+
 static bool plan_layer(struct planner *planner, struct layer *layer, struct choice choice, struct shape in) {
     *layer = (struct layer){.type = (const struct layer_type *)choice.kind, .choice = choice, .in = in, .out = in};
     layer->name = layer_name(planner, &choice);
     layer->state = arena_alloc(planner->arena, layer->type->state_size);
-    return layer->type->plan(layer, planner);
+    return check_size(planner, layer, &in) && layer->type->plan(layer, planner) &&
+           check_size(planner, layer, &layer->out);
 }
 
 static void note_gradient(struct planner *planner, int level, const struct shape *shape) {

@@ -79,9 +79,8 @@ bool plan_error(struct planner *planner, const struct layer *layer, const char *
     va_start(args, format);
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
-    char path[128];
-    snprintf(path, sizeof path, "layer %.80s (%s)", layer->name, layer->type->kind.name);
-    diagnose(planner->diags, layer->choice.source, layer->choice.line, path, "%s", message);
+    diagnose(planner->diags, layer->choice.source, layer->choice.line, layer->choice.path, "%s %.80s: %s",
+             layer->type->kind.name, layer->name, message);
     return false;
 }
 

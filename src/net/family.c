@@ -44,6 +44,7 @@ void *expansion_add(struct expansion *expansion, struct choice_list *layers, con
     struct choice choice = choice_default(expansion->arena, kind);
     choice.source = expansion->network.source;
     choice.line = expansion->network.line;
+    choice.path = expansion->network.path;
     ((struct layer_config *)choice.config)->name = arena_string(expansion->arena, name);
     choice_list_add(expansion->arena, layers, choice);
     return choice.config;

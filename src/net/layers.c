@@ -12,6 +12,8 @@ static const struct param params[] = {
 
 static void layers_expand(struct expansion *expansion, const void *config) {
     *expansion->layers = ((const struct layers_config *)config)->layers;
+    if (!expansion->layers->count)
+        expansion_error(expansion, "a network needs at least one layer");
 }
 
 const struct network_type network_layers = {

@@ -1,5 +1,6 @@
 #include "net/net.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,10 +25,7 @@ bool net_plan(struct net *net, const struct choice_list *layers, struct shape in
     *net = (struct net){.batch = batch};
     struct planner *planner = &net->planner;
     *planner = (struct planner){.arena = &net->arena, .diags = diags, .batch = batch};
-    if (!layers->count) {
-        diagnose(diags, NULL, 0, "network.layers", "a network needs at least one layer");
-        return false;
-    }
+    assert(layers->count);
     if (!chain_plan(&net->chain, planner, layers, in))
         return false;
     const struct layer *last = &net->chain.layers[net->chain.count - 1];

@@ -2,10 +2,12 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -113,10 +115,30 @@ static void remove_run(const struct run_dir *dir) {
     free(iterations);
 }
 
+/* The lock goes with the process, however it ends. */
+static bool lock(struct run_dir *dir, struct error *err) {
+    dir->lock = open(dir->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir->lock >= 0 && flock(dir->lock, LOCK_EX | LOCK_NB) == 0)
+        return true;
+    if (dir->lock >= 0 && errno == EWOULDBLOCK)
+        error_set(err, "%s: another process is training in this folder", dir->path);
+    else
+        error_set_errno(err, "%s: cannot be locked", dir->path);
+    run_dir_close(dir);
+    return false;
+}
+
+void run_dir_close(struct run_dir *dir) {
+    if (dir->lock > 0)
+        close(dir->lock);
+    dir->lock = 0;
+}
+
 bool run_dir_open(struct run_dir *dir, const char *path, enum run_mode mode, struct error *err) {
     char checkpoints[PATH_BYTES];
     if (strlen(path) >= sizeof dir->path)
         return error_set(err, "the path of the run's folder is longer than %zu bytes", sizeof dir->path - 1);
+    *dir = (struct run_dir){0};
     strcpy(dir->path, path);
     bool holds = holds_run(dir);
     if (holds && mode == RUN_NEW)
@@ -126,7 +148,7 @@ bool run_dir_open(struct run_dir *dir, const char *path, enum run_mode mode, str
                          path);
     if (!holds && mode == RUN_RESUME)
         return error_set(err, "%s: there is no run to resume; leave --resume out to start one", path);
-    if (!make_folder(run_dir_file(dir, "checkpoints", checkpoints), err))
+    if (!make_folder(run_dir_file(dir, "checkpoints", checkpoints), err) || !lock(dir, err))
         return false;
     if (mode == RUN_OVERWRITE)
         remove_run(dir);

@@ -41,6 +41,7 @@ static void copy_changeable(struct experiment *to, const struct experiment *from
     int batch_size = to->train.batch_size;
     to->train = from->train;
     to->train.batch_size = batch_size;
+    to->name = from->name;
 }
 
 static bool first_difference(const char *a, const char *b, char *line_a, char *line_b, int size) {
@@ -84,6 +85,12 @@ static bool check_same_spec(const struct session *s, const char *stored, const c
     return good;
 }
 
+/* Points `latest` and `best` to where they belong. */
+static bool link_checkpoints(const struct session *s, struct error *err) {
+    return run_dir_link(&s->dir, "latest", s->saved, err) &&
+           (s->best.iteration < 0 || run_dir_link(&s->dir, "best", s->best.iteration, err));
+}
+
 static bool load_newest(struct session *s, struct error *err) {
     char path[PATH_BYTES];
     struct tensor_file file;
@@ -97,7 +104,7 @@ static bool load_newest(struct session *s, struct error *err) {
                 checkpoint_progress(&file, path, &s->trainer.iteration, &s->best, err) &&
                 checkpoint_load(&file, path, &s->trainer, true, err);
     tensor_file_free(&file);
-    return good;
+    return good && link_checkpoints(s, err);
 }
 
 static bool write_spec(const struct session *s, struct error *err) {
@@ -159,11 +166,10 @@ static bool save(struct session *s, struct error *err) {
     if (s->saved == iteration)
         return true;
     if (!csv_sync(&s->train, err) || !csv_sync(&s->eval, err) ||
-        !checkpoint_save(run_dir_checkpoint(&s->dir, iteration, path), &s->trainer, s->best, err) ||
-        !run_dir_link(&s->dir, "latest", iteration, err))
+        !checkpoint_save(run_dir_checkpoint(&s->dir, iteration, path), &s->trainer, s->best, err))
         return false;
     s->saved = iteration;
-    if (s->best.iteration == iteration && !run_dir_link(&s->dir, "best", iteration, err))
+    if (!link_checkpoints(s, err))
         return false;
     run_dir_prune(&s->dir, s->experiment->train.keep, s->best.iteration);
     return true;
@@ -249,6 +255,7 @@ static void close_session(struct session *s) {
     log_close(&s->log);
     trainer_close(&s->trainer);
     dataset_free(&s->dataset);
+    run_dir_close(&s->dir);
 }
 
 bool session_run(const struct experiment *experiment, const struct session_options *options, struct error *err) {

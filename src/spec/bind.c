@@ -26,6 +26,11 @@ static void complain(struct binder *b, const struct node *node, const char *path
     diagnose(b->diags, node->source, node->line, path, "%s", message);
 }
 
+/* How a value that is no word looks. */
+static const char *form_of(const struct node *node) {
+    return node->type == NODE_MAP ? "found a section" : node->type == NODE_LIST ? "found a list" : "nothing is given";
+}
+
 /* --- Names ------------------------------------------------------------------------------------------------------- */
 
 /* "WHAT "word"; did you mean "nearest"? (all, the, names)" */
@@ -35,14 +40,22 @@ static void complain_name(struct binder *b, const struct node *node, const char 
     text_printf(&message, "%s", what);
     if (word)
         text_printf(&message, " \"%.60s\"", word);
-    const char *nearest =
-        text_nearest(word ? word : path + (strrchr(path, '.') ? strrchr(path, '.') - path + 1 : 0), names, count);
+    const char *nearest = word ? text_nearest(word, names, count) : NULL;
     text_printf(&message, nearest ? "; did you mean \"%s\"? (" : "; expected one of (", nearest);
     for (size_t i = 0; i < count; i++)
         text_printf(&message, "%s%s", i ? ", " : "", names[i]);
     text_printf(&message, ")");
     complain(b, node, path, message.data);
     text_free(&message);
+}
+
+/* The value is none of the names. */
+static void complain_value(struct binder *b, const struct node *node, const char *path, const char *const *names,
+                           size_t count) {
+    if (node->type == NODE_SCALAR && *node->scalar)
+        complain_name(b, node, path, "unknown value", node->scalar, names, count);
+    else
+        complain_name(b, node, path, form_of(node), NULL, names, count);
 }
 
 static size_t registry_names(const struct registry *registry, const char **names) {
@@ -56,12 +69,9 @@ static const struct kind *bind_row(struct binder *b, const struct registry *regi
                                    const char *path) {
     const char *names[MAX_KEYS];
     size_t count = registry_names(registry, names);
-    const char *word = node->type == NODE_SCALAR ? node->scalar : NULL;
-    const struct kind *kind = word ? registry_find(registry, word) : NULL;
-    if (!kind && word)
-        complain_name(b, node, path, "unknown value", word, names, count);
-    else if (!kind)
-        complain_name(b, node, path, "expected a name", "", names, count);
+    const struct kind *kind = node->type == NODE_SCALAR ? registry_find(registry, node->scalar) : NULL;
+    if (!kind)
+        complain_value(b, node, path, names, count);
     return kind;
 }
 
@@ -69,14 +79,10 @@ static int bind_name(struct binder *b, const struct param *param, const struct n
     size_t count = 0;
     while (param->names[count])
         count++;
-    if (node->type != NODE_SCALAR) {
-        complain_name(b, node, path, "expected a name", "", param->names, count);
-        return -1;
-    }
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; node->type == NODE_SCALAR && i < count; i++)
         if (!strcmp(param->names[i], node->scalar))
             return (int)i;
-    complain_name(b, node, path, "unknown value", node->scalar, param->names, count);
+    complain_value(b, node, path, param->names, count);
     return -1;
 }
 
@@ -85,12 +91,11 @@ static int bind_name(struct binder *b, const struct param *param, const struct n
 static void complain_type(struct binder *b, const struct param *param, const struct node *node, const char *path) {
     struct text expected = {0};
     param_describe(&expected, param);
-    if (node->type == NODE_SCALAR)
+    if (node->type == NODE_SCALAR && (*node->scalar || node->quoted))
         diagnose(b->diags, node->source, node->line, path, "found %s\"%.60s\"; expected %s",
                  node->quoted ? "the quoted text " : "", node->scalar, expected.data);
     else
-        diagnose(b->diags, node->source, node->line, path, "found a %s; expected %s",
-                 node->type == NODE_MAP ? "section" : "list", expected.data);
+        diagnose(b->diags, node->source, node->line, path, "%s; expected %s", form_of(node), expected.data);
     text_free(&expected);
 }
 
@@ -128,14 +133,17 @@ static bool read_bool(const struct node *node, bool *value) {
     return *value || !strcmp(node->scalar, "false");
 }
 
-static bool read_ints(const struct param *param, const struct node *node, struct int_list *list) {
-    if (node->type != NODE_LIST || node->count > INT_LIST_MAX)
-        return false;
-    list->count = node->count;
+static void bind_ints(struct binder *b, const struct param *param, const struct node *node, const char *path,
+                      struct int_list *list) {
+    *list = (struct int_list){0};
+    if (node->type != NODE_LIST || node->count > INT_LIST_MAX) {
+        complain_type(b, param, node, path);
+        return;
+    }
+    const struct param element = {.type = PARAM_INT, .min = param->min, .max = param->max};
     for (int i = 0; i < node->count; i++)
-        if (!read_int(param, node->children[i], &list->values[i]))
-            return false;
-    return true;
+        if (!read_int(&element, node->children[i], &list->values[list->count++]))
+            complain_type(b, &element, node->children[i], arena_printf(b->arena, "%s[%d]", path, i));
 }
 
 static void bind_flags(struct binder *b, const struct param *param, const struct node *node, const char *path,
@@ -192,9 +200,10 @@ static void check_keys(struct binder *b, const struct param *params, bool has_ty
 static void bind_params(struct binder *b, void *section, const struct param *params, const struct node *map,
                         const char *path);
 
-/* The row that the section names: under `type`, as a bare word, or by a key of the same name (`layers: [...]`). */
+/* The row that the section names: under `type`, as a bare word, by a key of the same name (`layers: [...]`), or, naming
+ * none, the default. */
 static const struct kind *find_kind(struct binder *b, const struct registry *registry, const struct node *node,
-                                    const char *path) {
+                                    const char *fallback, const char *path) {
     if (node->type == NODE_SCALAR)
         return bind_row(b, registry, node, path);
     const struct node *type = node_get(node, "type");
@@ -203,22 +212,28 @@ static const struct kind *find_kind(struct binder *b, const struct registry *reg
     for (int i = 0; node->type == NODE_MAP && i < node->count; i++)
         if (registry_find(registry, node->keys[i]))
             return registry_find(registry, node->keys[i]);
+    if (node->type == NODE_MAP && fallback)
+        return registry_find(registry, fallback);
     const char *names[MAX_KEYS];
     size_t count = registry_names(registry, names);
     complain_name(b, node, join(b, path, "type"), "missing", NULL, names, count);
     return NULL;
 }
 
+/* fallback: the row's name when the section has none, or NULL. A choice with mistakes in it has no kind. */
 static struct choice bind_kind(struct binder *b, const struct registry *registry, const struct node *node,
-                               const char *path) {
-    struct choice choice = {.source = node->source, .line = node->line};
-    choice.kind = find_kind(b, registry, node, path);
+                               const char *fallback, const char *path) {
+    struct choice choice = {.source = node->source, .line = node->line, .path = arena_string(b->arena, path)};
+    int mistakes = b->diags->count;
+    choice.kind = find_kind(b, registry, node, fallback, path);
     if (!choice.kind)
         return choice;
     choice.config = arena_alloc(b->arena, choice.kind->config_size);
     const struct node *map = node->type == NODE_MAP ? node : node_empty_map(b->arena, node->source, node->line);
     check_keys(b, choice.kind->params, true, map, path);
     bind_params(b, choice.config, choice.kind->params, map, path);
+    if (b->diags->count > mistakes)
+        choice.kind = NULL;
     return choice;
 }
 
@@ -236,7 +251,7 @@ static void bind_kinds(struct binder *b, const struct param *param, const struct
     }
     for (int i = 0; i < node->count; i++) {
         const char *element = arena_printf(b->arena, "%s[%d]", path, i);
-        choice_list_add(b->arena, list, bind_kind(b, param->registry, node->children[i], element));
+        choice_list_add(b->arena, list, bind_kind(b, param->registry, node->children[i], NULL, element));
     }
 }
 
@@ -269,7 +284,7 @@ static void bind_value(struct binder *b, void *value, const struct param *param,
         *(const char **)value = good ? node->scalar : "";
         break;
     case PARAM_INTS:
-        good = read_ints(param, node, value);
+        bind_ints(b, param, node, path, value);
         break;
     case PARAM_ENUM:
         index = bind_name(b, param, node, path);
@@ -282,7 +297,7 @@ static void bind_value(struct binder *b, void *value, const struct param *param,
         *(const struct kind **)value = bind_row(b, param->registry, node, path);
         break;
     case PARAM_KIND:
-        *(struct choice *)value = bind_kind(b, param->registry, node, path);
+        *(struct choice *)value = bind_kind(b, param->registry, node, param->fallback, path);
         break;
     case PARAM_KINDS:
         bind_kinds(b, param, node, path, value);

@@ -94,6 +94,7 @@ struct choice {
     void *config;       /* kind->config_size bytes in the spec's arena */
     const char *source; /* where it stood in the spec; NULL: nowhere */
     int line;
+    const char *path; /* "network.layers[2]" */
 };
 
 struct choice_list {

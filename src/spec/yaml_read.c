@@ -10,7 +10,9 @@
 #include <sys/stat.h>
 #include <yaml.h>
 
-enum { MAX_FILE_BYTES = 1 << 20, MAX_DEPTH = 64, MAX_NODES = 100000, MAX_ANCHORS = 1000 };
+enum { MAX_FILE_BYTES = 1 << 20, MAX_DEPTH = 64, MAX_NODES = 100000, MAX_KEYS = 1000, MAX_ANCHORS = 1000 };
+
+#define OVERRIDE "--set " /* a source that starts so is a command line, which has no line numbers */
 
 struct anchor {
     const char *name;
@@ -34,7 +36,7 @@ void diagnose(struct diagnostics *diags, const char *source, int line, const cha
     va_end(args);
     if (source)
         text_printf(&diags->text, "%s:", source);
-    if (source && line)
+    if (source && line && strncmp(source, OVERRIDE, strlen(OVERRIDE)))
         text_printf(&diags->text, "%d:", line);
     if (path && *path)
         text_printf(&diags->text, "%s%s:", source ? " " : "", path);
@@ -138,6 +140,10 @@ static bool read_key(struct reader *r, const yaml_event_t *event, const char **k
         return false;
     }
     *key = arena_string(r->arena, (const char *)event->data.scalar.value);
+    if (strlen(*key) != event->data.scalar.length) {
+        diagnose(r->diags, r->source, (int)event->start_mark.line + 1, NULL, "a key contains a NUL character");
+        return false;
+    }
     return true;
 }
 
@@ -168,6 +174,10 @@ static struct node *read_children(struct reader *r, struct node *node, int depth
         if (!child)
             return NULL;
         add_child(r->arena, node, key, key_line, child);
+        if (node->type == NODE_MAP && node->count > MAX_KEYS) {
+            diagnose(r->diags, r->source, key_line, NULL, "more than %d keys in one section", MAX_KEYS);
+            return NULL;
+        }
         if (node->weight > MAX_NODES) {
             diagnose(r->diags, r->source, key_line, NULL, "more than %d values, aliases expanded", MAX_NODES);
             return NULL;
@@ -297,6 +307,22 @@ static bool parse_step(char *step, int *indices, int *count, int most) {
     return true;
 }
 
+/* A node of one's own at that place: an alias shares its node with others, who must not see the change. */
+static struct node *own(struct arena *arena, struct node **place) {
+    struct node *shared = *place, *copy = arena_alloc(arena, sizeof *copy);
+    *copy = *shared;
+    copy->count = 0;
+    copy->weight = 1;
+    copy->children = NULL;
+    copy->keys = NULL;
+    copy->key_lines = NULL;
+    for (int i = 0; i < shared->count; i++)
+        add_child(arena, copy, shared->type == NODE_MAP ? shared->keys[i] : NULL,
+                  shared->type == NODE_MAP ? shared->key_lines[i] : 0, shared->children[i]);
+    *place = copy;
+    return copy;
+}
+
 /* The place of one step below the node: a pointer to the child, made an empty map when absent; NULL with a diagnostic
  * when the path leads nowhere. */
 static struct node **descend(struct arena *arena, struct node *node, char *step, const char *source,
@@ -323,7 +349,7 @@ static struct node **descend(struct arena *arena, struct node *node, char *step,
                      (*place)->type == NODE_LIST ? "the list is shorter" : "not a list");
             return NULL;
         }
-        place = &(*place)->children[indices[i]];
+        place = &own(arena, place)->children[indices[i]];
     }
     return place;
 }
@@ -339,17 +365,20 @@ static void expand_shorthand(struct arena *arena, struct node **place) {
 }
 
 bool node_override(struct arena *arena, struct node *root, const char *assignment, struct diagnostics *diags) {
-    const char *source = arena_printf(arena, "--set %s", assignment);
+    const char *source = arena_printf(arena, OVERRIDE "%s", assignment);
     const char *equals = strchr(assignment, '=');
     if (!equals) {
         diagnose(diags, source, 0, NULL,
                  "no \"=\"; write --set KEY=VALUE, as in --set network.operator.angular=linear");
         return false;
     }
+    if (!equals[1]) {
+        diagnose(diags, source, 0, NULL, "no value after \"=\"; write '' for an empty text");
+        return false;
+    }
     struct node *value = yaml_read(arena, source, equals + 1, strlen(equals + 1), diags);
     if (!value)
         return false;
-    value->line = 0;
     char *path = arena_string(arena, assignment);
     path[equals - assignment] = '\0';
     struct node **place = &root;
@@ -357,8 +386,10 @@ bool node_override(struct arena *arena, struct node *root, const char *assignmen
         next = strchr(step, '.');
         if (next)
             *next++ = '\0';
-        if (place != &root)
+        if (place != &root) {
             expand_shorthand(arena, place);
+            own(arena, place);
+        }
         place = descend(arena, *place, step, source, diags);
         if (!place)
             return false;

@@ -53,21 +53,26 @@ static const char *name_from_path(struct arena *arena, const char *path) {
 static void check_name(const struct experiment *experiment, const struct node *root, struct diagnostics *diags) {
     const char *allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
     const struct node *node = node_get(root, "name");
+    const char *advice = node ? "" : " (the file's name, since `name` is not given)";
     if (!*experiment->name || experiment->name[strspn(experiment->name, allowed)] || *experiment->name == '.' ||
         strlen(experiment->name) > 200)
-        diagnose(diags, root->source, node ? node->line : 0, "name",
-                 "\"%.60s\" cannot name a folder; use letters, digits, \".\", \"_\" and \"-\"", experiment->name);
+        diagnose(diags, node ? node->source : root->source, node ? node->line : 0, "name",
+                 "\"%.60s\"%s cannot name a folder; use letters, digits, \".\", \"_\" and \"-\"", experiment->name,
+                 advice);
 }
 
 bool experiment_plan(const struct experiment *experiment, struct net *net, struct diagnostics *diags) {
     struct shape in = {experiment->shape.height, experiment->shape.width, experiment->shape.channels, false};
-    return net_plan(net, &experiment->layers, in, experiment->shape.classes, experiment->train.batch_size, diags);
+    int batch = experiment->train.batch_size > 0 ? experiment->train.batch_size : 1; /* 0: itself a mistake */
+    return net_plan(net, &experiment->layers, in, experiment->shape.classes, batch, diags);
 }
 
+/* Needs no more of the spec than its data and network to be right. */
 static void check_network(struct experiment *experiment, struct diagnostics *diags) {
+    int mistakes = diags->count;
     dataset_describe(&experiment->shape, experiment->data);
     network_expand(&experiment->arena, experiment->network, experiment->shape.classes, &experiment->layers, diags);
-    if (diags->count)
+    if (diags->count > mistakes)
         return;
     struct net net;
     experiment_plan(experiment, &net, diags);
@@ -88,7 +93,7 @@ static bool read_tree(struct experiment *experiment, struct node *root, const ch
     if (!*experiment->name)
         experiment->name = name_from_path(&experiment->arena, path);
     check_name(experiment, root, diags);
-    if (!diags->count)
+    if (experiment->data.kind && experiment->network.kind)
         check_network(experiment, diags);
     return !diags->count;
 }

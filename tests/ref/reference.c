@@ -229,13 +229,15 @@ void ref_relu(size_t count, double *y, const double *x) {
 
 /* --- Loss -------------------------------------------------------------------------------------------------------- */
 
-static double log_sum_exp(int count, const double *values) {
+/* log_p: logarithms of the probabilities */
+static void log_softmax(int classes, double *log_p, const double *logits) {
     double largest = -INFINITY, sum = 0;
-    for (int i = 0; i < count; i++)
-        largest = fmax(largest, values[i]);
-    for (int i = 0; i < count; i++)
-        sum += exp(values[i] - largest);
-    return largest + log(sum);
+    for (int i = 0; i < classes; i++)
+        largest = fmax(largest, logits[i]);
+    for (int i = 0; i < classes; i++)
+        sum += exp(logits[i] - largest);
+    for (int i = 0; i < classes; i++)
+        log_p[i] = logits[i] - largest - log(sum);
 }
 
 static double smoothed_target(int class, int label, int classes, double smoothing) {
@@ -244,14 +246,12 @@ static double smoothed_target(int class, int label, int classes, double smoothin
 
 double ref_softmax_loss(int n, int classes, const double *logits, const uint8_t *labels, double smoothing,
                         double floor) {
-    double loss = 0;
+    double loss = 0, log_p[classes];
     for (int i = 0; i < n; i++) {
-        const double *row = logits + i * classes;
-        double total = log_sum_exp(classes, row);
+        log_softmax(classes, log_p, logits + i * classes);
         for (int j = 0; j < classes; j++) {
-            double log_p = row[j] - total, target = smoothed_target(j, labels[i], classes, smoothing);
-            if (target > 0)
-                loss -= target * (floor > 0 ? log(exp(log_p) + floor) : log_p) / n;
+            double target = smoothed_target(j, labels[i], classes, smoothing);
+            loss -= target * (floor > 0 ? log(exp(log_p[j]) + floor) : log_p[j]) / n;
         }
     }
     return loss;
@@ -260,15 +260,15 @@ double ref_softmax_loss(int n, int classes, const double *logits, const uint8_t 
 /* dL/dz_j = sum over i of dL/dp_i dp_i/dz_j, with dp_i/dz_j = p_i ([i = j] - p_j). */
 void ref_softmax_gradient(int n, int classes, double *dlogits, const double *logits, const uint8_t *labels,
                           double smoothing, double floor) {
+    double log_p[classes];
     for (int image = 0; image < n; image++) {
-        const double *row = logits + image * classes;
-        double total = log_sum_exp(classes, row);
+        log_softmax(classes, log_p, logits + image * classes);
         for (int j = 0; j < classes; j++) {
             double gradient = 0;
             for (int i = 0; i < classes; i++) {
-                double p = exp(row[i] - total), target = smoothed_target(i, labels[image], classes, smoothing);
+                double p = exp(log_p[i]), target = smoothed_target(i, labels[image], classes, smoothing);
                 double share = floor > 0 ? p / (p + floor) : 1;
-                gradient -= target * share * ((i == j) - exp(row[j] - total)) / n;
+                gradient -= target * share * ((i == j) - exp(log_p[j])) / n;
             }
             dlogits[image * classes + j] = gradient;
         }
