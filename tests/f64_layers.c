@@ -125,7 +125,10 @@ static void subject_close(struct subject *s) {
 
 static void backward(struct subject *s, real *dx) {
     struct pass pass = {
-        s->n, true, s->net.memory.scratch, (real * const(*)[3]) s->net.memory.gradients,
+        s->n,
+        true,
+        s->net.memory.scratch,
+        (real *const(*)[3])s->net.memory.gradients,
     };
     chain_backward(&s->net.chain, &pass, dx, s->dy, s->x);
 }
@@ -416,9 +419,9 @@ static void check_tensor_gradients(struct net *net, double (*value)(void *), voi
     for (int i = 0; i < net->tensor_count; i++) {
         const struct tensor *t = net->tensors[i];
         if (t->trained)
-            check_gradient(
-                (struct function){value, context, t->name, t->value, gradients + (t->grad - net->memory.grads), t->count},
-                rng, noise);
+            check_gradient((struct function){value, context, t->name, t->value,
+                                             gradients + (t->grad - net->memory.grads), t->count},
+                           rng, noise);
     }
 }
 
@@ -491,8 +494,8 @@ static const char *operator_yaml(int index, const char *keys) {
     static char text[256];
     int angulars = row_count(&angular_registry), magnitudes = row_count(&magnitude_registry);
     snprintf(text, sizeof text, "{magnitude: %s, angular: %s%s}",
-             magnitude_registry.rows[index / angulars % magnitudes]->name, angular_registry.rows[index % angulars]->name,
-             keys);
+             magnitude_registry.rows[index / angulars % magnitudes]->name,
+             angular_registry.rows[index % angulars]->name, keys);
     return text;
 }
 
@@ -504,9 +507,10 @@ static void check_conv(const char *operation, struct shape in, int n, int filter
                        bool bias) {
     char yaml[512];
     struct ref_geometry g = {in.height, in.width, in.channels, kernel, kernel, stride, padding, filters};
-    snprintf(yaml, sizeof yaml,
-             "layers: [{type: conv, name: a, filters: %d, kernel: %d, stride: %d, padding: %d, bias: %s, operator: %s}]",
-             filters, kernel, stride, padding, bias ? "true" : "false", operation);
+    snprintf(
+        yaml, sizeof yaml,
+        "layers: [{type: conv, name: a, filters: %d, kernel: %d, stride: %d, padding: %d, bias: %s, operator: %s}]",
+        filters, kernel, stride, padding, bias ? "true" : "false", operation);
     check_subject(yaml, in, (struct shape){ref_out_height(&g), ref_out_width(&g), filters, false}, n);
 }
 
@@ -523,6 +527,16 @@ START_TEST(operator_across_chunks) {
     check_conv(operator_yaml(_i, ", k_shared: layer"), (struct shape){257, 1, 3, false}, 1, 3, 1, 1, 0, true);
     check_conv(operator_yaml(_i, ""), (struct shape){16, 16, 1, false}, 1, 3, 3, 1, 1, false);
     check_conv(operator_yaml(_i, ""), (struct shape){9, 3, 2, false}, 19, 17, 1, 1, 0, false);
+}
+END_TEST
+
+/* 3x3 with channels that fill vectors, which may be computed another way. */
+START_TEST(operator_in_wide_convolution) {
+    for (int padding = 0; padding <= 2; padding++) {
+        check_conv(operator_yaml(_i, ""), (struct shape){9, 7, 16, false}, 2, 16, 3, 1, padding, true);
+        check_conv(operator_yaml(_i, ", k_shared: layer"), (struct shape){3, 5, 12, false}, 3, 20, 3, 1, padding,
+                   false);
+    }
 }
 END_TEST
 
@@ -543,7 +557,8 @@ START_TEST(operator_in_sphere_conv) {
     char yaml[512];
     const char *angular = angular_registry.rows[_i]->name;
     snprintf(yaml, sizeof yaml,
-             "layers: [{type: sphere_conv, name: a, filters: 4, padding: 1, operator: {angular: %s, k: 0.7}}]", angular);
+             "layers: [{type: sphere_conv, name: a, filters: 4, padding: 1, operator: {angular: %s, k: 0.7}}]",
+             angular);
     check_subject(yaml, (struct shape){7, 5, 3, false}, (struct shape){7, 5, 4, false}, 2);
 }
 END_TEST
@@ -578,8 +593,7 @@ END_TEST
 #define NORM(NAME) "{type: sphere_norm, name: " NAME "}"
 #define RELU "{type: relu}"
 #define FLATTEN "{type: flatten}"
-#define RESIDUAL(NAME, BODY, SHORTCUT)                                                                                 \
-    "{type: residual, name: " NAME ", body: [" BODY "], shortcut: [" SHORTCUT "]}"
+#define RESIDUAL(NAME, BODY, SHORTCUT) "{type: residual, name: " NAME ", body: [" BODY "], shortcut: [" SHORTCUT "]}"
 
 static const struct {
     int n;
@@ -617,7 +631,9 @@ static const struct {
     {2, {7, 5, 3, false}, {7, 5, 4, false}, SPHERE("a") ", " NORM("b") ", " BATCH("c") ", " RELU},
     {2, {7, 5, 3, false}, {7, 5, 4, false}, SPHERE("a") ", " SPHERE("b") ", " SPHERE("c")},
     {2, {7, 5, 3, false}, {7, 5, 4, false}, SIGMOID("a") ", " RELU ", " SIGMOID("b") ", " RELU},
-    {2, {7, 5, 3, false}, {7, 5, 4, false},
+    {2,
+     {7, 5, 3, false},
+     {7, 5, 4, false},
      "{type: sphere_conv, name: a, filters: 4, padding: 1, bias: true}, " RELU ", " SPHERE("b")},
     {2, {7, 5, 3, false}, {7, 5, 3, false}, RELU ", " RELU},
     {2, {7, 5, 3, false}, {7, 5, 3, true}, RELU ", " FLATTEN ", " RELU ", " RELU},
@@ -626,7 +642,9 @@ static const struct {
     {2, {7, 5, 3, false}, {3, 2, 3, false}, "{type: max_pool}, " RELU},
     {2, {7, 5, 3, false}, {3, 2, 3, false}, RELU ", {type: max_pool}, " NORM("a")},
     {2, {7, 5, 3, false}, {2, 1, 3, false}, "{type: avg_pool}, {type: max_pool, kernel: 2, stride: 1}, " RELU},
-    {2, {7, 5, 3, false}, {1, 1, 4, true},
+    {2,
+     {7, 5, 3, false},
+     {1, 1, 4, true},
      CONV("a") ", {type: dense, name: b, units: 5, operator: {magnitude: sphere}}, " RELU
                ", {type: dense, name: c, units: 4}"},
     /* Residual units. */
@@ -635,7 +653,9 @@ static const struct {
     {2, {7, 5, 4, false}, {7, 5, 4, false}, RESIDUAL("a", SPHERE("b") ", " RELU ", " SPHERE("c"), "") ", " RELU},
     {2, {7, 5, 3, false}, {7, 5, 4, false}, RESIDUAL("a", SPHERE("b"), SPHERE("c")) ", " RELU},
     {2, {7, 5, 3, false}, {4, 3, 4, false}, RESIDUAL("a", HALF("b") ", " RELU ", " SPHERE("c"), DOWN("d")) ", " RELU},
-    {2, {7, 5, 3, false}, {4, 3, 4, false},
+    {2,
+     {7, 5, 3, false},
+     {4, 3, 4, false},
      RESIDUAL("a", HALF("b") ", " BATCH("c") ", " RELU ", " SPHERE("d") ", " BATCH("e"), DOWN("f") ", " BATCH("g"))},
     {2, {7, 5, 3, false}, {7, 5, 3, false}, RESIDUAL("a", RELU, "")},
     {2, {7, 5, 3, false}, {7, 5, 3, false}, RESIDUAL("a", RELU, RELU) ", " RELU},
@@ -644,15 +664,25 @@ static const struct {
     {2, {7, 5, 3, false}, {7, 5, 4, false}, SPHERE("a") ", " RESIDUAL("b", CONV("c") ", " RELU, RELU) ", " RELU},
     {2, {7, 5, 3, false}, {7, 5, 4, false}, SPHERE("a") ", " RELU ", " RESIDUAL("b", SPHERE("c") ", " RELU, "")},
     {2, {7, 5, 3, false}, {7, 5, 4, false}, SPHERE("a") ", " RESIDUAL("b", NORM("c"), "") ", " RELU ", " SPHERE("d")},
-    {2, {7, 5, 4, false}, {7, 5, 4, false},
+    {2,
+     {7, 5, 4, false},
+     {7, 5, 4, false},
      RESIDUAL("a", CONV("b") ", " RESIDUAL("c", SPHERE("d") ", " RELU, "") ", " RELU ", " CONV("e"), "") ", " RELU},
-    {2, {7, 5, 3, false}, {7, 5, 4, false},
+    {2,
+     {7, 5, 3, false},
+     {7, 5, 4, false},
      RESIDUAL("a", RESIDUAL("b", SPHERE("c"), CONV("d")) ", " RELU, RESIDUAL("e", CONV("f"), SPHERE("g")))},
-    {1, {7, 5, 4, false}, {7, 5, 4, false},
+    {1,
+     {7, 5, 4, false},
+     {7, 5, 4, false},
      RESIDUAL("a", RESIDUAL("b", RESIDUAL("c", SPHERE("d") ", " RELU, RELU), SPHERE("e")), "") ", " RELU},
-    {2, {7, 5, 4, false}, {7, 5, 4, false},
+    {2,
+     {7, 5, 4, false},
+     {7, 5, 4, false},
      RESIDUAL("a", SPHERE("b"), "") ", " RESIDUAL("c", SPHERE("d"), "") ", " RESIDUAL("e", SPHERE("f"), "")},
-    {3, {12, 11, 3, false}, {6, 6, 4, false},
+    {3,
+     {12, 11, 3, false},
+     {6, 6, 4, false},
      RESIDUAL("a", HALF("b") ", " NORM("c") ", " BATCH("d"), HALF("e")) ", " RELU ", " SPHERE("f")},
 };
 
@@ -682,7 +712,8 @@ END_TEST
 
 /* --- Batch normalisation over several batches -------------------------------------------------------------------- */
 
-/* Running averages start from 0: after T batches they are the sum of (1 - d) d^(T - t) m_t, over 1 - d^T if debiased. */
+/* Running averages start from 0: after T batches they are the sum of (1 - d) d^(T - t) m_t, over 1 - d^T if debiased.
+ */
 static void check_running_averages(double decay, bool debias, int batches) {
     enum { CHANNELS = 3 };
     struct subject s;
@@ -827,8 +858,9 @@ END_TEST
 
 /* dg/dc near |c| = 1 is the one at the clamped value, and so at most 708 times the largest dg/dtheta. */
 START_TEST(angular_slope_is_clamped) {
-    static const double cosines[] = {1,    -1,          1 + 1e-14,       -1 - 1e-14,       1 - 1e-7,
-                                     -1 + 1e-7, 1 - ANGULAR_CLAMP, -1 + ANGULAR_CLAMP, 1 - 1e-5, -0.999, 0.3, 0};
+    static const double cosines[] = {
+        1,        -1,     1 + 1e-14, -1 - 1e-14, 1 - 1e-7, -1 + 1e-7, 1 - ANGULAR_CLAMP, -1 + ANGULAR_CLAMP,
+        1 - 1e-5, -0.999, 0.3,       0};
     static const double ks[] = {0.01, 0.3, 0.7, 100};
     enum { FILTERS = COUNT(cosines) };
     const struct angular *row = (const struct angular *)angular_registry.rows[_i];
@@ -1080,6 +1112,7 @@ Suite *test_suite(void) {
     TCase *operators = add_case(suite, "operators");
     tcase_add_loop_test(operators, operator_in_convolution, 0, operator_count());
     tcase_add_loop_test(operators, operator_across_chunks, 0, operator_count());
+    tcase_add_loop_test(operators, operator_in_wide_convolution, 0, operator_count());
     tcase_add_loop_test(operators, operator_in_dense, 0, operator_count());
     tcase_add_loop_test(operators, operator_in_sphere_conv, 0, row_count(&angular_registry));
     tcase_add_loop_test(operators, geometry, 0, COUNT(kernels) * COUNT(strides));

@@ -1,5 +1,5 @@
-/* Penalties, optimizers, schedules and the softmax loss in double, against the formulas of tests/ref. Every row of their
- * registries is covered, or a test here fails and says which is not. */
+/* Penalties, optimizers, schedules and the softmax loss in double, against the formulas of tests/ref. Every row of
+ * their registries is covered, or a test here fails and says which is not. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,13 +99,20 @@ static const struct {
     const char *name;
     enum tensor_role role;
 } roles[] = {
-    {"conv.weight", ROLE_WEIGHT},           {"conv.bias", ROLE_BIAS},
-    {"batch.weight", ROLE_NORM},            {"batch.bias", ROLE_NORM},
-    {"sphere.weight", ROLE_SPHERE_WEIGHT},  {"sphere.bias", ROLE_BIAS},
-    {"sphere.k", ROLE_K},                   {"norm.weight", ROLE_NORM},
-    {"norm.bias", ROLE_NORM},               {"inner.weight", ROLE_SPHERE_WEIGHT},
-    {"short.weight", ROLE_WEIGHT},          {"feature.weight", ROLE_SPHERE_WEIGHT},
-    {"feature.bias", ROLE_BIAS},            {"score.weight", ROLE_WEIGHT},
+    {"conv.weight", ROLE_WEIGHT},
+    {"conv.bias", ROLE_BIAS},
+    {"batch.weight", ROLE_NORM},
+    {"batch.bias", ROLE_NORM},
+    {"sphere.weight", ROLE_SPHERE_WEIGHT},
+    {"sphere.bias", ROLE_BIAS},
+    {"sphere.k", ROLE_K},
+    {"norm.weight", ROLE_NORM},
+    {"norm.bias", ROLE_NORM},
+    {"inner.weight", ROLE_SPHERE_WEIGHT},
+    {"short.weight", ROLE_WEIGHT},
+    {"feature.weight", ROLE_SPHERE_WEIGHT},
+    {"feature.bias", ROLE_BIAS},
+    {"score.weight", ROLE_WEIGHT},
     {"score.bias", ROLE_BIAS},
 };
 
@@ -158,8 +165,8 @@ static void check_penalties(const struct penalty_config *config) {
         if (t->trained && (config->weight_decay_on & bit))
             expected.weight_decay += ref_weight_decay(config->weight_decay, t->count, gradients[i], t->value);
         if (is_filters(t) && (config->orthogonality_on & bit))
-            expected.orthogonality += ref_orthogonality(config->orthogonality, t->shape[0],
-                                                        (int)t->count / t->shape[0], gradients[i], t->value);
+            expected.orthogonality += ref_orthogonality(config->orthogonality, t->shape[0], (int)t->count / t->shape[0],
+                                                        gradients[i], t->value);
     }
     real *work = mem_alloc((penalty_work(config, &p.net) + 1) * sizeof *work);
     struct penalty_values found = penalty_add(config, &p.net, work);
@@ -202,7 +209,8 @@ START_TEST(orthogonality_by_role) {
 END_TEST
 
 START_TEST(both_penalties) {
-    check_penalties(&(struct penalty_config){5e-4, 2e-4, 1U << ROLE_WEIGHT | 1U << ROLE_NORM, 1U << ROLE_SPHERE_WEIGHT});
+    check_penalties(
+        &(struct penalty_config){5e-4, 2e-4, 1U << ROLE_WEIGHT | 1U << ROLE_NORM, 1U << ROLE_SPHERE_WEIGHT});
     check_penalties(&(struct penalty_config){0, 0, ~0U >> 28, 3});
 }
 END_TEST
@@ -266,7 +274,8 @@ static void check_optimizer(const struct optimizer_case *c, size_t count) {
     const struct optimizer_type *type = (const struct optimizer_type *)section.choice.kind;
     real *memory = mem_alloc(7 * count * sizeof *memory);
     real *w = memory, *expected = memory + count, *dw = memory + 2 * count;
-    real *slots[2] = {memory + 3 * count, memory + 4 * count}, *expected_slots[2] = {slots[1] + count, slots[1] + 2 * count};
+    real *slots[2] = {memory + 3 * count, memory + 4 * count},
+         *expected_slots[2] = {slots[1] + count, slots[1] + 2 * count};
     fill(&rng, w, count, 1);
     memcpy(expected, w, count * sizeof *w);
     for (int step = 1; step <= STEPS; step++) {

@@ -480,7 +480,7 @@ static const struct {
     {"{\"\\n\\u007f\":3}", "damaged: tensor \"??\": its entry is not an object"},
     {W "\"data_offsets\":[0,8]}}", DATA_W "its shape is missing or not a list"},
     {W "\"shape\":2}}", DATA_W "its shape is missing or not a list"},
-    {W "\"shape\":[1,1,1,1,2]}}", "tensor \"w\": a shape of 5 dimensions is not supported, at most 4 are"},
+    {W "\"shape\":[1,1,1,1,1,1,1,1,2]}}", "tensor \"w\": a shape of 9 dimensions is not supported, at most 8 are"},
     {W "\"shape\":[-2]}}", DATA_W "its shape has an element that is not a whole number from 0 on"},
     {W "\"shape\":[2.0]}}", DATA_W "its shape has an element that is not a whole number from 0 on"},
     {W "\"shape\":[\"2\"]}}", DATA_W "its shape has an element that is not a whole number from 0 on"},

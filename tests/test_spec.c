@@ -272,7 +272,7 @@ static const struct {
     {"network.layers[0][0]=1", " layers[0][0]: no element 0 (not a list)\n"},
     {"seed[0]=1", " seed[0]: no element 0 (not a list)\n"},
     {"network.layers.x=1", " there are no keys below the one before \"x\"\n"},
-    {"seed=[", "2: not valid YAML: did not find expected node content while parsing a flow node\n"},
+    {"seed=[", " not valid YAML: did not find expected node content while parsing a flow node\n"},
     {"seed=\x01", " not valid YAML: control characters are not allowed\n"},
 };
 
@@ -450,7 +450,7 @@ static const struct {
     {"row: circel", "a.yaml:1: row: unknown value \"circel\"; did you mean \"circle\"? (circle, point)\n"},
     {"shape: square", "a.yaml:1: shape: unknown value \"square\"; expected one of (circle, point)\n"},
     {"shape: circle", "a.yaml:1: shape.size: missing; expected a number (its diameter)\n"},
-    {"shape: {size: 3}", "a.yaml:1: shape.type: missing; expected one of (circle, point)\n"},
+    {"shape: {size: 3}", "a.yaml:1: shape.size: unknown key \"size\"; expected one of (type)\n"},
     {"shape: {type: poin}", "a.yaml:1: shape.type: unknown value \"poin\"; did you mean \"point\"? (circle, point)\n"},
     {"shape: {type: point, size: 3}", "a.yaml:1: shape.size: unknown key \"size\"; expected one of (type)\n"},
     {"shapes: point", "a.yaml:1: shapes: found \"point\"; expected a list of shapes\n"},
@@ -647,33 +647,36 @@ static const struct {
      "a.yaml:3: network: depth 33 is not 6n + 2; 8, 14, 20, 26, 32, 44, 56 and 110 are\n"},
     {DATA TRAIN "network: {type: resnet, widths: []}\n",
      "a.yaml:3: network: widths has 0 entries, but there are three stages\n"},
-    {LAYERS("  - {type: dense, units: 5}\n"),
-     "a.yaml:5: layer dense_1 (dense): the last layer puts out 1x1x5 values, but the dataset has 4 classes\n"},
+    {LAYERS("  - {type: dense, units: 5}\n"), "a.yaml:5: network.layers[0]: dense dense_1: the last layer puts out "
+                                              "1x1x5 values, but the dataset has 4 classes\n"},
     {LAYERS(ONE),
-     "a.yaml:5: layer conv_1 (conv): the last layer puts out 8x8x4 values, but the dataset has 4 classes\n"},
+     "a.yaml:5: network.layers[0]: conv conv_1: the last layer puts out 8x8x4 values, but the dataset has 4 classes\n"},
     {LAYERS("  - {type: conv, name: big, filters: 4, kernel: 9}\n" LAST),
-     "a.yaml:5: layer big (conv): a 9x9 kernel does not fit its input of 8x8 with padding 0\n"},
+     "a.yaml:5: network.layers[0]: conv big: a 9x9 kernel does not fit its input of 8x8 with padding 0\n"},
     {LAYERS("  - {type: sphere_conv, filters: 4, kernel: 3, padding: 3}\n" LAST),
-     "a.yaml:5: layer sphere_conv_1 (sphere_conv): padding 3 must be smaller than the kernel, 3\n"},
+     "a.yaml:5: network.layers[0]: sphere_conv sphere_conv_1: padding 3 must be smaller than the kernel, 3\n"},
     {LAYERS("  - max_pool\n  - max_pool\n  - max_pool\n  - max_pool\n" LAST),
-     "a.yaml:8: layer max_pool_4 (max_pool): a 2x2 window does not fit its input of 1x1: too many pools, or the "
+     "a.yaml:8: network.layers[3]: max_pool max_pool_4: a 2x2 window does not fit its input of 1x1: too many pools, or "
+     "the "
      "images are too small\n"},
     {LAYERS("  - {type: max_pool, kernel: 3, padding: 2}\n" LAST),
-     "a.yaml:5: layer max_pool_1 (max_pool): padding 2 is more than half the window, 3\n"},
+     "a.yaml:5: network.layers[0]: max_pool max_pool_1: padding 2 is more than half the window, 3\n"},
     {LAYERS("  - flatten\n" ONE LAST),
-     "a.yaml:6: layer conv_2 (conv): needs an image, but the layers before it made a flat vector\n"},
+     "a.yaml:6: network.layers[1]: conv conv_2: needs an image, but the layers before it made a flat vector\n"},
     {LAYERS("  - {type: dense, units: 9}\n  - avg_pool\n" LAST),
-     "a.yaml:6: layer avg_pool_2 (avg_pool): needs an image, but the layers before it made a flat vector\n"},
+     "a.yaml:6: network.layers[1]: avg_pool avg_pool_2: needs an image, but the layers before it made a flat vector\n"},
     {LAYERS("  - {type: residual, body: [{type: conv, filters: 4, padding: 1}]}\n" LAST),
-     "a.yaml:5: layer residual_1 (residual): the body's output is 8x8x4, the shortcut's 8x8x3; they are to be "
+     "a.yaml:5: network.layers[0]: residual residual_1: the body's output is 8x8x4, the shortcut's 8x8x3; they are to "
+     "be "
      "added\n"},
     {LAYERS("  - {type: residual, body: [max_pool], shortcut: [{type: conv, filters: 3, kernel: 1}]}\n" LAST),
-     "a.yaml:5: layer residual_1 (residual): the body's output is 4x4x3, the shortcut's 8x8x3; they are to be "
+     "a.yaml:5: network.layers[0]: residual residual_1: the body's output is 4x4x3, the shortcut's 8x8x3; they are to "
+     "be "
      "added\n"},
     {LAYERS("  - {type: residual, body: []}\n" LAST),
-     "a.yaml:5: layer residual_1 (residual): the body has no layers\n"},
+     "a.yaml:5: network.layers[0]: residual residual_1: the body has no layers\n"},
     {LAYERS("  - type: residual\n    body:\n      - relu\n      - {type: conv, filters: 4, kernel: 20}\n" LAST),
-     "a.yaml:8: layer conv_3 (conv): a 20x20 kernel does not fit its input of 8x8 with padding 0\n"},
+     "a.yaml:8: network.layers[0].body[1]: conv conv_3: a 20x20 kernel does not fit its input of 8x8 with padding 0\n"},
 };
 
 START_TEST(networks_that_cannot_be) {
@@ -693,7 +696,7 @@ END_TEST
 /* Every message tells where: a network without layers too. */
 START_TEST(no_layers) {
     ck_assert(!parse(DATA TRAIN "network: {layers: []}\n", NULL, 0));
-    ck_assert_str_eq(messages(), "a.yaml:3: network.layers: a network needs at least one layer\n");
+    ck_assert_str_eq(messages(), "a.yaml:3: network: a network needs at least one layer\n");
 }
 END_TEST
 

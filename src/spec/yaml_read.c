@@ -12,7 +12,7 @@
 
 enum { MAX_FILE_BYTES = 1 << 20, MAX_DEPTH = 64, MAX_NODES = 100000, MAX_KEYS = 1000, MAX_ANCHORS = 1000 };
 
-#define OVERRIDE "--set " /* a source that starts so is a command line, which has no line numbers */
+#define OVERRIDE "--set " /* a source that starts so is a command line, which has no lines */
 
 struct anchor {
     const char *name;
@@ -36,7 +36,7 @@ void diagnose(struct diagnostics *diags, const char *source, int line, const cha
     va_end(args);
     if (source)
         text_printf(&diags->text, "%s:", source);
-    if (source && line && strncmp(source, OVERRIDE, strlen(OVERRIDE)))
+    if (source && line)
         text_printf(&diags->text, "%d:", line);
     if (path && *path)
         text_printf(&diags->text, "%s%s:", source ? " " : "", path);
@@ -44,11 +44,15 @@ void diagnose(struct diagnostics *diags, const char *source, int line, const cha
     diags->count++;
 }
 
+static int line_at(const struct reader *r, const yaml_mark_t *mark) {
+    return strncmp(r->source, OVERRIDE, strlen(OVERRIDE)) ? (int)mark->line + 1 : 0;
+}
+
 static struct node *node_new(struct reader *r, enum node_type type, const yaml_mark_t *mark) {
     struct node *node = arena_alloc(r->arena, sizeof *node);
     node->type = type;
     node->source = r->source;
-    node->line = (int)mark->line + 1;
+    node->line = line_at(r, mark);
     node->weight = 1;
     return node;
 }
@@ -85,7 +89,7 @@ static bool next_event(struct reader *r, yaml_event_t *event) {
         return true;
     const yaml_parser_t *p = &r->parser;
     bool unreadable = p->error == YAML_READER_ERROR;
-    int line = unreadable ? 0 : (int)p->problem_mark.line + 1;
+    int line = unreadable ? 0 : line_at(r, &p->problem_mark);
     diagnose(r->diags, r->source, line, NULL, "not valid YAML: %s%s%s", p->problem ? p->problem : "unreadable",
              p->context ? " " : "", p->context ? p->context : "");
     return false;
@@ -118,7 +122,7 @@ static struct node *read_alias(struct reader *r, const yaml_event_t *event) {
     for (int i = r->anchor_count - 1; i >= 0; i--)
         if (!strcmp(r->anchors[i].name, name))
             return r->anchors[i].node;
-    diagnose(r->diags, r->source, (int)event->start_mark.line + 1, NULL, "alias *%s has no anchor before it", name);
+    diagnose(r->diags, r->source, line_at(r, &event->start_mark), NULL, "alias *%s has no anchor before it", name);
     return NULL;
 }
 
@@ -136,12 +140,12 @@ static struct node *read_scalar(struct reader *r, const yaml_event_t *event) {
 
 static bool read_key(struct reader *r, const yaml_event_t *event, const char **key) {
     if (event->type != YAML_SCALAR_EVENT) {
-        diagnose(r->diags, r->source, (int)event->start_mark.line + 1, NULL, "a key must be a plain word");
+        diagnose(r->diags, r->source, line_at(r, &event->start_mark), NULL, "a key must be a plain word");
         return false;
     }
     *key = arena_string(r->arena, (const char *)event->data.scalar.value);
     if (strlen(*key) != event->data.scalar.length) {
-        diagnose(r->diags, r->source, (int)event->start_mark.line + 1, NULL, "a key contains a NUL character");
+        diagnose(r->diags, r->source, line_at(r, &event->start_mark), NULL, "a key contains a NUL character");
         return false;
     }
     return true;
@@ -160,7 +164,7 @@ static struct node *read_children(struct reader *r, struct node *node, int depth
             return NULL;
         bool done = event.type == end, good = true;
         const char *key = NULL;
-        int key_line = (int)event.start_mark.line + 1;
+        int key_line = line_at(r, &event.start_mark);
         struct node *child = NULL;
         if (!done && node->type == NODE_MAP)
             good = read_key(r, &event, &key);
@@ -205,7 +209,7 @@ static struct node *read_event(struct reader *r, yaml_event_t *event, int depth)
         anchor = event->data.sequence_start.anchor;
         break;
     default:
-        diagnose(r->diags, r->source, (int)event->start_mark.line + 1, NULL, "a value is missing");
+        diagnose(r->diags, r->source, line_at(r, &event->start_mark), NULL, "a value is missing");
     }
     return node && remember_anchor(r, anchor, node) ? node : NULL;
 }
@@ -216,7 +220,7 @@ static bool expect(struct reader *r, yaml_event_type_t type, const char *message
         return false;
     bool found = event.type == type;
     if (!found)
-        diagnose(r->diags, r->source, (int)event.start_mark.line + 1, NULL, "%s", message);
+        diagnose(r->diags, r->source, line_at(r, &event.start_mark), NULL, "%s", message);
     yaml_event_delete(&event);
     return found;
 }

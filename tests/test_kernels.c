@@ -1,0 +1,715 @@
+/* Kernels in the arithmetic of training (float) against naive loops in double, and the same bits on any number of
+ * threads. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "kernel/chunk.h"
+#include "kernel/conv.h"
+#include "kernel/gemm.h"
+#include "kernel/threads.h"
+#include "kernel/vmath.h"
+#include "kernel/winograd.h"
+#include "ref/reference.h"
+#include "runner.h"
+#include "train/trainer.h"
+
+#define COUNT(array) (int)(sizeof(array) / sizeof *(array))
+#define TOLERANCE 1e-5 /* relative L2 error of a product of floats */
+
+enum { GUARD = 64, MAX_THREADS = 4 };
+#define GUARD_VALUE ((real)12345)
+
+/* --- Arrays with a guard behind their end ------------------------------------------------------------------------ */
+
+struct array {
+    size_t count;
+    real *data;
+};
+
+static struct array array_new(size_t count) {
+    struct array array = {count, mem_alloc((count + GUARD) * sizeof(real))};
+    for (int i = 0; i < GUARD; i++)
+        array.data[count + (size_t)i] = GUARD_VALUE;
+    return array;
+}
+
+/* Results are NaN until they are written. */
+static struct array array_unwritten(size_t count) {
+    struct array array = array_new(count);
+    for (size_t i = 0; i < count; i++)
+        array.data[i] = (real)NAN;
+    return array;
+}
+
+static struct array array_random(struct rng *rng, size_t count) {
+    struct array array = array_new(count);
+    for (size_t i = 0; i < count; i++)
+        array.data[i] = (real)rng_normal(rng);
+    return array;
+}
+
+static void array_free(const char *name, struct array *array) {
+    for (int i = 0; i < GUARD; i++)
+        ck_assert_msg(array->data[array->count + (size_t)i] == GUARD_VALUE, "%s: written behind its end", name);
+    free(array->data);
+}
+
+static double *doubles(const struct array *array) {
+    double *copy = mem_alloc((array->count + 1) * sizeof *copy);
+    for (size_t i = 0; i < array->count; i++)
+        copy[i] = (double)array->data[i];
+    return copy;
+}
+
+static void check_near(const char *what, const struct array *found, const double *expected) {
+    double error = 0, size = 0;
+    for (size_t i = 0; i < found->count; i++) {
+        error += pow((double)found->data[i] - expected[i], 2);
+        size += pow(expected[i], 2);
+    }
+    ck_assert_msg(error <= TOLERANCE * TOLERANCE * size, "%s: relative error %g", what, sqrt(error / size));
+}
+
+static void check_same_bits(const char *what, const struct array *found, const struct array *expected) {
+    ck_assert_uint_eq(found->count, expected->count);
+    for (size_t i = 0; i < found->count; i++)
+        ck_assert_msg(memcmp(&found->data[i], &expected->data[i], sizeof(real)) == 0, "%s[%zu]: %.9g and %.9g", what, i,
+                      (double)found->data[i], (double)expected->data[i]);
+}
+
+/* --- Convolution ------------------------------------------------------------------------------------------------- */
+
+enum { RANDOM_GEOMETRIES = 32 };
+
+/* Shapes that matter: chunks of 256 positions crossed or just not, 1x1, a dense layer, padding that covers patches; and
+ * 3x3 convolutions that go the Winograd way, with images that tiles of 4x4 do and do not fill. */
+static const struct {
+    int n;
+    struct conv_geometry g;
+} chosen[] = {
+    {3,
+     {.height = 12, .width = 11, .channels = 3, .kernel_h = 3, .kernel_w = 3, .stride = 1, .padding = 1, .filters = 5}},
+    {1,
+     {.height = 16, .width = 16, .channels = 4, .kernel_h = 3, .kernel_w = 3, .stride = 1, .padding = 1, .filters = 8}},
+    {257,
+     {.height = 1, .width = 1, .channels = 9, .kernel_h = 1, .kernel_w = 1, .stride = 1, .padding = 0, .filters = 7}},
+    {300,
+     {.height = 3, .width = 2, .channels = 5, .kernel_h = 3, .kernel_w = 2, .stride = 1, .padding = 0, .filters = 10}},
+    {2,
+     {.height = 33,
+      .width = 31,
+      .channels = 17,
+      .kernel_h = 1,
+      .kernel_w = 1,
+      .stride = 3,
+      .padding = 0,
+      .filters = 3}},
+    {1,
+     {.height = 2, .width = 3, .channels = 1, .kernel_h = 7, .kernel_w = 7, .stride = 1, .padding = 6, .filters = 2}},
+    {2,
+     {.height = 40,
+      .width = 37,
+      .channels = 3,
+      .kernel_h = 7,
+      .kernel_w = 7,
+      .stride = 2,
+      .padding = 3,
+      .filters = 16}},
+    {9,
+     {.height = 8, .width = 8, .channels = 32, .kernel_h = 3, .kernel_w = 3, .stride = 1, .padding = 1, .filters = 33}},
+    {2,
+     {.height = 9, .width = 7, .channels = 16, .kernel_h = 3, .kernel_w = 3, .stride = 1, .padding = 1, .filters = 16}},
+    {3,
+     {.height = 5, .width = 6, .channels = 32, .kernel_h = 3, .kernel_w = 3, .stride = 1, .padding = 0, .filters = 48}},
+    {1,
+     {.height = 3, .width = 3, .channels = 16, .kernel_h = 3, .kernel_w = 3, .stride = 1, .padding = 2, .filters = 32}},
+    {70,
+     {.height = 4, .width = 4, .channels = 16, .kernel_h = 3, .kernel_w = 3, .stride = 1, .padding = 1, .filters = 16}},
+    {2,
+     {.height = 13,
+      .width = 17,
+      .channels = 64,
+      .kernel_h = 3,
+      .kernel_w = 3,
+      .stride = 1,
+      .padding = 1,
+      .filters = 32}},
+    {1,
+     {.height = 1, .width = 1, .channels = 16, .kernel_h = 3, .kernel_w = 3, .stride = 1, .padding = 1, .filters = 16}},
+    {2,
+     {.height = 6, .width = 5, .channels = 8, .kernel_h = 3, .kernel_w = 3, .stride = 1, .padding = 1, .filters = 24}},
+    {3,
+     {.height = 7,
+      .width = 10,
+      .channels = 48,
+      .kernel_h = 3,
+      .kernel_w = 3,
+      .stride = 1,
+      .padding = 1,
+      .filters = 32}},
+};
+
+static int geometry_case(int index, struct conv_geometry *g) {
+    if (index < COUNT(chosen)) {
+        *g = chosen[index].g;
+        ck_assert(conv_geometry_complete(g));
+        return chosen[index].n;
+    }
+    struct rng rng = rng_stream(21, RNG_TEST, (uint64_t)index, 0);
+    do {
+        int kernel = 1 + (int)rng_below(&rng, 7);
+        *g = (struct conv_geometry){.height = 1 + (int)rng_below(&rng, 20),
+                                    .width = 1 + (int)rng_below(&rng, 20),
+                                    .channels = 1 + (int)rng_below(&rng, 20),
+                                    .kernel_h = kernel,
+                                    .kernel_w = kernel,
+                                    .stride = 1 + (int)rng_below(&rng, 4),
+                                    .padding = (int)rng_below(&rng, (uint32_t)kernel),
+                                    .filters = 1 + (int)rng_below(&rng, 40)};
+    } while (!conv_geometry_complete(g));
+    return 1 + (int)rng_below(&rng, 5);
+}
+
+static struct ref_geometry reference_of(const struct conv_geometry *g) {
+    return (struct ref_geometry){g->height,   g->width,  g->channels, g->kernel_h,
+                                 g->kernel_w, g->stride, g->padding,  g->filters};
+}
+
+/* Everything conv.h computes of one geometry. */
+struct conv_results {
+    struct array x, w, dy, r;
+    struct array y, dx, dw, squares, boxed;
+};
+
+static size_t input_count(const struct conv_geometry *g, int n) {
+    return (size_t)n * (size_t)g->height * (size_t)g->width * (size_t)g->channels;
+}
+
+static void conv_inputs(struct conv_results *c, const struct conv_geometry *g, int n, struct rng *rng) {
+    size_t positions = (size_t)conv_positions(g, n);
+    c->x = array_random(rng, input_count(g, n));
+    c->w = array_random(rng, (size_t)(g->filters * conv_patch(g)));
+    c->dy = array_random(rng, positions * (size_t)g->filters);
+    c->r = array_random(rng, positions);
+    c->boxed = array_random(rng, input_count(g, n));
+}
+
+static void conv_compute(struct conv_results *c, const struct conv_geometry *g, int n) {
+    struct array scratch = array_unwritten(conv_scratch(g));
+    struct array square_scratch = array_unwritten((size_t)(n * g->height * g->width));
+    c->y = array_unwritten(c->dy.count);
+    c->dx = array_unwritten(c->x.count);
+    c->dw = array_unwritten(c->w.count);
+    c->squares = array_unwritten(c->r.count);
+    conv_forward(g, n, c->y.data, c->x.data, c->w.data, scratch.data);
+    conv_backward_data(g, n, c->dx.data, c->dy.data, c->w.data, scratch.data);
+    conv_backward_weights(g, n, c->dw.data, c->x.data, c->dy.data, scratch.data);
+    conv_patch_squares(g, n, c->squares.data, c->x.data, square_scratch.data);
+    conv_add_box(g, n, c->boxed.data, c->x.data, c->r.data);
+    array_free("scratch", &scratch);
+    array_free("scratch of squares", &square_scratch);
+}
+
+static void conv_run(struct conv_results *c, int index, int threads) {
+    struct conv_geometry g;
+    int n = geometry_case(index, &g);
+    struct rng rng = rng_stream(22, RNG_TEST, (uint64_t)index, 0);
+    threads_set(threads);
+    conv_inputs(c, &g, n, &rng);
+    conv_compute(c, &g, n);
+}
+
+static void conv_free(struct conv_results *c) {
+    array_free("x", &c->x);
+    array_free("w", &c->w);
+    array_free("dy", &c->dy);
+    array_free("r", &c->r);
+    array_free("y", &c->y);
+    array_free("dx", &c->dx);
+    array_free("dw", &c->dw);
+    array_free("squares", &c->squares);
+    array_free("boxed", &c->boxed);
+}
+
+static void check_box(const struct ref_geometry *g, int n, const struct conv_results *c, const double *before) {
+    double *x = doubles(&c->x), *r = doubles(&c->r), *expected = doubles(&c->x);
+    double *box = mem_alloc(c->x.count * sizeof *box);
+    ref_box(g, n, box, r);
+    for (size_t i = 0; i < c->x.count; i++)
+        expected[i] = before[i] + x[i] * box[i / (size_t)g->channels];
+    check_near("conv_add_box", &c->boxed, expected);
+    free(x);
+    free(r);
+    free(expected);
+    free(box);
+}
+
+START_TEST(convolution) {
+    struct conv_geometry geometry;
+    int n = geometry_case(_i, &geometry);
+    struct ref_geometry g = reference_of(&geometry);
+    struct rng rng = rng_stream(23, RNG_TEST, (uint64_t)_i, 0);
+    struct conv_results c;
+    ck_assert_int_eq(geometry.out_height, ref_out_height(&g));
+    ck_assert_int_eq(geometry.out_width, ref_out_width(&g));
+    conv_inputs(&c, &geometry, n, &rng);
+    double *x = doubles(&c.x), *w = doubles(&c.w), *dy = doubles(&c.dy), *before = doubles(&c.boxed);
+    conv_compute(&c, &geometry, n);
+    double *y = doubles(&c.y), *dx = doubles(&c.dx), *dw = doubles(&c.dw), *squares = doubles(&c.squares);
+    ref_convolution(&g, n, y, x, w);
+    check_near("conv_forward", &c.y, y);
+    ref_backward_data(&g, n, dx, dy, w);
+    check_near("conv_backward_data", &c.dx, dx);
+    ref_backward_weights(&g, n, dw, x, dy);
+    check_near("conv_backward_weights", &c.dw, dw);
+    ref_patch_squares(&g, n, squares, x);
+    check_near("conv_patch_squares", &c.squares, squares);
+    check_box(&g, n, &c, before);
+    double *all[] = {x, w, dy, before, y, dx, dw, squares};
+    for (int i = 0; i < COUNT(all); i++)
+        free(all[i]);
+    conv_free(&c);
+}
+END_TEST
+
+START_TEST(convolution_on_any_number_of_threads) {
+    struct conv_results one, many;
+    conv_run(&one, _i, 1);
+    for (int threads = 2; threads <= MAX_THREADS; threads++) {
+        conv_run(&many, _i, threads);
+        check_same_bits("conv_forward", &many.y, &one.y);
+        check_same_bits("conv_backward_data", &many.dx, &one.dx);
+        check_same_bits("conv_backward_weights", &many.dw, &one.dw);
+        check_same_bits("conv_patch_squares", &many.squares, &one.squares);
+        check_same_bits("conv_add_box", &many.boxed, &one.boxed);
+        conv_free(&many);
+    }
+    conv_free(&one);
+}
+END_TEST
+
+START_TEST(both_ways_are_covered) {
+    int fast = 0;
+    for (int i = 0; i < COUNT(chosen); i++)
+        fast += winograd_fits(&chosen[i].g);
+    ck_assert_int_ge(fast, 6);
+    ck_assert_int_ge(COUNT(chosen) - fast, 6);
+}
+END_TEST
+
+START_TEST(kernel_must_fit) {
+    struct conv_geometry g = {.height = 4, .width = 6, .channels = 1, .kernel_h = 5, .kernel_w = 5, .stride = 1};
+    ck_assert(!conv_geometry_complete(&g));
+    g.padding = 1;
+    ck_assert(conv_geometry_complete(&g));
+    ck_assert_int_eq(g.out_height, 2);
+    ck_assert_int_eq(g.out_width, 4);
+}
+END_TEST
+
+/* Sums of squares must not lose their positive sign: their roots are divisors. */
+START_TEST(patch_squares_are_never_negative) {
+    struct conv_geometry g = {
+        .height = 9, .width = 9, .channels = 2, .kernel_h = 3, .kernel_w = 3, .stride = 1, .padding = 1, .filters = 1};
+    ck_assert(conv_geometry_complete(&g));
+    struct array x = array_new(input_count(&g, 1)), sums = array_unwritten(81), scratch = array_unwritten(81);
+    for (int i = 0; i < 2; i++)
+        x.data[i * 37] = (real)1e15; /* the patches that do not cover it are exactly 0 */
+    conv_patch_squares(&g, 1, sums.data, x.data, scratch.data);
+    double *in = doubles(&x), *expected = doubles(&sums);
+    struct ref_geometry reference = reference_of(&g);
+    ref_patch_squares(&reference, 1, expected, in);
+    for (int i = 0; i < 81; i++)
+        ck_assert_msg(expected[i] > 0 ? sums.data[i] > 0 : sums.data[i] == 0, "sum %d is %g, expected %g", i,
+                      (double)sums.data[i], expected[i]);
+    free(in);
+    free(expected);
+    array_free("x", &x);
+    array_free("sums", &sums);
+    array_free("scratch", &scratch);
+}
+END_TEST
+
+/* --- Matrix products --------------------------------------------------------------------------------------------- */
+
+typedef void product(int m, int n, int k, const real *a, int lda, const real *b, int ldb, real beta, real *c, int ldc);
+
+static const struct {
+    const char *name;
+    product *run;
+    bool a_transposed, b_transposed;
+} products[] = {
+    {"gemm_nn", gemm_nn, false, false},
+    {"gemm_nt", gemm_nt, false, true},
+    {"gemm_tn", gemm_tn, true, false},
+};
+
+/* Rows lie 3 values further apart than they are long; what is between them must stay as it was. */
+enum { GAP = 3 };
+
+static double product_element(int index, const struct array *a, int lda, const struct array *b, int ldb, int row,
+                              int column, int k) {
+    double sum = 0;
+    for (int i = 0; i < k; i++) {
+        real left = a->data[products[index].a_transposed ? i * lda + row : row * lda + i];
+        real right = b->data[products[index].b_transposed ? column * ldb + i : i * ldb + column];
+        sum += (double)left * (double)right;
+    }
+    return sum;
+}
+
+static void check_product(int index, int m, int n, int k, real beta, struct rng *rng) {
+    int lda = (products[index].a_transposed ? m : k) + GAP, ldb = (products[index].b_transposed ? k : n) + GAP;
+    int ldc = n + GAP;
+    struct array a = array_random(rng, (size_t)((products[index].a_transposed ? k : m) * lda));
+    struct array b = array_random(rng, (size_t)((products[index].b_transposed ? n : k) * ldb));
+    struct array c = beta == 0 ? array_unwritten((size_t)(m * ldc)) : array_random(rng, (size_t)(m * ldc));
+    struct array before = array_new(c.count);
+    memcpy(before.data, c.data, c.count * sizeof(real));
+    products[index].run(m, n, k, a.data, lda, b.data, ldb, beta, c.data, ldc);
+    for (int i = 0; i < m * ldc; i++) {
+        if (i % ldc >= n) {
+            ck_assert_msg(memcmp(&c.data[i], &before.data[i], sizeof(real)) == 0, "%s writes between rows",
+                          products[index].name);
+            continue;
+        }
+        double expected = product_element(index, &a, lda, &b, ldb, i / ldc, i % ldc, k);
+        expected += beta == 0 ? 0 : (double)beta * (double)before.data[i];
+        ck_assert_msg(fabs((double)c.data[i] - expected) <= TOLERANCE * (sqrt((double)k) + 1),
+                      "%s %dx%dx%d beta %g: [%d] is %g, expected %g", products[index].name, m, n, k, (double)beta, i,
+                      (double)c.data[i], expected);
+    }
+    array_free("a", &a);
+    array_free("b", &b);
+    array_free("c", &c);
+    array_free("before", &before);
+}
+
+START_TEST(matrix_product) {
+    static const real betas[] = {0, 1, (real)-0.5};
+    struct rng rng = rng_stream(24, RNG_TEST, (uint64_t)_i, 0);
+    check_product(_i, 1, 1, 1, 0, &rng);
+    check_product(_i, 256, 65, 33, 0, &rng);
+    for (int i = 0; i < 30; i++)
+        check_product(_i, 1 + (int)rng_below(&rng, 70), 1 + (int)rng_below(&rng, 70), 1 + (int)rng_below(&rng, 300),
+                      betas[i % COUNT(betas)], &rng);
+}
+END_TEST
+
+/* --- Element-wise functions -------------------------------------------------------------------------------------- */
+
+/* Error in units of the last place of the float nearest to `expected`. */
+static double ulp_error(real found, double expected) {
+    float nearest = fabsf((float)expected);
+    double ulp = (double)nextafterf(nearest, INFINITY) - (double)nearest;
+    return fabs((double)found - expected) / ulp;
+}
+
+struct function {
+    const char *name;
+    void (*run)(real *y, const real *x, int count);
+    double (*exact)(double x);
+    float last; /* the sweep ends here */
+};
+
+/* Largest errors measured in these sweeps (glibc 2.36, AVX2): asin 2.42, tanh 1.02 units in the last place. */
+static const struct function functions[] = {{"asin", vmath_asin, asin, 1.0F}, {"tanh", vmath_tanh, tanh, 30.0F}};
+
+enum { SWEEP_STEP = 997, SWEEP_BLOCK = 1 << 12 };
+
+static double block_error(const struct function *f, const real *x, int count) {
+    static real y[SWEEP_BLOCK];
+    double worst = 0;
+    f->run(y, x, count);
+    for (int i = 0; i < count; i++) {
+        double error = ulp_error(y[i], f->exact((double)x[i]));
+        worst = error <= worst ? worst : error; /* NaN is worst */
+    }
+    return worst;
+}
+
+/* Every 997th float of either sign from the smallest normal one to the last, and the last itself. */
+START_TEST(elementwise_accuracy) {
+    const struct function *f = &functions[_i];
+    static real x[SWEEP_BLOCK];
+    uint32_t bits = 0x00800000, last;
+    double worst = 0;
+    memcpy(&last, &f->last, sizeof last);
+    while (bits < last) {
+        int count = 0;
+        for (; count < SWEEP_BLOCK - 2 && bits < last; bits += SWEEP_STEP) {
+            float value;
+            memcpy(&value, &bits, sizeof value);
+            x[count++] = value;
+            x[count++] = -value;
+        }
+        x[count++] = f->last;
+        x[count++] = -f->last;
+        worst = fmax(worst, block_error(f, x, count));
+    }
+    ck_assert_msg(worst <= 4, "%s: %.3g units in the last place", f->name, worst);
+}
+END_TEST
+
+START_TEST(elementwise_special_values) {
+    const struct function *f = &functions[_i];
+    const real x[] = {0, (real)-0.0, 1e-38F, -1e-38F, 1e-45F, f->last, -f->last};
+    real y[COUNT(x)];
+    f->run(y, x, COUNT(x));
+    for (int i = 0; i < COUNT(x); i++)
+        ck_assert_msg(fabs((double)y[i] - f->exact((double)x[i])) <= 4e-7 * fabs(f->exact((double)x[i])) + 1e-44,
+                      "%s(%g) is %g", f->name, (double)x[i], (double)y[i]);
+}
+END_TEST
+
+START_TEST(tanh_saturates) {
+    const real x[] = {100, -100, 1e30F, -1e30F, 90, -90, 1000};
+    real y[COUNT(x)];
+    vmath_tanh(y, x, COUNT(x));
+    for (int i = 0; i < COUNT(x); i++)
+        ck_assert_msg(y[i] == (x[i] > 0 ? 1 : -1), "tanh(%g) is %g", (double)x[i], (double)y[i]);
+}
+END_TEST
+
+/* Lengths that fill no whole vector. */
+START_TEST(elementwise_lengths) {
+    const struct function *f = &functions[_i];
+    struct rng rng = rng_stream(25, RNG_TEST, 0, 0);
+    for (size_t count = 0; count < 70; count++) {
+        struct array x = array_new(count), y = array_unwritten(count);
+        for (size_t i = 0; i < count; i++)
+            x.data[i] = (real)(2 * rng_uniform(&rng) - 1);
+        f->run(y.data, x.data, (int)count);
+        for (size_t i = 0; i < count; i++)
+            ck_assert_double_le(ulp_error(y.data[i], f->exact((double)x.data[i])), 4);
+        array_free("x", &x);
+        array_free("y", &y);
+    }
+}
+END_TEST
+
+/* --- Sums by chunks ---------------------------------------------------------------------------------------------- */
+
+START_TEST(chunks_cover_all_rows_once) {
+    for (int rows = 1; rows < 5 * CHUNK_ROWS; rows++) {
+        int covered = 0;
+        for (int chunk = 0; chunk < chunk_count(rows); chunk++) {
+            ck_assert_int_eq(covered, chunk * CHUNK_ROWS);
+            ck_assert_int_gt(chunk_end(chunk, rows), covered);
+            covered = chunk_end(chunk, rows);
+        }
+        ck_assert_int_eq(covered, rows);
+    }
+}
+END_TEST
+
+START_TEST(chunk_sums) {
+    struct rng rng = rng_stream(26, RNG_TEST, 0, 0);
+    static const int chunk_counts[] = {1, 2, 3, 17, 500}, widths[] = {1, 2, 7, 64, 1001};
+    for (int i = 0; i < COUNT(chunk_counts) * COUNT(widths); i++) {
+        int chunks = chunk_counts[i / COUNT(widths)], width = widths[i % COUNT(widths)];
+        struct array partial = array_random(&rng, (size_t)(chunks * width)), sums = array_unwritten((size_t)width);
+        chunk_reduce(sums.data, partial.data, chunks, width);
+        for (int j = 0; j < width; j++) {
+            double expected = 0;
+            for (int chunk = 0; chunk < chunks; chunk++)
+                expected += (double)partial.data[chunk * width + j];
+            ck_assert_msg(sums.data[j] == (real)expected, "%d chunks of %d: sum %d is %.9g, expected %.9g", chunks,
+                          width, j, (double)sums.data[j], expected);
+        }
+        array_free("partial", &partial);
+        array_free("sums", &sums);
+    }
+}
+END_TEST
+
+/* --- Whole steps ------------------------------------------------------------------------------------------------- */
+
+#define STEP_HEAD "data: {type: synthetic, height: 17, width: 15, channels: 3, classes: 5}\n"
+#define STEP_TAIL "regularizer: {orthogonality: 0.01}\ntrain: {iterations: 3, batch_size: 7}\n"
+
+static const char *const step_specs[] = {
+    STEP_HEAD "network: {type: resnet, depth: 8, widths: [5, 9, 17], normalization: both,"
+              " operator: {angular: learnable_sigmoid}}\n" STEP_TAIL,
+    STEP_HEAD "network: {type: plain, depth: 3, widths: [16, 32, 48], features: 33, bias: true,"
+              " operator: {magnitude: linear, angular: linear},"
+              " classifier_operator: {magnitude: linear, angular: learnable_sigmoid, k_shared: layer}}\n" STEP_TAIL,
+    STEP_HEAD "network: {type: plain, depth: 3, operator: {magnitude: product, angular: cosine}}\n"
+              "optimizer: {type: sgd, nesterov: true}\n" STEP_TAIL,
+    STEP_HEAD "network: {type: plain, depth: 3, operator: {magnitude: sphere, angular: cosine}}\n" STEP_TAIL,
+};
+
+enum { STEPS = 3, BATCH = 7 };
+
+struct step_run {
+    struct step_result results[STEPS];
+    struct array values; /* of all tensors, one after the other */
+};
+
+static struct array all_values(const struct net *net) {
+    size_t count = 0, at = 0;
+    for (int i = 0; i < net->tensor_count; i++)
+        count += net->tensors[i]->count;
+    struct array values = array_new(count);
+    for (int i = 0; i < net->tensor_count; at += net->tensors[i++]->count)
+        memcpy(values.data + at, net->tensors[i]->value, net->tensors[i]->count * sizeof(real));
+    return values;
+}
+
+static void open_trainer(struct trainer *trainer, struct experiment *experiment, const char *spec) {
+    struct diagnostics diags = {0};
+    struct error err;
+    ck_assert_msg(experiment_parse(experiment, "test", spec, NULL, 0, &diags), "%s", diags.text.data);
+    ck_assert_msg(trainer_open(trainer, experiment, &err), "%s", err.text);
+}
+
+static void run_steps(struct step_run *run, const char *spec, int threads) {
+    struct experiment experiment;
+    struct trainer trainer;
+    struct rng rng = rng_stream(27, RNG_TEST, 0, 0);
+    uint8_t labels[BATCH];
+    threads_set(threads);
+    open_trainer(&trainer, &experiment, spec);
+    for (int step = 0; step < STEPS; step++) {
+        struct array images = array_random(&rng, BATCH * 17 * 15 * 3);
+        for (int i = 0; i < BATCH; i++)
+            labels[i] = (uint8_t)rng_below(&rng, 5);
+        run->results[step] = trainer_step(&trainer, &(struct batch){BATCH, images.data, labels});
+        array_free("images", &images);
+    }
+    run->values = all_values(&trainer.net);
+    trainer_close(&trainer);
+    experiment_free(&experiment);
+}
+
+START_TEST(steps_on_any_number_of_threads) {
+    struct step_run one, many;
+    run_steps(&one, step_specs[_i], 1);
+    for (int threads = 2; threads <= MAX_THREADS; threads++) {
+        run_steps(&many, step_specs[_i], threads);
+        ck_assert_int_eq(threads_count(), threads);
+        for (int step = 0; step < STEPS; step++) {
+            ck_assert_double_eq(many.results[step].fit, one.results[step].fit);
+            ck_assert_double_eq(many.results[step].weight_decay, one.results[step].weight_decay);
+            ck_assert_double_eq(many.results[step].orthogonality, one.results[step].orthogonality);
+        }
+        check_same_bits("values", &many.values, &one.values);
+        array_free("values", &many.values);
+    }
+    array_free("values", &one.values);
+}
+END_TEST
+
+/* --- Extreme images in float ------------------------------------------------------------------------------------- */
+
+static int row_count(const struct registry *registry) {
+    int count = 0;
+    while (registry->rows[count])
+        count++;
+    return count;
+}
+
+static void check_all_finite(const struct trainer *trainer, const char *what) {
+    struct array values = all_values(&trainer->net);
+    for (size_t i = 0; i < values.count; i++)
+        ck_assert_msg(isfinite(values.data[i]), "%s: value %zu is %g", what, i, (double)values.data[i]);
+    array_free("values", &values);
+}
+
+/* One step of an update that is as large as the gradient: a NaN or Inf in either stays in the weights. */
+static void step_on_extreme_images(const char *spec, real size) {
+    struct experiment experiment;
+    struct trainer trainer;
+    struct rng rng = rng_stream(28, RNG_TEST, 0, 0);
+    static const uint8_t labels[] = {0, 1, 2};
+    open_trainer(&trainer, &experiment, spec);
+    struct array images = array_random(&rng, 3 * 6 * 5 * 2);
+    for (size_t i = 0; i < images.count; i++)
+        images.data[i] *= size;
+    struct step_result result = trainer_step(&trainer, &(struct batch){3, images.data, labels});
+    ck_assert_msg(isfinite(result.fit), "%s at %g: loss %g", spec, (double)size, result.fit);
+    check_all_finite(&trainer, spec);
+    array_free("images", &images);
+    trainer_close(&trainer);
+    experiment_free(&experiment);
+}
+
+/* A cosine stays one beside a pixel that is up to 10,000 times larger; Winograd's rounding errors spread within a tile.
+ */
+START_TEST(cosines_beside_a_large_pixel) {
+    static const real sizes[] = {1, 1e2F, 1e4F};
+    static const char spec[] = "data: {type: synthetic, height: 9, width: 9, channels: 16, classes: 256}\n"
+                               "network: {type: layers, layers: [{type: sphere_conv, filters: 16},"
+                               " {type: max_pool, kernel: 4, stride: 1}]}\n"
+                               "train: {iterations: 1, batch_size: 1}\n";
+    struct experiment experiment;
+    struct trainer trainer;
+    struct rng rng = rng_stream(29, RNG_TEST, 0, 0);
+    open_trainer(&trainer, &experiment, spec);
+    struct array image = array_random(&rng, 9 * 9 * 16);
+    for (int i = 0; i < COUNT(sizes); i++) {
+        image.data[(2 * 9 + 2) * 16] = sizes[i];
+        const real *y = net_forward(&trainer.net, 1, image.data, false);
+        for (int j = 0; j < 256; j++)
+            ck_assert_msg(fabs((double)y[j]) <= 1 + 1e-5, "beside %g: cosine %g", (double)sizes[i], (double)y[j]);
+    }
+    array_free("image", &image);
+    trainer_close(&trainer);
+    experiment_free(&experiment);
+}
+END_TEST
+
+START_TEST(extreme_images) {
+    static const real sizes[] = {1e15F, 1e-15F, 0};
+    char spec[1024];
+    int angulars = row_count(&angular_registry);
+    snprintf(spec, sizeof spec,
+             "data: {type: synthetic, height: 6, width: 5, channels: 2, classes: 3}\n"
+             "network: {type: layers, layers: [{type: conv, filters: 4, operator: {magnitude: %s, angular: %s}}, "
+             "{type: batch_norm}, {type: relu}, {type: dense, units: 3}]}\n"
+             "optimizer: {type: sgd, learning_rate: 1}\n"
+             "train: {iterations: 1, batch_size: 3}\n",
+             magnitude_registry.rows[_i / angulars]->name, angular_registry.rows[_i % angulars]->name);
+    for (int i = 0; i < COUNT(sizes); i++)
+        step_on_extreme_images(spec, sizes[i]);
+}
+END_TEST
+
+/* --- Suite ------------------------------------------------------------------------------------------------------- */
+
+static TCase *add_case(Suite *suite, const char *name) {
+    TCase *tcase = tcase_create(name);
+    tcase_set_timeout(tcase, 120);
+    suite_add_tcase(suite, tcase);
+    return tcase;
+}
+
+Suite *test_suite(void) {
+    gemm_setup();
+    Suite *suite = suite_create("kernels");
+    TCase *conv = add_case(suite, "convolution");
+    tcase_add_test(conv, kernel_must_fit);
+    tcase_add_test(conv, both_ways_are_covered);
+    tcase_add_loop_test(conv, convolution, 0, COUNT(chosen) + RANDOM_GEOMETRIES);
+    tcase_add_loop_test(conv, convolution_on_any_number_of_threads, 0, COUNT(chosen) + RANDOM_GEOMETRIES);
+    tcase_add_test(conv, patch_squares_are_never_negative);
+    TCase *gemm = add_case(suite, "matrix products");
+    tcase_add_loop_test(gemm, matrix_product, 0, COUNT(products));
+    TCase *elementwise = add_case(suite, "element-wise functions");
+    tcase_add_loop_test(elementwise, elementwise_accuracy, 0, COUNT(functions));
+    tcase_add_loop_test(elementwise, elementwise_special_values, 0, COUNT(functions));
+    tcase_add_loop_test(elementwise, elementwise_lengths, 0, COUNT(functions));
+    tcase_add_test(elementwise, tanh_saturates);
+    TCase *chunks = add_case(suite, "chunks");
+    tcase_add_test(chunks, chunks_cover_all_rows_once);
+    tcase_add_test(chunks, chunk_sums);
+    TCase *steps = add_case(suite, "training steps");
+    tcase_add_loop_test(steps, steps_on_any_number_of_threads, 0, COUNT(step_specs));
+    tcase_add_test(steps, cosines_beside_a_large_pixel);
+    tcase_add_loop_test(steps, extreme_images, 0, row_count(&magnitude_registry) * row_count(&angular_registry));
+    return suite;
+}
