@@ -3,6 +3,9 @@
 # The CPU to build for: native, or x86-64-v2, x86-64-v3, ... for a program that is to run elsewhere.
 ARCH ?= native
 CC ?= cc
+# V=1 shows whole command lines.
+Q := $(if $(V),,@)
+say = $(if $(V),,@echo "  $(1)")
 PKGS := openblas yaml-0.1 zlib jansson
 
 # Variants of the same sources, each in its own folder below build/: release, f64 (double arithmetic), asan, asan64.
@@ -28,24 +31,27 @@ PROGRAMS := $(SUITES:%.c=$(B)/%)
 all: spherenet ## build ./spherenet (the default)
 
 spherenet: $(B)/spherenet
-	cp $< $@
+	$(Q)cp --remove-destination $< $@
 
 $(B)/spherenet: $(OBJECTS)
-	$(LINK) -o $@ $^ $(LIBS)
+	$(call say,link $@)
+	$(Q)$(LINK) -o $@ $^ $(LIBS)
 
 $(B)/libspherenet.a: $(LIBRARY)
-	rm -f $@
-	ar rcs $@ $^
+	$(Q)rm -f $@
+	$(Q)ar rcs $@ $^
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
-	$(COMPILE) -c -o $@ $<
+	$(call say,compile $@)
+	$(Q)$(COMPILE) -c -o $@ $<
 
 # Arithmetic as with real numbers, so that the compiler may use the C library's vector functions.
 $(B)/src/kernel/vmath.o: CFLAGS += -ffast-math
 
 $(PROGRAMS): $(B)/tests/%: $(B)/tests/%.o $(B)/tests/runner.o $(B)/tests/ref/reference.o $(B)/libspherenet.a
-	$(LINK) -o $@ $^ $(shell pkg-config --libs check) $(LIBS)
+	$(call say,link $@)
+	$(Q)$(LINK) -o $@ $^ $(shell pkg-config --libs check) $(LIBS)
 
 test: ## build and run all tests
 	@$(MAKE) --no-print-directory run-suites VARIANT=release

@@ -776,6 +776,28 @@ START_TEST(fixed_sphere_norm_is_the_identity) {
 }
 END_TEST
 
+/* One pixel of each window takes all of its gradient, also where several are the largest. */
+START_TEST(max_pool_of_equal_pixels) {
+    struct subject s;
+    subject_open(&s, "layers: [{type: max_pool}]", (struct shape){4, 6, 1, false}, (struct shape){2, 3, 1, false}, 1,
+                 1);
+    memset(s.x, 0, input_count(&s) * sizeof(real));
+    net_forward(&s.net, s.n, s.x, true);
+    backward(&s, s.dx);
+    for (int i = 0; i < 6; i++) {
+        const real *corner = s.dx + i / 3 * 12 + i % 3 * 2;
+        double pixels[] = {corner[0], corner[1], corner[6], corner[7]};
+        int taken = 0;
+        for (int j = 0; j < 4; j++) {
+            ck_assert(pixels[j] == 0 || pixels[j] == s.dy[i]);
+            taken += pixels[j] != 0;
+        }
+        ck_assert_int_eq(taken, 1);
+    }
+    subject_close(&s);
+}
+END_TEST
+
 /* --- Edge cases -------------------------------------------------------------------------------------------------- */
 
 static void open_operator(struct subject *s, int operation, const char *keys, struct shape in, int n) {
@@ -1121,6 +1143,7 @@ Suite *test_suite(void) {
     tcase_add_loop_test(layers, chain, 0, COUNT(chains));
     tcase_add_test(layers, batch_norm_in_evaluation);
     tcase_add_test(layers, batch_norm_before_any_batch_is_finite);
+    tcase_add_test(layers, max_pool_of_equal_pixels);
     tcase_add_test(layers, fixed_sphere_norm_is_the_identity);
     TCase *edges = add_case(suite, "edge cases");
     tcase_add_loop_test(edges, zero_patch, 0, operator_count());

@@ -85,8 +85,8 @@ static void check_same_bits(const char *what, const struct array *found, const s
 
 enum { RANDOM_GEOMETRIES = 32 };
 
-/* Shapes that matter: chunks of 256 positions crossed or just not, 1x1, a dense layer, padding that covers patches; and
- * 3x3 convolutions that go the Winograd way, with images that tiles of 4x4 do and do not fill. */
+/* Shapes that matter: chunks of 256 positions crossed or just not, 1x1, a dense layer, padding that covers patches,
+ * many images; and 3x3 convolutions that go the Winograd way, with images that tiles of 4x4 do and do not fill. */
 static const struct {
     int n;
     struct conv_geometry g;
@@ -151,6 +151,21 @@ static const struct {
       .stride = 1,
       .padding = 1,
       .filters = 32}},
+    {40,
+     {.height = 12, .width = 12, .channels = 3, .kernel_h = 3, .kernel_w = 3, .stride = 1, .padding = 1, .filters = 5}},
+    {520,
+     {.height = 3, .width = 3, .channels = 2, .kernel_h = 2, .kernel_w = 2, .stride = 1, .padding = 0, .filters = 3}},
+    {20,
+     {.height = 16,
+      .width = 16,
+      .channels = 32,
+      .kernel_h = 3,
+      .kernel_w = 3,
+      .stride = 1,
+      .padding = 1,
+      .filters = 16}},
+    {13,
+     {.height = 17, .width = 16, .channels = 8, .kernel_h = 3, .kernel_w = 3, .stride = 1, .padding = 1, .filters = 8}},
 };
 
 static int geometry_case(int index, struct conv_geometry *g) {
