@@ -3,6 +3,8 @@
 # The CPU to build for: native, or x86-64-v2, x86-64-v3, ... for a program that is to run elsewhere.
 ARCH ?= native
 CC ?= cc
+# Tests share the processors with each other; idle threads that spin for long would slow them down.
+export GOMP_SPINCOUNT ?= 20000
 # V=1 shows whole command lines.
 Q := $(if $(V),,@)
 say = $(if $(V),,@echo "  $(1)")

@@ -155,7 +155,7 @@ static const struct {
      {.height = 12, .width = 12, .channels = 3, .kernel_h = 3, .kernel_w = 3, .stride = 1, .padding = 1, .filters = 5}},
     {520,
      {.height = 3, .width = 3, .channels = 2, .kernel_h = 2, .kernel_w = 2, .stride = 1, .padding = 0, .filters = 3}},
-    {20,
+    {14,
      {.height = 16,
       .width = 16,
       .channels = 32,
