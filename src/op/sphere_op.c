@@ -135,19 +135,26 @@ static void add_bias(const struct sphere_op *op, int n, real *y) {
             y[(size_t)p * (size_t)filters + (size_t)f] += op->b[f];
 }
 
-/* From dot products in c (or in y, where y is c) to cosines and outputs, a position at a time. */
+/* From dot products in c (or in y, where y is c) to cosines and outputs, a position at a time. A convolution in the
+ * transform domain rounds in proportion to the largest value of a tile, which a small patch's norm would blow up: the
+ * cosine of a patch of zeros is 0 all the same, and none leaves [-1, 1]. */
 static void apply_angles(const struct sphere_op *op, int n, real *y, real *work) {
     int positions = conv_positions(&op->geometry, n), filters = op->geometry.filters;
     struct angular_coefficients k = coefficients_of(op);
     real *cosines = op->c ? op->c : y;
     bool done = cosines == y;
+    real zero_norm = (real)sqrt((real)op->config->epsilon);
 #pragma omp parallel for schedule(static)
     for (int p = 0; p < positions; p++) {
         real *c = cosines + (size_t)p * (size_t)filters, *out = y + (size_t)p * (size_t)filters;
         real x_inverse = 1 / op->x_norm[p], h_x = op->magnitude->of_x.value(op->x_norm[p]);
+        if (op->x_norm[p] <= zero_norm)
+            x_inverse = 0;
 #pragma omp simd
-        for (int f = 0; f < filters; f++)
-            c[f] *= x_inverse * op->w_inverse[f];
+        for (int f = 0; f < filters; f++) {
+            real cosine = c[f] * x_inverse * op->w_inverse[f];
+            c[f] = cosine > 1 ? 1 : cosine < -1 ? -1 : cosine;
+        }
         if (done)
             continue;
         op->angular->value(out, c, &k, filters, thread_work(op, work));

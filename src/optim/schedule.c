@@ -77,7 +77,7 @@ static double cosine_factor(const void *config, int64_t iteration, int64_t total
     int64_t warmup = cosine->warmup.iterations;
     if (iteration < warmup || total <= warmup)
         return warmup_factor(&cosine->warmup, iteration);
-    double progress = (double)(iteration - warmup) / (double)(total - warmup);
+    double progress = fmin(1, (double)(iteration - warmup) / (double)(total - warmup));
     double fall = 0.5 * (1 + cos(3.14159265358979323846 * progress));
     return cosine->final_factor + (1 - cosine->final_factor) * fall;
 }

@@ -44,40 +44,36 @@ static size_t input_size(const struct ref_geometry *g, int n) {
 }
 
 void ref_convolution(const struct ref_geometry *g, int n, double *y, const double *x, const double *w) {
-    int patch = ref_patch(g);
-    for (int p = 0; p < ref_positions(g, n); p++)
-        for (int f = 0; f < g->filters; f++) {
-            double sum = 0;
-            for (int e = 0; e < patch; e++) {
-                ptrdiff_t at = patch_index(g, p, e);
-                sum += at < 0 ? 0 : x[at] * w[f * patch + e];
-            }
-            y[p * g->filters + f] = sum;
+    int patch = ref_patch(g), positions = ref_positions(g, n);
+    memset(y, 0, (size_t)(positions * g->filters) * sizeof *y);
+    for (int p = 0; p < positions; p++)
+        for (int e = 0; e < patch; e++) {
+            ptrdiff_t at = patch_index(g, p, e);
+            for (int f = 0; at >= 0 && f < g->filters; f++)
+                y[p * g->filters + f] += x[at] * w[f * patch + e];
         }
 }
 
 void ref_backward_data(const struct ref_geometry *g, int n, double *dx, const double *dy, const double *w) {
-    int patch = ref_patch(g);
+    int patch = ref_patch(g), positions = ref_positions(g, n);
     memset(dx, 0, input_size(g, n) * sizeof *dx);
-    for (int p = 0; p < ref_positions(g, n); p++)
-        for (int f = 0; f < g->filters; f++)
-            for (int e = 0; e < patch; e++) {
-                ptrdiff_t at = patch_index(g, p, e);
-                if (at >= 0)
-                    dx[at] += dy[p * g->filters + f] * w[f * patch + e];
-            }
+    for (int p = 0; p < positions; p++)
+        for (int e = 0; e < patch; e++) {
+            ptrdiff_t at = patch_index(g, p, e);
+            for (int f = 0; at >= 0 && f < g->filters; f++)
+                dx[at] += dy[p * g->filters + f] * w[f * patch + e];
+        }
 }
 
 void ref_backward_weights(const struct ref_geometry *g, int n, double *dw, const double *x, const double *dy) {
-    int patch = ref_patch(g);
+    int patch = ref_patch(g), positions = ref_positions(g, n);
     memset(dw, 0, (size_t)(g->filters * patch) * sizeof *dw);
-    for (int p = 0; p < ref_positions(g, n); p++)
-        for (int f = 0; f < g->filters; f++)
-            for (int e = 0; e < patch; e++) {
-                ptrdiff_t at = patch_index(g, p, e);
-                if (at >= 0)
-                    dw[f * patch + e] += dy[p * g->filters + f] * x[at];
-            }
+    for (int p = 0; p < positions; p++)
+        for (int e = 0; e < patch; e++) {
+            ptrdiff_t at = patch_index(g, p, e);
+            for (int f = 0; at >= 0 && f < g->filters; f++)
+                dw[f * patch + e] += dy[p * g->filters + f] * x[at];
+        }
 }
 
 void ref_patch_squares(const struct ref_geometry *g, int n, double *sums, const double *x) {
