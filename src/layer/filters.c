@@ -19,6 +19,7 @@ static void plan_kept(struct planner *planner, struct sphere_op *op) {
     if (!sphere_op_output_is_cosine(op))
         plan_keep(planner, positions * filters, &op->c);
     plan_keep(planner, positions, &op->x_norm);
+    plan_keep(planner, positions, &op->x_inverse);
     plan_keep(planner, filters, &op->w_norm);
     plan_keep(planner, filters, &op->w_inverse);
     plan_keep(planner, filters, &op->w_factor);

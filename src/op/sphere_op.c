@@ -122,8 +122,11 @@ static void patch_norms(const struct sphere_op *op, int n, const real *x, real *
     real epsilon = (real)op->config->epsilon;
     conv_patch_squares(&op->geometry, n, op->x_norm, x, scratch);
 #pragma omp parallel for simd schedule(static)
-    for (int p = 0; p < positions; p++)
-        op->x_norm[p] = (real)sqrt(op->x_norm[p] + epsilon);
+    for (int p = 0; p < positions; p++) {
+        real squares = op->x_norm[p];
+        op->x_norm[p] = (real)sqrt(squares + epsilon);
+        op->x_inverse[p] = squares == 0 ? 0 : 1 / op->x_norm[p];
+    }
 }
 
 static void add_bias(const struct sphere_op *op, int n, real *y) {
@@ -143,13 +146,10 @@ static void apply_angles(const struct sphere_op *op, int n, real *y, real *work)
     struct angular_coefficients k = coefficients_of(op);
     real *cosines = op->c ? op->c : y;
     bool done = cosines == y;
-    real zero_norm = (real)sqrt((real)op->config->epsilon);
 #pragma omp parallel for schedule(static)
     for (int p = 0; p < positions; p++) {
         real *c = cosines + (size_t)p * (size_t)filters, *out = y + (size_t)p * (size_t)filters;
-        real x_inverse = 1 / op->x_norm[p], h_x = op->magnitude->of_x.value(op->x_norm[p]);
-        if (op->x_norm[p] <= zero_norm)
-            x_inverse = 0;
+        real x_inverse = op->x_inverse[p], h_x = op->magnitude->of_x.value(op->x_norm[p]);
 #pragma omp simd
         for (int f = 0; f < filters; f++) {
             real cosine = c[f] * x_inverse * op->w_inverse[f];

@@ -41,6 +41,7 @@ struct sphere_op {
     real *w, *dw, *b, *db, *k, *dk;
     /* Kept from forward to backward: c [positions][filters] (NULL when y is c), norms [positions] and [filters]. */
     real *c, *x_norm, *w_norm;
+    real *x_inverse;            /* [positions]: 1 / |x|, but 0 for a patch of zeros */
     real *w_inverse, *w_factor; /* [filters]: 1 / |w|, and the filter's factor of the magnitude */
     real *coefficients;         /* [ANGULAR_COEFFICIENTS][filters] */
 };
