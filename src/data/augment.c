@@ -22,11 +22,11 @@ struct augment augment_make(const struct dataset *dataset, const struct data_con
 struct placement augment_draw(const struct augment *augment, uint64_t seed, int64_t position) {
     struct rng rng = rng_stream(seed, RNG_AUGMENT, (uint64_t)position, 0);
     uint32_t offsets = (uint32_t)(2 * augment->padding + 1);
-    bool mirror = rng_below(&rng, 2);
+    bool flipped = rng_below(&rng, 2);
     int top = (int)rng_below(&rng, offsets);
     int left = (int)rng_below(&rng, offsets);
     return (struct placement){
-        .mirror = mirror && augment->flip,
+        .flipped = flipped && augment->flip,
         .down = augment->padding - top,
         .right = augment->padding - left,
     };
@@ -44,7 +44,7 @@ static void place_row(const struct augment *augment, struct placement placement,
     memset(input, 0, (size_t)(begin * channels) * sizeof *input);
     for (int x = begin; x < end; x++) {
         int column = x - placement.right;
-        const uint8_t *pixel = pixels + (placement.mirror ? width - 1 - column : column) * channels;
+        const uint8_t *pixel = pixels + (placement.flipped ? width - 1 - column : column) * channels;
         for (int c = 0; c < channels; c++)
             input[x * channels + c] = augment->normalised[pixel[c]];
     }

@@ -15,7 +15,7 @@ struct augment {
 /* What happens to one image: it is mirrored left-right or not, moved down and right by so many pixels (negative: up
  * and left), and what comes into view is zero network input. */
 struct placement {
-    bool mirror;
+    bool flipped;
     int down, right;
 };
 
