@@ -130,7 +130,9 @@ static void backward(struct subject *s, real *dx) {
         s->net.memory.scratch,
         (real *const(*)[3])s->net.memory.gradients,
     };
-    chain_backward(&s->net.chain, &pass, dx, s->dy, s->x);
+    struct view x = {.data = s->x, .channels = s->in.channels};
+    struct gradient_target target = {.d = dx};
+    chain_backward(&s->net.chain, &pass, dx ? &target : NULL, s->dy, &x);
 }
 
 static const struct tensor *find_tensor(const struct net *net, const char *layer, const char *part) {
@@ -887,20 +889,23 @@ START_TEST(angular_slope_is_clamped) {
     enum { FILTERS = COUNT(cosines) };
     const struct angular *row = (const struct angular *)angular_registry.rows[_i];
     for (int i = 0; i < COUNT(ks); i++) {
-        real steepness[FILTERS], height[FILTERS], height_slope[FILTERS], work[ANGULAR_WORK * FILTERS];
+        real steepness[FILTERS], height[FILTERS], height_slope[FILTERS];
         real g[FILTERS], again[FILTERS], slope[FILTERS], k_slope[FILTERS];
         struct angular_coefficients coefficients = {steepness, height, height_slope};
         for (int f = 0; f < FILTERS; f++)
             angular_set_k(&coefficients, f, ks[i]);
-        row->value(g, cosines, &coefficients, FILTERS, work);
-        row->slope(again, slope, k_slope, cosines, &coefficients, FILTERS, work);
+        row->value(g, cosines, &coefficients, FILTERS);
+        row->slope(again, slope, k_slope, g, &coefficients, FILTERS);
         for (int f = 0; f < FILTERS; f++) {
             double c = row->identity ? cosines[f] : fmax(-1 + ANGULAR_CLAMP, fmin(1 - ANGULAR_CLAMP, cosines[f]));
             double theta = acos(fmax(-1, fmin(1, c)));
             double expected = row->identity ? 1 : -ref_angular_slope(row->kind.name, theta, ks[i]) / sin(theta);
-            ck_assert_double_eq(g[f], again[f]);
+            /* Where g saturates, the angle is lost, and the slope with it. */
+            if (fabs(expected) > 1e-3)
+                ck_assert_double_eq_tol(again[f], c, 1e-10);
+            ck_assert(fabs(again[f]) <= 1 || row->identity);
             ck_assert_double_eq_tol(g[f], row->identity ? c : ref_angular(row->kind.name, theta, ks[i]), 1e-12);
-            ck_assert_double_eq_tol(slope[f], expected, 1e-8 * fabs(expected) + 1e-12);
+            ck_assert_double_eq_tol(slope[f], expected, 1e-8 * fabs(expected) + 1e-11);
             ck_assert_double_le(slope[f], 708 * fmax(2 / M_PI, 1 / (2 * ks[i] * tanh(M_PI / (4 * ks[i])))));
             if (row->trains_k)
                 ck_assert(isfinite(k_slope[f]));

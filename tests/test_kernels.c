@@ -12,7 +12,6 @@
 #include "kernel/gemm.h"
 #include "kernel/threads.h"
 #include "kernel/vmath.h"
-#include "kernel/winograd.h"
 #include "ref/reference.h"
 #include "runner.h"
 #include "train/trainer.h"
@@ -197,7 +196,7 @@ static struct ref_geometry reference_of(const struct conv_geometry *g) {
 /* Everything conv.h computes of one geometry. */
 struct conv_results {
     struct array x, w, dy, r;
-    struct array y, dx, dw, squares, boxed;
+    struct array y, dx, dw, squares, box;
 };
 
 static size_t input_count(const struct conv_geometry *g, int n) {
@@ -210,32 +209,143 @@ static void conv_inputs(struct conv_results *c, const struct conv_geometry *g, i
     c->w = array_random(rng, (size_t)(g->filters * conv_patch(g)));
     c->dy = array_random(rng, positions * (size_t)g->filters);
     c->r = array_random(rng, positions);
-    c->boxed = array_random(rng, input_count(g, n));
 }
 
-static void conv_compute(struct conv_results *c, const struct conv_geometry *g, int n) {
-    struct array scratch = array_unwritten(conv_scratch(g));
-    struct array square_scratch = array_unwritten((size_t)(n * g->height * g->width));
+/* Everything that one thread needs for its blocks. */
+struct conv_memory {
+    struct array x, dy, y, dx, squares, work;
+};
+
+static struct conv_memory memory_new(const struct conv *conv) {
+    int images = conv->backward_images > conv->forward_images ? conv->backward_images : conv->forward_images;
+    struct conv_memory m = {
+        .x = array_new(strip_reals(&conv->x, images)),
+        .dy = array_new(strip_reals(&conv->dy, images)),
+        .y = array_unwritten(strip_reals(&conv->y.strip, conv->y.images)),
+        .dx = array_unwritten(strip_reals(&conv->dx.strip, conv->dx.images)),
+        .squares = array_new((size_t)(conv->x.height * conv->x.width)),
+        .work = array_unwritten(conv->work),
+    };
+    return m;
+}
+
+static void memory_free(struct conv_memory *m) {
+    array_free("strip of x", &m->x);
+    array_free("strip of dy", &m->dy);
+    array_free("strip of y", &m->y);
+    array_free("strip of dx", &m->dx);
+    array_free("squares", &m->squares);
+    array_free("work", &m->work);
+}
+
+static size_t row_offset(int image, int height, int width, int channels, int y) {
+    return ((size_t)image * (size_t)height + (size_t)y) * (size_t)width * (size_t)channels;
+}
+
+static void fill_strip(const struct strip *s, real *strip, int height, int width, const real *images, int first,
+                       int count) {
+    for (int i = 0; i < count; i++)
+        for (int y = 0; y < height; y++)
+            memcpy(strip + strip_row(s, i, y), images + row_offset(first + i, height, width, s->channels, y),
+                   (size_t)width * (size_t)s->channels * sizeof(real));
+}
+
+static void take_part(const struct conv_output *out, const real *strip, struct conv_part part, int width, real *images,
+                      int first) {
+    const struct strip *s = &out->strip;
+    for (int i = 0; i < part.images; i++)
+        for (int y = 0; y < part.rows; y++)
+            memcpy(images + row_offset(first + part.image + i, out->height, width, s->channels, part.row + y),
+                   strip + strip_row(s, i, y), (size_t)width * (size_t)s->channels * sizeof(real));
+}
+
+static void forward_block(const struct conv *conv, struct conv_results *c, int first, int images, const real *packed,
+                          struct conv_memory *m) {
+    const struct conv_geometry *g = &conv->g;
+    struct conv_part part = {0};
+    fill_strip(&conv->x, m->x.data, g->height, g->width, c->x.data, first, images);
+    while (conv_next_part(&conv->y, images, &part)) {
+        conv->way->forward(conv, part, m->y.data, m->x.data, packed, m->work.data);
+        take_part(&conv->y, m->y.data, part, g->out_width, c->y.data, first);
+    }
+}
+
+static void backward_block(const struct conv *conv, struct conv_results *c, int first, int images, bool first_block,
+                           real *sum, const real *packed, struct conv_memory *m) {
+    const struct conv_geometry *g = &conv->g;
+    struct conv_part part = {0};
+    fill_strip(&conv->x, m->x.data, g->height, g->width, c->x.data, first, images);
+    fill_strip(&conv->dy, m->dy.data, g->out_height, g->out_width, c->dy.data, first, images);
+    conv->way->add_weights(conv, images, sum, first_block, m->x.data, m->dy.data, m->work.data);
+    while (conv_next_part(&conv->dx, images, &part)) {
+        conv->way->backward_data(conv, part, m->dx.data, m->dy.data, packed, m->work.data);
+        take_part(&conv->dx, m->dx.data, part, g->width, c->dx.data, first);
+    }
+}
+
+static void box_image(const struct conv *conv, struct conv_results *c, int image, struct conv_memory *m) {
+    const struct conv_geometry *g = &conv->g;
+    size_t positions = (size_t)(g->out_height * g->out_width);
+    for (int y = 0; y < g->height; y++) {
+        for (int x = 0; x < g->width; x++) {
+            const real *pixel = c->x.data + row_offset(image, g->height, g->width, g->channels, y) + x * g->channels;
+            real sum = 0;
+            for (int i = 0; i < g->channels; i++)
+                sum += pixel[i] * pixel[i];
+            m->squares.data[(y + conv->x.border) * conv->x.width + x + conv->x.border] = sum;
+        }
+        conv_box_row(g, c->box.data + row_offset(image, g->height, g->width, 1, y),
+                     c->r.data + (size_t)image * positions, y);
+    }
+    conv_patch_squares(conv, c->squares.data + (size_t)image * positions, m->squares.data);
+}
+
+static int smaller(int a, int b) {
+    return a < b ? a : b;
+}
+
+static void conv_compute(struct conv_results *c, const struct conv_geometry *g, enum conv_algorithm algorithm, int n) {
+    struct conv conv;
+    ck_assert(conv_plan(&conv, g, algorithm));
+    int partials = smaller(conv.partials, n);
+    struct array packed = array_unwritten(conv.packed), turned = array_unwritten(conv.packed);
+    struct array sums = array_unwritten((size_t)conv.partials * conv.sum);
     c->y = array_unwritten(c->dy.count);
     c->dx = array_unwritten(c->x.count);
     c->dw = array_unwritten(c->w.count);
     c->squares = array_unwritten(c->r.count);
-    conv_forward(g, n, c->y.data, c->x.data, c->w.data, scratch.data);
-    conv_backward_data(g, n, c->dx.data, c->dy.data, c->w.data, scratch.data);
-    conv_backward_weights(g, n, c->dw.data, c->x.data, c->dy.data, scratch.data);
-    conv_patch_squares(g, n, c->squares.data, c->x.data, square_scratch.data);
-    conv_add_box(g, n, c->boxed.data, c->x.data, c->r.data);
-    array_free("scratch", &scratch);
-    array_free("scratch of squares", &square_scratch);
+    c->box = array_unwritten(c->x.count / (size_t)g->channels);
+    const real *w = conv.way->pack(&conv, packed.data, c->w.data);
+    const real *w_turned = conv.way->pack_turned(&conv, turned.data, c->w.data);
+#pragma omp parallel
+    {
+        struct conv_memory memory = memory_new(&conv);
+#pragma omp for schedule(dynamic)
+        for (int image = 0; image < n; image += conv.forward_images)
+            forward_block(&conv, c, image, smaller(conv.forward_images, n - image), w, &memory);
+#pragma omp for schedule(dynamic)
+        for (int p = 0; p < partials; p++)
+            for (int image = p * n / partials, end = (p + 1) * n / partials; image < end; image += conv.backward_images)
+                backward_block(&conv, c, image, smaller(conv.backward_images, end - image), image == p * n / partials,
+                               sums.data + (size_t)p * conv.sum, w_turned, &memory);
+#pragma omp for
+        for (int image = 0; image < n; image++)
+            box_image(&conv, c, image, &memory);
+        memory_free(&memory);
+    }
+    conv.way->finish_weights(&conv, c->dw.data, sums.data, partials);
+    array_free("packed", &packed);
+    array_free("turned", &turned);
+    array_free("sums", &sums);
 }
 
-static void conv_run(struct conv_results *c, int index, int threads) {
+static void conv_run(struct conv_results *c, int index, enum conv_algorithm algorithm, int threads) {
     struct conv_geometry g;
     int n = geometry_case(index, &g);
     struct rng rng = rng_stream(22, RNG_TEST, (uint64_t)index, 0);
     threads_set(threads);
     conv_inputs(c, &g, n, &rng);
-    conv_compute(c, &g, n);
+    conv_compute(c, &g, algorithm, n);
 }
 
 static void conv_free(struct conv_results *c) {
@@ -247,72 +357,102 @@ static void conv_free(struct conv_results *c) {
     array_free("dx", &c->dx);
     array_free("dw", &c->dw);
     array_free("squares", &c->squares);
-    array_free("boxed", &c->boxed);
+    array_free("box", &c->box);
 }
 
-static void check_box(const struct ref_geometry *g, int n, const struct conv_results *c, const double *before) {
-    double *x = doubles(&c->x), *r = doubles(&c->r), *expected = doubles(&c->x);
-    double *box = mem_alloc(c->x.count * sizeof *box);
-    ref_box(g, n, box, r);
-    for (size_t i = 0; i < c->x.count; i++)
-        expected[i] = before[i] + x[i] * box[i / (size_t)g->channels];
-    check_near("conv_add_box", &c->boxed, expected);
-    free(x);
-    free(r);
-    free(expected);
-    free(box);
-}
-
-START_TEST(convolution) {
+/* Everything of one geometry against the naive loops. */
+static void check_convolution(int index, enum conv_algorithm algorithm) {
     struct conv_geometry geometry;
-    int n = geometry_case(_i, &geometry);
+    int n = geometry_case(index, &geometry);
     struct ref_geometry g = reference_of(&geometry);
-    struct rng rng = rng_stream(23, RNG_TEST, (uint64_t)_i, 0);
+    struct rng rng = rng_stream(23, RNG_TEST, (uint64_t)index, 0);
     struct conv_results c;
     ck_assert_int_eq(geometry.out_height, ref_out_height(&g));
     ck_assert_int_eq(geometry.out_width, ref_out_width(&g));
     conv_inputs(&c, &geometry, n, &rng);
-    double *x = doubles(&c.x), *w = doubles(&c.w), *dy = doubles(&c.dy), *before = doubles(&c.boxed);
-    conv_compute(&c, &geometry, n);
+    conv_compute(&c, &geometry, algorithm, n);
+    double *x = doubles(&c.x), *w = doubles(&c.w), *dy = doubles(&c.dy), *r = doubles(&c.r);
     double *y = doubles(&c.y), *dx = doubles(&c.dx), *dw = doubles(&c.dw), *squares = doubles(&c.squares);
+    double *box = doubles(&c.box);
     ref_convolution(&g, n, y, x, w);
-    check_near("conv_forward", &c.y, y);
+    check_near("forward", &c.y, y);
     ref_backward_data(&g, n, dx, dy, w);
-    check_near("conv_backward_data", &c.dx, dx);
+    check_near("backward_data", &c.dx, dx);
     ref_backward_weights(&g, n, dw, x, dy);
-    check_near("conv_backward_weights", &c.dw, dw);
+    check_near("weights", &c.dw, dw);
     ref_patch_squares(&g, n, squares, x);
     check_near("conv_patch_squares", &c.squares, squares);
-    check_box(&g, n, &c, before);
-    double *all[] = {x, w, dy, before, y, dx, dw, squares};
+    ref_box(&g, n, box, r);
+    check_near("conv_box_row", &c.box, box);
+    double *all[] = {x, w, dy, r, y, dx, dw, squares, box};
     for (int i = 0; i < COUNT(all); i++)
         free(all[i]);
     conv_free(&c);
 }
+
+static bool winograd_fits(int index) {
+    struct conv_geometry g;
+    geometry_case(index, &g);
+    return conv_winograd_fits(&g);
+}
+
+START_TEST(convolution) {
+    check_convolution(_i, CONV_IM2COL);
+    if (winograd_fits(_i))
+        check_convolution(_i, CONV_WINOGRAD);
+}
 END_TEST
 
-START_TEST(convolution_on_any_number_of_threads) {
+static void check_threads(int index, enum conv_algorithm algorithm) {
     struct conv_results one, many;
-    conv_run(&one, _i, 1);
+    conv_run(&one, index, algorithm, 1);
     for (int threads = 2; threads <= MAX_THREADS; threads++) {
-        conv_run(&many, _i, threads);
-        check_same_bits("conv_forward", &many.y, &one.y);
-        check_same_bits("conv_backward_data", &many.dx, &one.dx);
-        check_same_bits("conv_backward_weights", &many.dw, &one.dw);
+        conv_run(&many, index, algorithm, threads);
+        check_same_bits("forward", &many.y, &one.y);
+        check_same_bits("backward_data", &many.dx, &one.dx);
+        check_same_bits("weights", &many.dw, &one.dw);
         check_same_bits("conv_patch_squares", &many.squares, &one.squares);
-        check_same_bits("conv_add_box", &many.boxed, &one.boxed);
+        check_same_bits("conv_box_row", &many.box, &one.box);
         conv_free(&many);
     }
     conv_free(&one);
+}
+
+START_TEST(convolution_on_any_number_of_threads) {
+    check_threads(_i, CONV_IM2COL);
+    if (winograd_fits(_i))
+        check_threads(_i, CONV_WINOGRAD);
 }
 END_TEST
 
 START_TEST(both_ways_are_covered) {
     int fast = 0;
     for (int i = 0; i < COUNT(chosen); i++)
-        fast += winograd_fits(&chosen[i].g);
+        fast += winograd_fits(i);
     ck_assert_int_ge(fast, 6);
     ck_assert_int_ge(COUNT(chosen) - fast, 6);
+}
+END_TEST
+
+START_TEST(algorithm_is_chosen_by_shape) {
+    struct conv_geometry g = {.height = 9,
+                              .width = 9,
+                              .channels = 32,
+                              .kernel_h = 3,
+                              .kernel_w = 3,
+                              .stride = 1,
+                              .padding = 1,
+                              .filters = 32};
+    struct conv conv;
+    ck_assert(conv_geometry_complete(&g));
+    ck_assert(conv_plan(&conv, &g, CONV_AUTO));
+    ck_assert_ptr_eq(conv.way, &conv_winograd);
+    ck_assert(conv_plan(&conv, &g, CONV_IM2COL));
+    ck_assert_ptr_eq(conv.way, &conv_im2col);
+    g.channels = 3;
+    ck_assert(conv_plan(&conv, &g, CONV_AUTO));
+    ck_assert_ptr_eq(conv.way, &conv_im2col);
+    ck_assert(!conv_plan(&conv, &g, CONV_WINOGRAD));
 }
 END_TEST
 
@@ -330,22 +470,21 @@ END_TEST
 START_TEST(patch_squares_are_never_negative) {
     struct conv_geometry g = {
         .height = 9, .width = 9, .channels = 2, .kernel_h = 3, .kernel_w = 3, .stride = 1, .padding = 1, .filters = 1};
+    struct conv conv;
     ck_assert(conv_geometry_complete(&g));
-    struct array x = array_new(input_count(&g, 1)), sums = array_unwritten(81), scratch = array_unwritten(81);
-    for (int i = 0; i < 2; i++)
-        x.data[i * 37] = (real)1e15; /* the patches that do not cover it are exactly 0 */
-    conv_patch_squares(&g, 1, sums.data, x.data, scratch.data);
-    double *in = doubles(&x), *expected = doubles(&sums);
-    struct ref_geometry reference = reference_of(&g);
-    ref_patch_squares(&reference, 1, expected, in);
-    for (int i = 0; i < 81; i++)
-        ck_assert_msg(expected[i] > 0 ? sums.data[i] > 0 : sums.data[i] == 0, "sum %d is %g, expected %g", i,
-                      (double)sums.data[i], expected[i]);
-    free(in);
-    free(expected);
-    array_free("x", &x);
+    conv_plan(&conv, &g, CONV_AUTO);
+    struct array squares = array_new((size_t)(conv.x.height * conv.x.width)), sums = array_unwritten(81);
+    squares.data[conv.x.width * 4 + 5] = squares.data[conv.x.width + 1] = (real)1e30;
+    conv_patch_squares(&conv, sums.data, squares.data);
+    int covering = 0;
+    for (int i = 0; i < 81; i++) {
+        bool large = sums.data[i] > 0;
+        covering += large;
+        ck_assert(sums.data[i] == (large ? (real)1e30 : 0)); /* the patches that do not cover either are exactly 0 */
+    }
+    ck_assert_int_eq(covering, 9 + 4);
+    array_free("squares", &squares);
     array_free("sums", &sums);
-    array_free("scratch", &scratch);
 }
 END_TEST
 
@@ -708,6 +847,7 @@ Suite *test_suite(void) {
     TCase *conv = add_case(suite, "convolution");
     tcase_add_test(conv, kernel_must_fit);
     tcase_add_test(conv, both_ways_are_covered);
+    tcase_add_test(conv, algorithm_is_chosen_by_shape);
     tcase_add_loop_test(conv, convolution, 0, COUNT(chosen) + RANDOM_GEOMETRIES);
     tcase_add_loop_test(conv, convolution_on_any_number_of_threads, 0, COUNT(chosen) + RANDOM_GEOMETRIES);
     tcase_add_test(conv, patch_squares_are_never_negative);

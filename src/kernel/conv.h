@@ -1,10 +1,19 @@
-/* Convolution, its two gradients, and the box sums of the norms that a SphereConv needs.
+/* Convolutions, block by block.
  *
  * x: [n][height][width][channels]   y: [n][out_height][out_width][filters]
  * w: [filters][kernel_h][kernel_w][channels], so a filter is one row and faces one patch.
  * A fully connected layer is a convolution whose kernel is as large as its input.
  *
- * Results do not depend on the number of threads. `scratch` has conv_scratch(geometry) reals. */
+ * A convolution sees neither x nor y: it goes from strip to strip. A strip holds some whole images in memory that stays
+ * in a core's cache, each with the zeros around it that the filters see. Whoever drives the convolution writes x into a
+ * strip and takes y out of one, and does on the way what else there is to do with each value: norms, statistics,
+ * activations. A block's output comes part by part, so that it is taken out while it is in the cache.
+ *
+ *     fill a strip of x; for each part: conv->way->forward, take the part's rows out
+ *     fill strips of x and dy; conv->way->add_weights; for each part: conv->way->backward_data, take them out
+ *
+ * All functions run on the calling thread, except the packing of filters and conv_way.finish_weights. Results do not
+ * depend on how blocks are spread over threads. */
 #ifndef SPHERENET_KERNEL_CONV_H
 #define SPHERENET_KERNEL_CONV_H
 
@@ -31,17 +40,82 @@ static inline int conv_positions(const struct conv_geometry *g, int n) {
     return n * g->out_height * g->out_width;
 }
 
-size_t conv_scratch(const struct conv_geometry *g);
+/* Some images one after the other, [height][width][channels] each. The image's own pixels begin `border` rows down and
+ * `border` columns to the right; all others are zero. */
+struct strip {
+    int height, width, channels, border;
+};
 
-void conv_forward(const struct conv_geometry *g, int n, real *y, const real *x, const real *w, real *scratch);
-void conv_backward_data(const struct conv_geometry *g, int n, real *dx, const real *dy, const real *w, real *scratch);
-void conv_backward_weights(const struct conv_geometry *g, int n, real *dw, const real *x, const real *dy,
-                           real *scratch);
+static inline size_t strip_reals(const struct strip *s, int images) {
+    return (size_t)images * (size_t)s->height * (size_t)s->width * (size_t)s->channels;
+}
+/* Offset of pixel (0, y) of an image of the strip. */
+static inline size_t strip_row(const struct strip *s, int image, int y) {
+    size_t row = (size_t)image * (size_t)s->height + (size_t)(y + s->border);
+    return (row * (size_t)s->width + (size_t)s->border) * (size_t)s->channels;
+}
 
-/* sums[n][out_height][out_width]: sum of squares of each patch. scratch: n*height*width reals. */
-void conv_patch_squares(const struct conv_geometry *g, int n, real *sums, const real *x, real *scratch);
+/* Rows [row, row + rows) of the images [image, image + images) of a block. */
+struct conv_part {
+    int image, images, row, rows;
+};
 
-/* dx[p] += x[p] * (sum of r over the patches that cover pixel p), r: [n][out_height][out_width]. */
-void conv_add_box(const struct conv_geometry *g, int n, real *dx, const real *x, const real *r);
+/* Where a block's results come out: parts of so many images or, when one image is too large, so many rows. */
+struct conv_output {
+    struct strip strip; /* of a part: strip.height is that of its rows */
+    int height;         /* rows of an image */
+    int images, rows;   /* most in a part */
+};
+
+struct conv_way;
+
+struct conv {
+    struct conv_geometry g;
+    const struct conv_way *way;
+    int forward_images, backward_images; /* most images in a block */
+    int partials;                        /* sums that the weight gradient is gathered in */
+    struct strip x, dy;
+    struct conv_output y, dx;
+    size_t packed, sum, work; /* reals: packed filters, one sum of the weight gradient, work of a thread */
+};
+
+/* An algorithm. `images`: in the block. work: conv->work reals, the thread's own. */
+struct conv_way {
+    const char *name;
+    void (*plan)(struct conv *conv); /* from conv->g, everything below conv->way */
+    /* Filters as forward and as backward_data want them, once a step; all threads. In `packed`, [conv->packed], or w
+     * itself; returns which. */
+    const real *(*pack)(const struct conv *conv, real *packed, const real *w);
+    const real *(*pack_turned)(const struct conv *conv, real *packed, const real *w);
+    void (*forward)(const struct conv *conv, struct conv_part part, real *y, const real *x, const real *packed,
+                    real *work);
+    void (*backward_data)(const struct conv *conv, struct conv_part part, real *dx, const real *dy, const real *packed,
+                          real *work);
+    /* Adds a block's weight gradient to `sum` (or, the first time, sets it). sum: [conv->sum] */
+    void (*add_weights)(const struct conv *conv, int images, real *sum, bool first, const real *x, const real *dy,
+                        real *work);
+    /* dw from `count` sums that lie one after the other; all threads. */
+    void (*finish_weights)(const struct conv *conv, real *dw, const real *sums, int count);
+};
+
+extern const struct conv_way conv_winograd, conv_im2col;
+
+/* Whether conv_winograd can do it: 3x3, stride 1, padding 1, and channel counts that fill vectors. */
+bool conv_winograd_fits(const struct conv_geometry *g);
+
+enum conv_algorithm { CONV_AUTO, CONV_IM2COL, CONV_WINOGRAD };
+
+/* Plans the convolution of a complete geometry. False when the algorithm asked for does not fit it. */
+bool conv_plan(struct conv *conv, const struct conv_geometry *g, enum conv_algorithm algorithm);
+
+/* The parts of a block: false after the last. A part of zeros comes before the first. */
+bool conv_next_part(const struct conv_output *output, int images, struct conv_part *part);
+
+/* sums[out_height][out_width]: sum of squares of each patch of one image. squares: [strip height][strip width], the
+ * squared length of each pixel of the image's strip. */
+void conv_patch_squares(const struct conv *conv, real *sums, const real *squares);
+
+/* box[width]: for each pixel of row y, the sum of r over the patches that cover it. r: [out_height][out_width] */
+void conv_box_row(const struct conv_geometry *g, real *box, const real *r, int y);
 
 #endif

@@ -2,6 +2,8 @@
 #ifndef SPHERENET_KERNEL_VECTOR_H
 #define SPHERENET_KERNEL_VECTOR_H
 
+#include <stddef.h>
+
 #include "base/real.h"
 
 #if defined __AVX512F__
@@ -24,5 +26,10 @@ static inline vector vector_load(const real *from) {
 static inline void vector_store(real *to, vector value) {
     *(vector *)to = value;
 }
+
+/* Copies `count` reals to memory that is not read again soon: past the caches, where the CPU can. vector_stream_end
+ * must come before another thread reads it. */
+void vector_stream(real *to, const real *from, size_t count);
+void vector_stream_end(void);
 
 #endif

@@ -1,4 +1,8 @@
-/* With interpolation at 0, 1, -1, 2, -2 and infinity, one dimension at a time:
+/* 3x3 convolutions of stride 1 in a transform domain: Winograd's F(4x4, 3x3) (Lavin and Gray 2016).
+ *
+ * Each 6x6 tile of the input and each filter is transformed to 36 values; there the convolution is 36 matrix products
+ * over channels, with a quarter of the multiplications of the direct sum. Both gradients have the same form. With
+ * interpolation at 0, 1, -1, 2, -2 and infinity, one dimension at a time:
  *
  *          |4  0 -5  0  1  0|         | 1/4    0    0 |          |1 1  1 1  1 0|
  *          |0 -4 -4  1  1  0|         |-1/6 -1/6 -1/6 |   A^T =  |0 1 -1 2 -2 0|
@@ -11,31 +15,34 @@
  *    backward data      the same with dY for x and the filters turned round, channels and filters exchanged
  *    backward weights   dw = G^T [ sum over tiles (B^T x B) . (A dY A^T) ] G
  *
- * The tiles of a batch are cut into blocks of BLOCK_TILES; a block's transforms and products stay with one thread.
+ * Padding is 1, so input and output are of one size; strips of x and dy have a border of 1, and their images are
+ * rounded up to whole tiles.
  *
- *    transformed input   [POINTS][BLOCK_TILES][channels]           of a thread
- *    products            [POINTS][BLOCK_TILES][filters]            of a thread
+ *    transformed tiles   [POINTS][tiles][channels]                 of a thread
+ *    products            [POINTS][tiles][filters]                  of a thread
  *    filters             [POINTS][panel][channels][panel width]    packed, so that a panel is read in order */
-#include "kernel/winograd.h"
-
-#include <omp.h>
 #include <string.h>
 
-#include "kernel/vector.h"
+#include "kernel/conv.h"
+#include "kernel/product.h"
 
 enum {
     TILE = 4,
     PATCH = 6,
     POINTS = PATCH * PATCH,
-    ROWS = 6,         /* of a register tile */
-    BLOCK_TILES = 48, /* a multiple of ROWS */
-    PANEL_VECTORS = VECTOR_REGISTERS == 32 ? 4 : 2,
-    PANEL = PANEL_VECTORS * LANES,
-    PARTIALS = 4 /* sums of the weight gradient, added in order */
+    PART_TILES = 32,           /* whose transforms and products stay in a core's second-level cache */
+    SUM_TILES = 64,            /* of a step of the weight gradient: its sums pass through the cache once a step */
+    SUMS_BYTES = 44 * 1048576, /* of memory for sums of the weight gradient, about */
+    LEAST_PARTIALS = 4,
+    MOST_PARTIALS = 16
 };
 
 static int smaller(int a, int b) {
     return a < b ? a : b;
+}
+
+static int larger(int a, int b) {
+    return a > b ? a : b;
 }
 
 static int ceil_div(int a, int b) {
@@ -44,64 +51,72 @@ static int ceil_div(int a, int b) {
 
 /* --- Geometry ---------------------------------------------------------------------------------------------------- */
 
-bool winograd_fits(const struct conv_geometry *g) {
-    return g->kernel_h == 3 && g->kernel_w == 3 && g->stride == 1 && g->padding <= 2 && g->channels % LANES == 0 &&
-           g->channels % 4 == 0 && g->filters % LANES == 0;
+bool conv_winograd_fits(const struct conv_geometry *g) {
+    return g->kernel_h == 3 && g->kernel_w == 3 && g->stride == 1 && g->padding == 1 && g->channels % LANES == 0 &&
+           g->filters % LANES == 0;
 }
 
-/* One side of a convolution as tiles see it: 4x4 tiles of an output image, 6x6 patches of an input image. */
-struct tiling {
-    int in_height, in_width, in_channels, padding;
-    int out_height, out_width, out_channels;
-    int rows, columns, per_image, tiles;
-};
-
-static struct tiling tiling_of(const struct conv_geometry *g, int n) {
-    struct tiling t = {
-        .in_height = g->height,
-        .in_width = g->width,
-        .in_channels = g->channels,
-        .padding = g->padding,
-        .out_height = g->out_height,
-        .out_width = g->out_width,
-        .out_channels = g->filters,
-        .rows = ceil_div(g->out_height, TILE),
-        .columns = ceil_div(g->out_width, TILE),
-    };
-    t.per_image = t.rows * t.columns;
-    t.tiles = n * t.per_image;
-    return t;
+static int tile_rows(const struct conv_geometry *g) {
+    return ceil_div(g->height, TILE);
 }
 
-/* The convolution that takes dy to dx. */
-static struct conv_geometry transposed(const struct conv_geometry *g) {
-    struct conv_geometry back = *g;
-    back.height = g->out_height;
-    back.width = g->out_width;
-    back.channels = g->filters;
-    back.padding = 2 - g->padding;
-    back.filters = g->channels;
-    back.out_height = g->height;
-    back.out_width = g->width;
-    return back;
+static int tile_columns(const struct conv_geometry *g) {
+    return ceil_div(g->width, TILE);
 }
 
-static size_t plane(int channels) {
-    return (size_t)BLOCK_TILES * (size_t)channels;
+/* Reals between the planes of two points. Not a multiple of large powers of 2, which would put all points of a tile
+ * into the same few lines of the cache. */
+static size_t plane(int tiles, int channels) {
+    return (size_t)tiles * (size_t)channels + LANES;
 }
 
-static size_t thread_reals(const struct conv_geometry *g) {
-    return POINTS * (plane(g->channels) + plane(g->filters));
+static size_t transform_reals(const struct conv *conv, int tiles) {
+    return POINTS * (plane(tiles, conv->g.channels) + plane(tiles, conv->g.filters));
+}
+
+static int part_tiles(const struct conv *conv) {
+    return conv->y.images * conv->y.rows / TILE * tile_columns(&conv->g);
 }
 
 static size_t filter_reals(const struct conv_geometry *g) {
     return POINTS * (size_t)g->channels * (size_t)g->filters;
 }
 
-size_t winograd_scratch(const struct conv_geometry *g) {
-    return (size_t)omp_get_max_threads() * thread_reals(g) + PARTIALS * filter_reals(g);
+/* Parts of about PART_TILES tiles: several images, or equal numbers of an image's rows. */
+static struct conv_output output_of(const struct conv_geometry *g, int channels) {
+    int rows = tile_rows(g), columns = tile_columns(g);
+    int parts = ceil_div(rows, larger(1, PART_TILES / columns));
+    struct conv_output out = {.height = g->height, .images = larger(1, PART_TILES / (rows * columns))};
+    out.rows = ceil_div(rows, parts) * TILE;
+    out.strip = (struct strip){out.rows, columns * TILE, channels, 0};
+    return out;
 }
 
+static void plan(struct conv *conv) {
+    const struct conv_geometry *g = &conv->g;
+    int rows = tile_rows(g), columns = tile_columns(g);
+    struct strip strip = {rows * TILE + 2, columns * TILE + 2, g->channels, 1};
+    conv->x = conv->dy = strip;
+    conv->dy.channels = g->filters;
+    conv->y = output_of(g, g->filters);
+    conv->dx = output_of(g, g->channels);
+    conv->forward_images = conv->y.images;
+    conv->backward_images = larger(1, SUM_TILES / (rows * columns));
+    conv->packed = conv->sum = filter_reals(g);
+    conv->partials = MOST_PARTIALS;
+    while (conv->partials > LEAST_PARTIALS && (size_t)conv->partials * conv->sum * sizeof(real) > SUMS_BYTES)
+        conv->partials /= 2;
+    size_t part = transform_reals(conv, part_tiles(conv)), sum = transform_reals(conv, SUM_TILES);
+    conv->work = part > sum ? part : sum;
+}
+
+/* Offset of the first pixel that a tile of a block sees in a strip: the tile's own pixels start one row and one column
+ * further. Tiles are counted through all images of the block. */
+static size_t tile_offset(const struct conv_geometry *g, const struct strip *s, int index) {
+    int columns = tile_columns(g), per_image = tile_rows(g) * columns, within = index % per_image;
+    size_t row = (size_t)(index / per_image) * (size_t)s->height + (size_t)(within / columns * TILE);
+    return (row * (size_t)s->width + (size_t)(within % columns * TILE)) * (size_t)s->channels;
+}
 /* --- One-dimensional transforms of vectors ----------------------------------------------------------------------- */
 
 /* B^T, in place of six values `step` apart. */
@@ -163,222 +178,75 @@ static inline void transform_sums(vector *v, int step) {
 
 /* --- Tiles ------------------------------------------------------------------------------------------------------- */
 
-/* Where tile `index` of a batch lies. */
-struct place {
-    int image, y, x; /* of the tile's first output pixel */
-};
-
-static struct place place_of(const struct tiling *t, int index) {
-    int within = index % t->per_image;
-    return (struct place){index / t->per_image, within / t->columns * TILE, within % t->columns * TILE};
+/* Loads LANES channels of size x size pixels into v, rows PATCH apart. `row`, `pixel`: reals between them. */
+static inline void load_square(vector *v, int size, const real *from, size_t row, size_t pixel) {
+    for (int i = 0; i < size; i++)
+        for (int j = 0; j < size; j++)
+            v[i * PATCH + j] = vector_load(from + (size_t)i * row + (size_t)j * pixel);
 }
 
-/* A square of `size` pixels of an image, its first pixel perhaps outside. */
-struct square {
-    const real *image;
-    int height, width, channels;
-    int y, x, size;
-};
+static inline void store_points(real *to, size_t plane_size, const vector *v) {
+    for (int point = 0; point < POINTS; point++)
+        vector_store(to + (size_t)point * plane_size, v[point]);
+}
 
-/* Loads channels [c, c + LANES) of the square's pixels into v, rows PATCH apart; zero outside the image. */
-static inline void load_square(vector *v, const struct square *s, int c) {
-    for (int i = 0; i < s->size; i++) {
-        int y = s->y + i;
-        const real *row = s->image + ((ptrdiff_t)y * s->width + s->x) * s->channels + c;
-        bool row_inside = y >= 0 && y < s->height;
-        for (int j = 0; j < s->size; j++) {
-            int x = s->x + j;
-            v[i * PATCH + j] =
-                row_inside && x >= 0 && x < s->width ? vector_load(row + (ptrdiff_t)j * s->channels) : (vector){0};
+/* values[point][tile][channels] of the tiles [first, first + count) of a block: B^T x B */
+static void transform_input(const struct conv_geometry *g, const struct strip *s, real *values, size_t plane_size,
+                            const real *strip, int first, int count) {
+    size_t pixel = (size_t)s->channels, row = (size_t)s->width * pixel;
+    for (int i = 0; i < count; i++) {
+        const real *from = strip + tile_offset(g, s, first + i);
+        real *to = values + (size_t)i * pixel;
+        for (int c = 0; c < s->channels; c += LANES) {
+            vector v[POINTS];
+            load_square(v, PATCH, from + c, row, pixel);
+            for (int j = 0; j < PATCH; j++)
+                transform_patch(v + j, PATCH);
+            for (int j = 0; j < PATCH; j++)
+                transform_patch(v + j * PATCH, 1);
+            store_points(to + c, plane_size, v);
         }
     }
 }
 
-/* The same for a square that lies inside. */
-static inline void load_inside(vector *v, const struct square *s, int c) {
-    for (int i = 0; i < s->size; i++)
-        for (int j = 0; j < s->size; j++)
-            v[i * PATCH + j] = vector_load(
-                s->image + ((size_t)(s->y + i) * (size_t)s->width + (size_t)(s->x + j)) * (size_t)s->channels +
-                (size_t)c);
-}
-
-static bool is_inside(const struct square *s) {
-    return s->y >= 0 && s->x >= 0 && s->y + s->size <= s->height && s->x + s->size <= s->width;
-}
-
-/* values[point][tile][channels] of one tile: B^T x B */
-static void transform_input(const struct tiling *t, real *values, const real *x, int index) {
-    struct place p = place_of(t, index);
-    size_t image = (size_t)t->in_height * (size_t)t->in_width * (size_t)t->in_channels;
-    struct square square = {x + (size_t)p.image * image,
-                            t->in_height,
-                            t->in_width,
-                            t->in_channels,
-                            p.y - t->padding,
-                            p.x - t->padding,
-                            PATCH};
-    bool inside = is_inside(&square);
-    for (int c = 0; c < t->in_channels; c += LANES) {
-        vector v[POINTS];
-        if (inside)
-            load_inside(v, &square, c);
-        else
-            load_square(v, &square, c);
-        for (int j = 0; j < PATCH; j++)
-            transform_patch(v + j, PATCH);
-        for (int i = 0; i < PATCH; i++)
-            transform_patch(v + i * PATCH, 1);
-        for (int point = 0; point < POINTS; point++)
-            vector_store(values + (size_t)point * plane(t->in_channels) + c, v[point]);
-    }
-}
-
-/* values[point][tile][filters] of one tile: A dY A^T */
-static void transform_output_gradient(const struct tiling *t, real *values, const real *dy, int index) {
-    struct place p = place_of(t, index);
-    size_t image = (size_t)t->out_height * (size_t)t->out_width * (size_t)t->out_channels;
-    struct square square = {dy + (size_t)p.image * image, t->out_height, t->out_width, t->out_channels, p.y, p.x, TILE};
-    bool inside = is_inside(&square);
-    for (int k = 0; k < t->out_channels; k += LANES) {
-        vector v[POINTS];
-        if (inside)
-            load_inside(v, &square, k);
-        else
-            load_square(v, &square, k);
-        for (int j = 0; j < TILE; j++)
-            transform_gradient(v + j, PATCH);
-        for (int i = 0; i < PATCH; i++)
-            transform_gradient(v + i * PATCH, 1);
-        for (int point = 0; point < POINTS; point++)
-            vector_store(values + (size_t)point * plane(t->out_channels) + k, v[point]);
-    }
-}
-
-/* y of one tile from products[point][tile][filters]: A^T M A */
-static void transform_output(const struct tiling *t, real *y, const real *products, int index) {
-    struct place p = place_of(t, index);
-    size_t image = (size_t)t->out_height * (size_t)t->out_width * (size_t)t->out_channels;
-    real *out =
-        y + (size_t)p.image * image + ((size_t)p.y * (size_t)t->out_width + (size_t)p.x) * (size_t)t->out_channels;
-    int rows = smaller(TILE, t->out_height - p.y), columns = smaller(TILE, t->out_width - p.x);
-    for (int k = 0; k < t->out_channels; k += LANES) {
-        vector v[POINTS];
-        for (int point = 0; point < POINTS; point++)
-            v[point] = vector_load(products + (size_t)point * plane(t->out_channels) + k);
-        for (int j = 0; j < PATCH; j++)
-            transform_products(v + j, PATCH);
-        for (int i = 0; i < TILE; i++)
-            transform_products(v + i * PATCH, 1);
-        for (int i = 0; i < rows; i++)
-            for (int j = 0; j < columns; j++)
-                vector_store(out + ((size_t)i * (size_t)t->out_width + (size_t)j) * (size_t)t->out_channels + k,
-                             v[i * PATCH + j]);
-    }
-}
-
-/* --- Products ---------------------------------------------------------------------------------------------------- */
-
-/* c[rows][vectors] (+)= sum over depth of a[row] b[vectors]: a register tile. Called with constant rows and vectors. */
-struct product {
-    const real *a, *b;
-    size_t a_row, a_step, b_step; /* reals between rows of a; between steps of depth of a and b */
-    real *c;
-    size_t c_row;
-    int depth;
-    bool add;
-};
-
-static inline __attribute__((always_inline)) void multiply(const struct product *p, int rows, int vectors) {
-    vector sum[ROWS][PANEL_VECTORS];
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < vectors; v++)
-            sum[r][v] = p->add ? vector_load(p->c + (size_t)r * p->c_row + v * LANES) : (vector){0};
-    const real *a = p->a, *b = p->b;
-    for (int d = 0; d < p->depth; d++, a += p->a_step, b += p->b_step) {
-        vector right[PANEL_VECTORS];
-        for (int v = 0; v < vectors; v++)
-            right[v] = vector_load(b + v * LANES);
-        for (int r = 0; r < rows; r++)
-            for (int v = 0; v < vectors; v++)
-                sum[r][v] += a[(size_t)r * p->a_row] * right[v];
-    }
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < vectors; v++)
-            vector_store(p->c + (size_t)r * p->c_row + v * LANES, sum[r][v]);
-}
-
-static inline __attribute__((always_inline)) void multiply_rows(const struct product *p, int rows, int vectors) {
-    switch (vectors) {
-    case 1:
-        multiply(p, rows, 1);
-        break;
-    case 2:
-        multiply(p, rows, 2);
-        break;
-#if defined __AVX512F__
-    case 3:
-        multiply(p, rows, 3);
-        break;
-    case 4:
-        multiply(p, rows, 4);
-        break;
-#endif
-    }
-}
-
-static void multiply_six(const struct product *p, int vectors) {
-    multiply_rows(p, ROWS, vectors);
-}
-
-static void multiply_four(const struct product *p, int vectors) {
-    multiply_rows(p, 4, vectors);
-}
-
-/* products[tile][out] = values[tile][in] filters[in][out], at one point; rows up to a multiple of ROWS. */
-static void multiply_block(const struct tiling *t, real *products, const real *values, const real *filters, int tiles) {
-    for (int k = 0; k < t->out_channels; k += PANEL) {
-        int width = smaller(PANEL, t->out_channels - k);
-        for (int tile = 0; tile < tiles; tile += ROWS) {
-            struct product p = {
-                .a = values + (size_t)tile * (size_t)t->in_channels,
-                .b = filters + (size_t)k * (size_t)t->in_channels,
-                .a_row = (size_t)t->in_channels,
-                .a_step = 1,
-                .b_step = (size_t)width,
-                .c = products + (size_t)tile * (size_t)t->out_channels + k,
-                .c_row = (size_t)t->out_channels,
-                .depth = t->in_channels,
-            };
-            multiply_six(&p, width / LANES);
+/* The same with A dY A^T of the tiles' own pixels. */
+static void transform_gradients(const struct conv_geometry *g, const struct strip *s, real *values, size_t plane_size,
+                                const real *strip, int first, int count) {
+    size_t pixel = (size_t)s->channels, row = (size_t)s->width * pixel;
+    for (int i = 0; i < count; i++) {
+        const real *from = strip + tile_offset(g, s, first + i) + row + pixel;
+        real *to = values + (size_t)i * pixel;
+        for (int k = 0; k < s->channels; k += LANES) {
+            vector v[POINTS];
+            load_square(v, TILE, from + k, row, pixel);
+            for (int j = 0; j < TILE; j++)
+                transform_gradient(v + j, PATCH);
+            for (int j = 0; j < PATCH; j++)
+                transform_gradient(v + j * PATCH, 1);
+            store_points(to + k, plane_size, v);
         }
     }
 }
 
-/* sums[in][out] += values[tile][in]^T gradients[tile][out], at one point. */
-static void add_products(const struct tiling *t, real *sums, const real *values, const real *gradients, int tiles,
-                         bool add) {
-    for (int k = 0; k < t->out_channels; k += PANEL) {
-        int vectors = smaller(PANEL, t->out_channels - k) / LANES;
-        for (int c = 0; c < t->in_channels;) {
-            int left = t->in_channels - c;
-            bool four = left == 4 || left == 8; /* every multiple of 4 is sixes and at most two fours */
-            struct product p = {
-                .a = values + c,
-                .b = gradients + k,
-                .a_row = 1,
-                .a_step = (size_t)t->in_channels,
-                .b_step = (size_t)t->out_channels,
-                .c = sums + (size_t)c * (size_t)t->out_channels + k,
-                .c_row = (size_t)t->out_channels,
-                .depth = tiles,
-                .add = add,
-            };
-            if (four)
-                multiply_four(&p, vectors);
-            else
-                multiply_six(&p, vectors);
-            c += four ? 4 : ROWS;
+/* The `count` tiles of a part from products[point][tile][channels]: A^T M A */
+static void transform_output(const struct conv_output *out, real *strip, const real *products, size_t plane_size,
+                             int count) {
+    size_t pixel = (size_t)out->strip.channels, row = (size_t)out->strip.width * pixel;
+    int columns = out->strip.width / TILE;
+    for (int i = 0; i < count; i++) {
+        const real *from = products + (size_t)i * pixel;
+        real *to = strip + (size_t)(i / columns * TILE) * row + (size_t)(i % columns * TILE) * pixel;
+        for (int k = 0; k < out->strip.channels; k += LANES) {
+            vector v[POINTS];
+            for (int point = 0; point < POINTS; point++)
+                v[point] = vector_load(from + (size_t)point * plane_size + k);
+            for (int j = 0; j < PATCH; j++)
+                transform_products(v + j, PATCH);
+            for (int j = 0; j < TILE; j++)
+                transform_products(v + j * PATCH, 1);
+            for (int y = 0; y < TILE; y++)
+                for (int x = 0; x < TILE; x++)
+                    vector_store(to + (size_t)y * row + (size_t)x * pixel + k, v[y * PATCH + x]);
         }
     }
 }
@@ -393,14 +261,9 @@ static inline void transform_kernel(vector *v) {
         transform_filter(v + i * PATCH, 1);
 }
 
-/* Offset of column k of the packed filters' row `c`, with `depth` rows and `columns` columns in all. */
-static size_t packed(int k, int c, int depth, int columns) {
-    int panel = k / PANEL * PANEL, width = smaller(PANEL, columns - panel);
-    return (size_t)panel * (size_t)depth + (size_t)c * (size_t)width + (size_t)(k - panel);
-}
-
 /* packed[point]: [channels] rows, [filters] columns, from w: [filters][3][3][channels] */
-static void pack_filters(const struct conv_geometry *g, real *to, const real *w) {
+static const real *pack(const struct conv *conv, real *to, const real *w) {
+    const struct conv_geometry *g = &conv->g;
     size_t point_size = (size_t)g->channels * (size_t)g->filters;
 #pragma omp parallel for schedule(static)
     for (int k = 0; k < g->filters; k += LANES) {
@@ -411,14 +274,15 @@ static void pack_filters(const struct conv_geometry *g, real *to, const real *w)
                     v[i / 3 * PATCH + i % 3][lane] =
                         w[((size_t)(k + lane) * 9 + (size_t)i) * (size_t)g->channels + (size_t)c];
             transform_kernel(v);
-            for (int point = 0; point < POINTS; point++)
-                vector_store(to + (size_t)point * point_size + packed(k, c, g->channels, g->filters), v[point]);
+            store_points(to + packed_offset(k, c, g->channels, g->filters), point_size, v);
         }
     }
+    return to;
 }
 
 /* The same turned round: [filters] rows, [channels] columns. */
-static void pack_turned_filters(const struct conv_geometry *g, real *to, const real *w) {
+static const real *pack_turned(const struct conv *conv, real *to, const real *w) {
+    const struct conv_geometry *g = &conv->g;
     size_t point_size = (size_t)g->channels * (size_t)g->filters;
 #pragma omp parallel for schedule(static)
     for (int k = 0; k < g->filters; k++) {
@@ -427,24 +291,25 @@ static void pack_turned_filters(const struct conv_geometry *g, real *to, const r
             for (int i = 0; i < 9; i++)
                 v[i / 3 * PATCH + i % 3] = vector_load(w + ((size_t)k * 9 + (size_t)(8 - i)) * (size_t)g->channels + c);
             transform_kernel(v);
-            for (int point = 0; point < POINTS; point++)
-                vector_store(to + (size_t)point * point_size + packed(c, k, g->filters, g->channels), v[point]);
+            store_points(to + packed_offset(c, k, g->filters, g->channels), point_size, v);
         }
     }
+    return to;
 }
 
-/* dw: [filters][3][3][channels] from `count` partial sums of [point][channels][filters] */
-static void unpack_sums(const struct conv_geometry *g, real *dw, const real *sums, int count) {
+/* dw: [filters][3][3][channels] from sums of [point], packed [channels] rows, [filters] columns */
+static void finish_weights(const struct conv *conv, real *dw, const real *sums, int count) {
+    const struct conv_geometry *g = &conv->g;
     size_t point_size = (size_t)g->channels * (size_t)g->filters;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for collapse(2) schedule(static)
     for (int k = 0; k < g->filters; k += LANES) {
         for (int c = 0; c < g->channels; c++) {
             vector v[POINTS];
             for (int point = 0; point < POINTS; point++) {
-                const real *from = sums + (size_t)point * point_size + (size_t)c * (size_t)g->filters + k;
+                const real *from = sums + (size_t)point * point_size + packed_offset(k, c, g->channels, g->filters);
                 v[point] = vector_load(from);
                 for (int partial = 1; partial < count; partial++)
-                    v[point] += vector_load(from + (size_t)partial * POINTS * point_size);
+                    v[point] += vector_load(from + (size_t)partial * conv->sum);
             }
             for (int j = 0; j < PATCH; j++)
                 transform_sums(v + j, PATCH);
@@ -460,63 +325,56 @@ static void unpack_sums(const struct conv_geometry *g, real *dw, const real *sum
 
 /* --- The three convolutions -------------------------------------------------------------------------------------- */
 
-/* y = x convolved with packed filters */
-static void convolve(const struct conv_geometry *g, int n, real *y, const real *x, const real *filters,
-                     real *thread_memory) {
-    struct tiling t = tiling_of(g, n);
+/* One part of y = x convolved with packed filters. */
+static void convolve(const struct conv_geometry *g, const struct strip *in, const struct conv_output *out,
+                     struct conv_part part, real *y, const real *x, const real *packed, real *work) {
+    int columns = tile_columns(g), first = (part.image * tile_rows(g) + part.row / TILE) * columns;
+    int tiles = part.images * ceil_div(part.rows, TILE) * columns;
+    size_t in_plane = plane(tiles, in->channels), out_plane = plane(tiles, out->strip.channels);
     size_t point_size = (size_t)g->channels * (size_t)g->filters;
-#pragma omp parallel for schedule(static)
-    for (int first = 0; first < t.tiles; first += BLOCK_TILES) {
-        real *values = thread_memory + (size_t)omp_get_thread_num() * thread_reals(g);
-        real *products = values + POINTS * plane(g->channels);
-        int tiles = smaller(BLOCK_TILES, t.tiles - first);
-        for (int i = 0; i < tiles; i++)
-            transform_input(&t, values + (size_t)i * (size_t)g->channels, x, first + i);
+    real *values = work, *products = work + POINTS * in_plane;
+    transform_input(g, in, values, in_plane, x, first, tiles);
+    for (int point = 0; point < POINTS; point++)
+        product_packed(tiles, out->strip.channels, in->channels, products + (size_t)point * out_plane,
+                       values + (size_t)point * in_plane, packed + (size_t)point * point_size);
+    transform_output(out, y, products, out_plane, tiles);
+}
+
+static void forward(const struct conv *conv, struct conv_part part, real *y, const real *x, const real *packed,
+                    real *work) {
+    convolve(&conv->g, &conv->x, &conv->y, part, y, x, packed, work);
+}
+
+static void backward_data(const struct conv *conv, struct conv_part part, real *dx, const real *dy, const real *packed,
+                          real *work) {
+    convolve(&conv->g, &conv->dy, &conv->dx, part, dx, dy, packed, work);
+}
+
+static void add_weights(const struct conv *conv, int images, real *sum, bool first_block, const real *x, const real *dy,
+                        real *work) {
+    const struct conv_geometry *g = &conv->g;
+    int tiles = images * tile_rows(g) * tile_columns(g);
+    size_t point_size = (size_t)g->channels * (size_t)g->filters;
+    for (int first = 0; first < tiles; first += SUM_TILES) {
+        int count = smaller(SUM_TILES, tiles - first);
+        size_t x_plane = plane(count, g->channels), dy_plane = plane(count, g->filters);
+        real *values = work, *gradients = work + POINTS * x_plane;
+        transform_input(g, &conv->x, values, x_plane, x, first, count);
+        transform_gradients(g, &conv->dy, gradients, dy_plane, dy, first, count);
         for (int point = 0; point < POINTS; point++)
-            multiply_block(&t, products + (size_t)point * plane(g->filters),
-                           values + (size_t)point * plane(g->channels), filters + (size_t)point * point_size, tiles);
-        for (int i = 0; i < tiles; i++)
-            transform_output(&t, y, products + (size_t)i * (size_t)g->filters, first + i);
+            product_transposed(g->channels, g->filters, count, sum + (size_t)point * point_size,
+                               values + (size_t)point * x_plane, gradients + (size_t)point * dy_plane,
+                               !first_block || first);
     }
 }
 
-void winograd_forward(const struct conv_geometry *g, int n, real *y, const real *x, const real *w, real *scratch) {
-    pack_filters(g, scratch, w);
-    convolve(g, n, y, x, scratch, scratch + filter_reals(g));
-}
-
-void winograd_backward_data(const struct conv_geometry *g, int n, real *dx, const real *dy, const real *w,
-                            real *scratch) {
-    struct conv_geometry back = transposed(g);
-    pack_turned_filters(g, scratch, w);
-    convolve(&back, n, dx, dy, scratch, scratch + filter_reals(g));
-}
-
-/* The blocks [first, end) of tiles, into one partial sum. */
-static void sum_blocks(const struct conv_geometry *g, const struct tiling *t, real *sums, const real *x, const real *dy,
-                       int first, int end, real *values) {
-    size_t point_size = (size_t)g->channels * (size_t)g->filters;
-    real *gradients = values + POINTS * plane(g->channels);
-    for (int block = first; block < end; block++) {
-        int tile = block * BLOCK_TILES, tiles = smaller(BLOCK_TILES, t->tiles - tile);
-        for (int i = 0; i < tiles; i++) {
-            transform_input(t, values + (size_t)i * (size_t)g->channels, x, tile + i);
-            transform_output_gradient(t, gradients + (size_t)i * (size_t)g->filters, dy, tile + i);
-        }
-        for (int point = 0; point < POINTS; point++)
-            add_products(t, sums + (size_t)point * point_size, values + (size_t)point * plane(g->channels),
-                         gradients + (size_t)point * plane(g->filters), tiles, block > first);
-    }
-}
-
-void winograd_backward_weights(const struct conv_geometry *g, int n, real *dw, const real *x, const real *dy,
-                               real *scratch) {
-    struct tiling t = tiling_of(g, n);
-    int blocks = ceil_div(t.tiles, BLOCK_TILES), partials = smaller(PARTIALS, blocks);
-    real *thread_memory = scratch + PARTIALS * filter_reals(g);
-#pragma omp parallel for schedule(dynamic)
-    for (int partial = 0; partial < partials; partial++)
-        sum_blocks(g, &t, scratch + (size_t)partial * filter_reals(g), x, dy, partial * blocks / partials,
-                   (partial + 1) * blocks / partials, thread_memory + (size_t)omp_get_thread_num() * thread_reals(g));
-    unpack_sums(g, dw, scratch, partials);
-}
+const struct conv_way conv_winograd = {
+    .name = "winograd",
+    .plan = plan,
+    .pack = pack,
+    .pack_turned = pack_turned,
+    .forward = forward,
+    .backward_data = backward_data,
+    .add_weights = add_weights,
+    .finish_weights = finish_weights,
+};

@@ -4,11 +4,24 @@
 
 #include "layer/plan.h"
 
+/* A layer that computes, and the maps behind it, which readers of its output apply. */
+struct stage {
+    struct layer *layer, *maps; /* maps: [map_count] */
+    int map_count;
+    real *y;             /* [n][out] */
+    struct view view;    /* of y, through all maps */
+    struct view *inputs; /* [map_count], of y up to each map */
+    /* Where a map asks for them, else NULL. Of y: [n][2][channels], and per channel over the batch. */
+    real *moments, *mean, *variance;
+    /* Of its gradient: [n][2][channels], and joined; slope, curve and level of struct gradient, [3][channels]. */
+    real *sums, *joined, *coefficients;
+};
+
 struct chain {
-    int count;
-    struct layer *layers;
-    real **outputs; /* of each layer; some share memory with the one before */
-    int level;      /* depth in residual units, from 0 */
+    int count, stage_count;
+    struct layer *layers; /* as in the spec */
+    struct stage *stages;
+    int level; /* depth in residual units, from 0 */
     struct shape in, out;
 };
 
@@ -16,11 +29,16 @@ struct chain {
  * can, so that all are reported; false when there was one. */
 bool chain_plan(struct chain *chain, struct planner *planner, const struct choice_list *list, struct shape in);
 
-/* The chain's output, in its own memory (x itself for an empty chain). */
-const real *chain_forward(struct chain *chain, const struct pass *pass, const real *x);
+/* The chain's output (x itself for an empty chain), valid until the next call. */
+const struct view *chain_forward(struct chain *chain, const struct pass *pass, const struct view *x);
 
-/* dx NULL: the gradient of the input is not wanted. */
-void chain_backward(struct chain *chain, const struct pass *pass, real *dx, const real *dy, const real *x);
+/* dx NULL: the gradient of the input is not wanted. d: gradient of the output's values, [n][out]; may be dx->d where
+ * chain_in_place. */
+void chain_backward(struct chain *chain, const struct pass *pass, const struct gradient_target *dx, const real *d,
+                    const struct view *x);
+
+/* Whether the gradient of the input may take the place of the output's, when both are of one size. */
+bool chain_in_place(const struct chain *chain);
 
 /* Calls visit for every layer in order, those within residual units after the unit itself. */
 void chain_visit(const struct chain *chain, void (*visit)(const struct layer *layer, int level, void *context),

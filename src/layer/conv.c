@@ -8,13 +8,17 @@
         INT_KEY(struct conv_config, stride, "stride", "1", 1, 64, "pixels between positions"),                         \
         INT_KEY(struct conv_config, padding, "padding", "0", 0, 63, "zero pixels added on each side"),                 \
         BOOL_KEY(struct conv_config, bias, "bias", "false", "add a trained bias to each filter's output"),             \
+        ENUM_KEY(struct conv_config, algorithm, "conv_algorithm", "auto", algorithm_names,                             \
+                 "auto takes winograd where it fits, which is faster and rounds a little more"),                       \
         SECTION_KEY(struct conv_config, operation, "operator", OPERATOR_PARAMS, "magnitude x angular activation"),     \
         END_OF_KEYS
+
+static const char *const algorithm_names[] = {"auto", "im2col", "winograd", NULL}; /* enum conv_algorithm */
 
 static const struct param conv_params[] = {CONV_PARAMS(ordinary_operator_params)};
 static const struct param sphere_conv_params[] = {CONV_PARAMS(sphere_operator_params)};
 
-static bool conv_plan(struct layer *layer, struct planner *planner) {
+static bool conv_layer_plan(struct layer *layer, struct planner *planner) {
     const struct conv_config *config = layer->choice.config;
     const struct shape *in = &layer->in;
     struct conv_geometry geometry = {
@@ -36,16 +40,16 @@ static bool conv_plan(struct layer *layer, struct planner *planner) {
         return plan_error(planner, layer, "a %dx%d kernel does not fit its input of %dx%d with padding %d",
                           config->kernel, config->kernel, in->height, in->width, config->padding);
     layer->out = (struct shape){geometry.out_height, geometry.out_width, config->filters, false};
-    filters_plan(layer, planner, &config->operation, geometry, config->bias, false);
-    return true;
+    return filters_plan(layer, planner, &config->operation, &geometry, config->algorithm, config->bias, false);
 }
 
 const struct layer_type layer_conv = {
     .kind = {"conv", "convolution, ordinary unless its operator says otherwise", conv_params,
              sizeof(struct conv_config)},
     .state_size = sizeof(struct sphere_op),
-    .plan = conv_plan,
+    .plan = conv_layer_plan,
     .forward = filters_forward,
+    .fills_moments = true,
     .backward = filters_backward,
 };
 
@@ -53,7 +57,8 @@ const struct layer_type layer_sphere_conv = {
     .kind = {"sphere_conv", "SphereConv: a convolution whose output depends on angles alone", sphere_conv_params,
              sizeof(struct conv_config)},
     .state_size = sizeof(struct sphere_op),
-    .plan = conv_plan,
+    .plan = conv_layer_plan,
     .forward = filters_forward,
+    .fills_moments = true,
     .backward = filters_backward,
 };

@@ -24,8 +24,7 @@ static bool dense_plan(struct layer *layer, struct planner *planner) {
     };
     conv_geometry_complete(&geometry);
     layer->out = (struct shape){1, 1, config->units, true};
-    filters_plan(layer, planner, &config->operation, geometry, config->bias, true);
-    return true;
+    return filters_plan(layer, planner, &config->operation, &geometry, CONV_IM2COL, config->bias, true);
 }
 
 const struct layer_type layer_dense = {
@@ -34,5 +33,6 @@ const struct layer_type layer_dense = {
     .state_size = sizeof(struct sphere_op),
     .plan = dense_plan,
     .forward = filters_forward,
+    .fills_moments = true,
     .backward = filters_backward,
 };

@@ -1,7 +1,9 @@
 #include "layer/filters.h"
 
+#include "kernel/vector.h"
+
 static void plan_parameters(const struct layer *layer, struct planner *planner, struct sphere_op *op, bool dense) {
-    const struct conv_geometry *g = &op->geometry;
+    const struct conv_geometry *g = &op->conv.g;
     enum tensor_role role = op->magnitude->scale_free ? ROLE_SPHERE_WEIGHT : ROLE_WEIGHT;
     plan_filters(planner, layer, role, dense, g->filters, g->kernel_h, g->kernel_w, g->channels, &op->w, &op->dw);
     if (op->bias)
@@ -12,12 +14,12 @@ static void plan_parameters(const struct layer *layer, struct planner *planner, 
 }
 
 static void plan_kept(struct planner *planner, struct sphere_op *op) {
-    size_t filters = (size_t)op->geometry.filters;
-    size_t positions = (size_t)conv_positions(&op->geometry, planner->batch);
+    size_t filters = (size_t)op->conv.g.filters;
+    size_t positions = (size_t)conv_positions(&op->conv.g, planner->batch);
     if (sphere_op_ordinary(op))
         return;
-    if (!sphere_op_output_is_cosine(op))
-        plan_keep(planner, positions * filters, &op->c);
+    if (!sphere_op_output_is_angle(op))
+        plan_keep(planner, positions * filters, &op->g);
     plan_keep(planner, positions, &op->x_norm);
     plan_keep(planner, positions, &op->x_inverse);
     plan_keep(planner, filters, &op->w_norm);
@@ -26,23 +28,28 @@ static void plan_kept(struct planner *planner, struct sphere_op *op) {
     plan_keep(planner, ANGULAR_COEFFICIENTS * filters, &op->coefficients);
 }
 
-void filters_plan(struct layer *layer, struct planner *planner, const struct operator_config *config,
-                  struct conv_geometry geometry, bool bias, bool dense) {
+bool filters_plan(struct layer *layer, struct planner *planner, const struct operator_config *config,
+                  const struct conv_geometry *geometry, enum conv_algorithm algorithm, bool bias, bool dense) {
     struct sphere_op *op = layer->state;
-    sphere_op_init(op, config, geometry, bias);
+    if (!sphere_op_init(op, config, geometry, algorithm, bias))
+        return plan_error(
+            planner, layer,
+            "conv_algorithm winograd is for 3x3 kernels with stride 1 and padding 1, and for multiples of "
+            "%d channels and filters; choose auto or im2col",
+            (int)LANES);
     plan_parameters(layer, planner, op, dense);
     plan_kept(planner, op);
     plan_scratch(planner, sphere_op_scratch(op, planner->batch));
-    layer->reads_input = true;
-    layer->reads_output = sphere_op_output_is_cosine(op);
-    layer->multiply_adds = (int64_t)conv_positions(&geometry, 1) * geometry.filters * conv_patch(&geometry);
+    layer->in_place = shape_size(&layer->in) == shape_size(&layer->out);
+    layer->multiply_adds = (int64_t)conv_positions(geometry, 1) * geometry->filters * conv_patch(geometry);
+    return true;
 }
 
-void filters_forward(struct layer *layer, const struct pass *pass, real *y, const real *x) {
-    sphere_op_forward(layer->state, pass->n, y, x, pass->scratch);
+void filters_forward(struct layer *layer, const struct pass *pass, real *y, const struct view *x, real *moments) {
+    sphere_op_forward(layer->state, pass->n, y, x, moments, pass->scratch);
 }
 
-void filters_backward(struct layer *layer, const struct pass *pass, real *dx, const real *dy, const real *x,
-                      const real *y) {
-    sphere_op_backward(layer->state, pass->n, dx, dy, x, y, pass->scratch);
+void filters_backward(struct layer *layer, const struct pass *pass, const struct gradient_target *dx,
+                      const struct gradient *dy, const struct view *x) {
+    sphere_op_backward(layer->state, pass->n, dx, dy, x, pass->scratch);
 }

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/real.h"
+#include "kernel/view.h"
 #include "spec/param.h"
 
 /* One image, or one feature vector (flat: what `flatten` and `dense` put out; its values stay where they were). */
@@ -55,17 +56,24 @@ struct layer {
     struct shape in, out;
     void *state;
     int64_t multiply_adds; /* an image, forward */
-    /* What plan() says of the layer's memory. */
-    bool reads_input;  /* backward reads x */
-    bool reads_output; /* backward reads y */
-    bool in_place;     /* y may be x's memory, and dx dy's */
+    bool in_place;         /* set by plan: backward may write the gradient of x over that of y */
 };
 
 struct pass {
     int n; /* images in this batch, at most the planned number */
     bool training;
     real *scratch;               /* as much as the hungriest layer asked for */
-    real *const (*gradients)[3]; /* activation gradients by depth: two in turn along a chain, one for a shortcut */
+    real *const (*gradients)[3]; /* activation gradients by depth: two in turn along a chain, one for a residual unit */
+};
+
+/* Gradients of maps, per channel. With d the gradient of the view's value before it is rectified, that of a map's
+ * output is slope d + curve (data - mean) + level. The map's input is scale data + shift. */
+struct map_gradient {
+    int count; /* values in each channel */
+    real *slope, *curve, *level;
+    const real *sum, *product;   /* sum of d, and of d (data - mean) */
+    const real *mean, *variance; /* of data; NULL: 0 */
+    const real *scale, *shift;   /* NULL: 1 and 0 */
 };
 
 struct planner;
@@ -76,15 +84,32 @@ struct layer_type {
     size_t state_size;
     /* From layer->in and its configuration: sets layer->out and asks the planner for memory. False after plan_error. */
     bool (*plan)(struct layer *layer, struct planner *planner);
-    void (*forward)(struct layer *layer, const struct pass *pass, real *y, const real *x);
-    /* Sets the gradients of its parameters and, unless dx is NULL, dx. */
-    void (*backward)(struct layer *layer, const struct pass *pass, real *dx, const real *dy, const real *x,
-                     const real *y);
+
+    /* A layer either computes: */
+    /* moments: [n][2][channels], y's per image; NULL: not wanted. Filled in only where fills_moments. */
+    void (*forward)(struct layer *layer, const struct pass *pass, real *y, const struct view *x, real *moments);
+    bool fills_moments;
+    /* Sets the gradients of its parameters and, unless dx is NULL, hands the gradient of x to gradient_write, image by
+     * image. dy->of.data is y. */
+    void (*backward)(struct layer *layer, const struct pass *pass, const struct gradient_target *dx,
+                     const struct gradient *dy, const struct view *x);
+
+    /* Or it maps every value by a function of its channel, and makes no pass of its own: */
+    void (*map)(struct layer *layer, const struct pass *pass, struct view *view);
+    /* Sets the gradients of its parameters, and turns that of its output into that of its input. NULL: scale and shift
+     * stay as they were. */
+    void (*unmap)(struct layer *layer, const struct pass *pass, struct map_gradient *gradient);
+    bool wants_moments; /* in training, map() needs the view's mean and variance */
+    bool rectifies;     /* map() sets the view's `rectified`, and no unmap() is needed: gradient_write does its work */
+
     /* The chains within a layer, by number from 0, then NULL. The member itself is NULL for simple layers. */
     const struct chain *(*branch)(const struct layer *layer, int index);
 };
 
 extern const struct registry layer_registry;
+
+/* Not in the registry: y = x, for maps that have nothing in front of them to join. */
+extern const struct layer_type layer_copy;
 
 /* First member of every layer's configuration. */
 struct layer_config {

@@ -9,6 +9,7 @@ struct conv_config {
     struct layer_config layer;
     int filters, kernel, stride, padding;
     bool bias;
+    int algorithm; /* enum conv_algorithm */
     struct operator_config operation;
 };
 

@@ -68,6 +68,12 @@ void plan_keep(struct planner *planner, size_t reals, real **place) {
     planner->kept += aligned(reals);
 }
 
+void plan_gradient(struct planner *planner, int depth, int index, const struct shape *shape) {
+    size_t reals = shape_size(shape) * (size_t)planner->batch;
+    if (reals > planner->gradients[depth][index])
+        planner->gradients[depth][index] = reals;
+}
+
 void plan_scratch(struct planner *planner, size_t reals) {
     if (reals > planner->scratch)
         planner->scratch = reals;
@@ -105,7 +111,8 @@ struct plan_sizes plan_sizes(const struct planner *planner) {
     struct plan_sizes sizes = {.kept = planner->kept, .scratch = aligned(planner->scratch)};
     place_tensors(planner, &sizes);
     for (int level = 0; level < PLAN_LEVELS; level++)
-        sizes.gradients += 3 * aligned(planner->gradients[level]);
+        for (int i = 0; i < 3; i++)
+            sizes.gradients += aligned(planner->gradients[level][i]);
     sizes.total = 2 * sizes.trained + sizes.buffers + sizes.kept + sizes.gradients + sizes.scratch;
     return sizes;
 }
@@ -121,8 +128,10 @@ bool plan_allocate(struct planner *planner, struct plan_memory *memory) {
     memory->scratch = next += sizes.kept;
     next += sizes.scratch;
     for (int level = 0; level < PLAN_LEVELS; level++)
-        for (int i = 0; i < 3; i++, next += aligned(planner->gradients[level]))
+        for (int i = 0; i < 3; i++) {
             memory->gradients[level][i] = next;
+            next += aligned(planner->gradients[level][i]);
+        }
     for (int i = 0; i < planner->tensor_count; i++) {
         const struct planned_tensor *planned = &planner->tensors[i];
         struct tensor *tensor = planned->tensor;

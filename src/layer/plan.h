@@ -20,8 +20,8 @@ struct planner {
     int tensor_count;
     struct request *requests;
     int request_count;
-    size_t kept, scratch;          /* reals */
-    size_t gradients[PLAN_LEVELS]; /* reals of one activation gradient at that depth */
+    size_t kept, scratch;             /* reals */
+    size_t gradients[PLAN_LEVELS][3]; /* reals of the activation gradients at that depth */
 };
 
 /* A vector of `count` values, all `initial` at first. When the plan is carried out *value and, where trained, *grad are
@@ -39,6 +39,9 @@ struct tensor *plan_tensor(const struct planner *planner, int index);
 
 /* Memory that lasts from forward to backward. */
 void plan_keep(struct planner *planner, size_t reals, real **place);
+
+/* Room for an activation gradient of that shape: pass->gradients[depth][index]. */
+void plan_gradient(struct planner *planner, int depth, int index, const struct shape *shape);
 
 /* Scratch for one forward or backward call. */
 void plan_scratch(struct planner *planner, size_t reals);
@@ -62,7 +65,7 @@ struct plan_memory {
     real *values; /* all tensors, the trained ones first */
     real *grads;  /* of the trained ones, at the same offsets */
     real *scratch;
-    real *gradients[PLAN_LEVELS][3]; /* activation gradients: two in turn along a chain, one for a shortcut */
+    real *gradients[PLAN_LEVELS][3]; /* as in struct pass */
 };
 
 /* Allocates everything, zeroed, and fills in every pointer asked for; false when there is not enough memory. */

@@ -1,5 +1,5 @@
 /* max_pool and avg_pool: windows over each channel. */
-#include <float.h>
+#include <omp.h>
 #include <string.h>
 
 #include "layer/layers.h"
@@ -28,6 +28,39 @@ struct window {
     int kernel_h, kernel_w, stride, padding;
 };
 
+/* A thread has one image of the input, of its gradient, and of the output's gradient to work in. */
+struct worker {
+    real *x, *dx, *dy;
+};
+
+static size_t worker_reals(const struct layer *layer) {
+    return 2 * shape_size(&layer->in) + shape_size(&layer->out);
+}
+
+static struct worker worker_of(const struct layer *layer, const struct pass *pass) {
+    struct worker worker;
+    worker.x = pass->scratch + (size_t)omp_get_thread_num() * worker_reals(layer);
+    worker.dx = worker.x + shape_size(&layer->in);
+    worker.dy = worker.dx + shape_size(&layer->in);
+    return worker;
+}
+
+static int positions(const struct shape *shape) {
+    return shape->height * shape->width;
+}
+
+static void read_image(const struct layer *layer, real *to, const struct view *x, int image) {
+    view_read(x, (size_t)image * (size_t)positions(&layer->in), positions(&layer->in), to);
+}
+
+/* The image's dx, gathered in the worker's, goes out. */
+static void write_image(const struct layer *layer, const struct gradient_target *dx, const struct view *x, int image,
+                        real *gathered) {
+    int count = positions(&layer->in);
+    gradient_begin(dx, x, image);
+    gradient_write(dx, x, image, (size_t)image * (size_t)count, count, gathered, NULL);
+}
+
 static bool pool_plan(struct layer *layer, struct planner *planner) {
     const struct pool_config *config = layer->choice.config;
     const struct shape *in = &layer->in;
@@ -49,6 +82,7 @@ static bool pool_plan(struct layer *layer, struct planner *planner) {
                           window->kernel_h, window->kernel_w, in->height, in->width);
     layer->out.height = rows / window->stride + 1;
     layer->out.width = columns / window->stride + 1;
+    plan_scratch(planner, (size_t)omp_get_max_threads() * worker_reals(layer));
     return true;
 }
 
@@ -73,11 +107,6 @@ static size_t pixel_offset(const struct shape *s, int y, int x) {
 
 /* --- max_pool ---------------------------------------------------------------------------------------------------- */
 
-static bool max_plan(struct layer *layer, struct planner *planner) {
-    layer->reads_input = layer->reads_output = true;
-    return pool_plan(layer, planner);
-}
-
 static void max_window(const struct shape *in, struct area area, real *y, const real *image) {
     int channels = in->channels;
     memcpy(y, image + pixel_offset(in, area.top, area.left), (size_t)channels * sizeof *y);
@@ -91,15 +120,18 @@ static void max_window(const struct shape *in, struct area area, real *y, const 
     }
 }
 
-static void max_forward(struct layer *layer, const struct pass *pass, real *y, const real *x) {
+static void max_forward(struct layer *layer, const struct pass *pass, real *y, const struct view *x, real *moments) {
+    (void)moments;
     const struct shape *in = &layer->in, *out = &layer->out;
-#pragma omp parallel for collapse(2) schedule(static)
-    for (int image = 0; image < pass->n; image++)
+#pragma omp parallel for schedule(static)
+    for (int image = 0; image < pass->n; image++) {
+        struct worker worker = worker_of(layer, pass);
+        read_image(layer, worker.x, x, image);
         for (int oy = 0; oy < out->height; oy++)
             for (int ox = 0; ox < out->width; ox++)
                 max_window(in, window_area(layer->state, in, oy, ox),
-                           y + (size_t)image * shape_size(out) + pixel_offset(out, oy, ox),
-                           x + (size_t)image * shape_size(in));
+                           y + (size_t)image * shape_size(out) + pixel_offset(out, oy, ox), worker.x);
+    }
 }
 
 /* The first of equal largest pixels takes the whole gradient: what is left to give is zero afterwards. */
@@ -121,49 +153,52 @@ static void max_window_backward(const struct shape *in, struct area area, real *
     }
 }
 
-static void max_backward(struct layer *layer, const struct pass *pass, real *dx, const real *dy, const real *x,
-                         const real *y) {
+static void max_backward(struct layer *layer, const struct pass *pass, const struct gradient_target *dx,
+                         const struct gradient *dy, const struct view *x) {
     const struct shape *in = &layer->in, *out = &layer->out;
     if (!dx)
         return;
-    memset(dx, 0, shape_size(in) * (size_t)pass->n * sizeof *dx);
 #pragma omp parallel for schedule(static)
     for (int image = 0; image < pass->n; image++) {
-        real left[out->channels];
-        for (int oy = 0; oy < out->height; oy++) {
-            for (int ox = 0; ox < out->width; ox++) {
-                size_t offset = (size_t)image * shape_size(out) + pixel_offset(out, oy, ox);
-                memcpy(left, dy + offset, sizeof left);
-                max_window_backward(in, window_area(layer->state, in, oy, ox), dx + (size_t)image * shape_size(in),
-                                    left, y + offset, x + (size_t)image * shape_size(in));
-            }
-        }
+        struct worker worker = worker_of(layer, pass);
+        const real *y = dy->of.data + (size_t)image * shape_size(out);
+        read_image(layer, worker.x, x, image);
+        gradient_read(dy, (size_t)image * (size_t)positions(out), positions(out), worker.dy);
+        memset(worker.dx, 0, shape_size(in) * sizeof *worker.dx);
+        for (int oy = 0; oy < out->height; oy++)
+            for (int ox = 0; ox < out->width; ox++)
+                max_window_backward(in, window_area(layer->state, in, oy, ox), worker.dx,
+                                    worker.dy + pixel_offset(out, oy, ox), y + pixel_offset(out, oy, ox), worker.x);
+        write_image(layer, dx, x, image, worker.dx);
     }
 }
 
 const struct layer_type layer_max_pool = {
     .kind = {"max_pool", "largest value in each window", max_params, sizeof(struct pool_config)},
     .state_size = sizeof(struct window),
-    .plan = max_plan,
+    .plan = pool_plan,
     .forward = max_forward,
     .backward = max_backward,
 };
 
 /* --- avg_pool ---------------------------------------------------------------------------------------------------- */
 
-static void avg_forward(struct layer *layer, const struct pass *pass, real *y, const real *x) {
+static void avg_forward(struct layer *layer, const struct pass *pass, real *y, const struct view *x, real *moments) {
+    (void)moments;
     const struct shape *in = &layer->in, *out = &layer->out;
     const struct window *window = layer->state;
     real share = 1 / (real)(window->kernel_h * window->kernel_w);
-#pragma omp parallel for collapse(2) schedule(static)
+#pragma omp parallel for schedule(static)
     for (int image = 0; image < pass->n; image++) {
-        for (int p = 0; p < out->height * out->width; p++) {
+        struct worker worker = worker_of(layer, pass);
+        read_image(layer, worker.x, x, image);
+        for (int p = 0; p < positions(out); p++) {
             struct area area = window_area(window, in, p / out->width, p % out->width);
             real *mean = y + (size_t)image * shape_size(out) + (size_t)p * (size_t)out->channels;
             memset(mean, 0, (size_t)out->channels * sizeof *mean);
             for (int i = 0; i < window->kernel_h * window->kernel_w; i++) {
-                const real *pixel = x + (size_t)image * shape_size(in) +
-                                    pixel_offset(in, area.top + i / window->kernel_w, area.left + i % window->kernel_w);
+                const real *pixel =
+                    worker.x + pixel_offset(in, area.top + i / window->kernel_w, area.left + i % window->kernel_w);
 #pragma omp simd
                 for (int c = 0; c < out->channels; c++)
                     mean[c] += share * pixel[c];
@@ -172,28 +207,30 @@ static void avg_forward(struct layer *layer, const struct pass *pass, real *y, c
     }
 }
 
-static void avg_backward(struct layer *layer, const struct pass *pass, real *dx, const real *dy, const real *x,
-                         const real *y) {
-    (void)x, (void)y;
+static void avg_backward(struct layer *layer, const struct pass *pass, const struct gradient_target *dx,
+                         const struct gradient *dy, const struct view *x) {
     const struct shape *in = &layer->in, *out = &layer->out;
     const struct window *window = layer->state;
     real share = 1 / (real)(window->kernel_h * window->kernel_w);
     if (!dx)
         return;
-    memset(dx, 0, shape_size(in) * (size_t)pass->n * sizeof *dx);
 #pragma omp parallel for schedule(static)
     for (int image = 0; image < pass->n; image++) {
-        for (int p = 0; p < out->height * out->width; p++) {
+        struct worker worker = worker_of(layer, pass);
+        gradient_read(dy, (size_t)image * (size_t)positions(out), positions(out), worker.dy);
+        memset(worker.dx, 0, shape_size(in) * sizeof *worker.dx);
+        for (int p = 0; p < positions(out); p++) {
             struct area area = window_area(window, in, p / out->width, p % out->width);
-            const real *gradient = dy + (size_t)image * shape_size(out) + (size_t)p * (size_t)out->channels;
+            const real *gradient = worker.dy + (size_t)p * (size_t)out->channels;
             for (int i = 0; i < window->kernel_h * window->kernel_w; i++) {
-                real *pixel = dx + (size_t)image * shape_size(in) +
-                              pixel_offset(in, area.top + i / window->kernel_w, area.left + i % window->kernel_w);
+                real *pixel =
+                    worker.dx + pixel_offset(in, area.top + i / window->kernel_w, area.left + i % window->kernel_w);
 #pragma omp simd
                 for (int c = 0; c < out->channels; c++)
                     pixel[c] += share * gradient[c];
             }
         }
+        write_image(layer, dx, x, image, worker.dx);
     }
 }
 

@@ -1,4 +1,5 @@
 /* A residual unit (He et al. 2016): y = body(x) + shortcut(x). */
+#include "kernel/vector.h"
 #include "layer/chain.h"
 #include "layer/layers.h"
 
@@ -14,6 +15,8 @@ static const struct param params[] = {
 struct residual {
     struct chain body, shortcut;
 };
+
+enum { OWN_GRADIENT = 2 }; /* of pass->gradients: the chains within take the first two */
 
 static bool residual_plan(struct layer *layer, struct planner *planner) {
     struct residual *unit = layer->state;
@@ -31,38 +34,62 @@ static bool residual_plan(struct layer *layer, struct planner *planner) {
                           "the body's output is %dx%dx%d, the shortcut's %dx%dx%d; they are to be added", body->height,
                           body->width, body->channels, shortcut->height, shortcut->width, shortcut->channels);
     layer->out = *body;
-    layer->reads_input = true;
+    /* The identity's share of dx is dy itself, to which the body's is then added. */
+    layer->in_place = !unit->shortcut.stage_count;
+    plan_gradient(planner, unit->body.level, OWN_GRADIENT, &layer->out);
     return true;
 }
 
-static size_t values(const struct shape *shape, const struct pass *pass) {
-    return shape_size(shape) * (size_t)pass->n;
+static void residual_forward(struct layer *layer, const struct pass *pass, real *y, const struct view *x,
+                             real *moments) {
+    (void)moments;
+    struct residual *unit = layer->state;
+    const struct view *body = chain_forward(&unit->body, pass, x);
+    const struct view *shortcut = chain_forward(&unit->shortcut, pass, x);
+    size_t channels = (size_t)layer->out.channels, width = (size_t)layer->out.width * channels;
+#pragma omp parallel for schedule(static)
+    for (int row = 0; row < pass->n * layer->out.height; row++) {
+        real sum[width], added[width];
+        size_t position = (size_t)row * (size_t)layer->out.width;
+        view_read(body, position, layer->out.width, sum);
+        view_read(shortcut, position, layer->out.width, added);
+#pragma omp simd
+        for (size_t i = 0; i < width; i++)
+            sum[i] += added[i];
+        vector_stream(y + position * channels, sum, width);
+        vector_stream_end();
+    }
 }
 
-static void residual_forward(struct layer *layer, const struct pass *pass, real *y, const real *x) {
-    struct residual *unit = layer->state;
-    const real *body = chain_forward(&unit->body, pass, x);
-    const real *shortcut = chain_forward(&unit->shortcut, pass, x);
-#pragma omp parallel for simd schedule(static)
-    for (size_t i = 0; i < values(&layer->out, pass); i++)
-        y[i] = body[i] + shortcut[i];
+/* The gradient of y: dy->d, or where that is not it or will be overwritten too soon, in memory of its own. */
+static const real *gradient_of_sum(const struct layer *layer, const struct pass *pass, const struct gradient_target *dx,
+                                   const struct gradient *dy) {
+    const struct residual *unit = layer->state;
+    real *own = pass->gradients[unit->body.level][OWN_GRADIENT];
+    int positions = layer->out.height * layer->out.width;
+    bool overwritten = dx && dx->d == dy->d && !(layer->in_place && chain_in_place(&unit->body));
+    if (!dy->slope && !overwritten)
+        return dy->d;
+#pragma omp parallel for schedule(static)
+    for (int image = 0; image < pass->n; image++)
+        gradient_read(dy, (size_t)image * (size_t)positions, positions, own + (size_t)image * shape_size(&layer->out));
+    return own;
 }
 
-static void residual_backward(struct layer *layer, const struct pass *pass, real *dx, const real *dy, const real *x,
-                              const real *y) {
-    (void)y;
+static void residual_backward(struct layer *layer, const struct pass *pass, const struct gradient_target *dx,
+                              const struct gradient *dy, const struct view *x) {
     struct residual *unit = layer->state;
-    bool identity = !unit->shortcut.count;
-    real *shortcut = pass->gradients[unit->body.level][2];
-    chain_backward(&unit->body, pass, dx, dy, x);
-    if (!identity)
-        chain_backward(&unit->shortcut, pass, dx ? shortcut : NULL, dy, x);
-    if (!dx)
+    bool identity = !unit->shortcut.stage_count;
+    const real *sum = gradient_of_sum(layer, pass, dx, dy);
+    if (dx && identity && dx->d == sum) {
+        struct gradient_target whole = {dx->d, true, dx->sums};
+        chain_backward(&unit->body, pass, &whole, sum, x);
         return;
-    const real *added = identity ? dy : shortcut;
-#pragma omp parallel for simd schedule(static)
-    for (size_t i = 0; i < values(&layer->in, pass); i++)
-        dx[i] += added[i];
+    }
+    struct gradient_target first = {dx ? dx->d : NULL, dx && dx->add, NULL};
+    struct gradient_target second = {first.d, true, dx ? dx->sums : NULL};
+    chain_backward(&unit->body, pass, dx ? &first : NULL, sum, x);
+    chain_backward(&unit->shortcut, pass, dx ? &second : NULL, sum, x);
 }
 
 static const struct chain *residual_branch(const struct layer *layer, int index) {

@@ -1,7 +1,4 @@
 /* SphereNorm: y = weight * x + bias per channel, after a SphereConv (paper, section 3.5: beta F + gamma). */
-#include <string.h>
-
-#include "kernel/chunk.h"
 #include "layer/layers.h"
 #include "layer/plan.h"
 
@@ -14,14 +11,8 @@ static const struct param params[] = {
 struct sphere_norm {
     bool trained;
     real *weight, *dweight, *bias, *dbias; /* [channels] */
-    real *sums;                            /* [2][channels] */
+    real *scale, *shift;                   /* [channels], of the view after this layer */
 };
-
-enum { SUMS = 2 };
-
-static int rows_of(const struct layer *layer, int n) {
-    return n * layer->in.height * layer->in.width;
-}
 
 static bool sphere_norm_plan(struct layer *layer, struct planner *planner) {
     struct sphere_norm *norm = layer->state;
@@ -31,60 +22,40 @@ static bool sphere_norm_plan(struct layer *layer, struct planner *planner) {
         return plan_error(planner, layer, "stands after flatten; put it before, where channels are known");
     plan_vector(planner, layer, "weight", ROLE_NORM, norm->trained, channels, 1, &norm->weight, &norm->dweight);
     plan_vector(planner, layer, "bias", ROLE_NORM, norm->trained, channels, 0, &norm->bias, &norm->dbias);
-    plan_keep(planner, SUMS * (size_t)channels, &norm->sums);
-    plan_scratch(planner, (size_t)chunk_count(rows_of(layer, planner->batch)) * SUMS * (size_t)channels);
-    layer->reads_input = norm->trained;
+    plan_keep(planner, (size_t)channels, &norm->scale);
+    plan_keep(planner, (size_t)channels, &norm->shift);
     return true;
 }
 
-static void sphere_norm_forward(struct layer *layer, const struct pass *pass, real *y, const real *x) {
+static void sphere_norm_map(struct layer *layer, const struct pass *pass, struct view *view) {
+    (void)pass;
     const struct sphere_norm *norm = layer->state;
-    int rows = rows_of(layer, pass->n), channels = layer->in.channels;
-#pragma omp parallel for schedule(static)
-    for (int row = 0; row < rows; row++) {
-        size_t first = (size_t)row * (size_t)channels;
-#pragma omp simd
-        for (int c = 0; c < channels; c++)
-            y[first + (size_t)c] = norm->weight[c] * x[first + (size_t)c] + norm->bias[c];
+    for (int c = 0; c < layer->in.channels; c++) {
+        norm->scale[c] = norm->weight[c] * (view->scale ? view->scale[c] : 1);
+        norm->shift[c] = norm->weight[c] * (view->scale ? view->shift[c] : 0) + norm->bias[c];
     }
+    view->scale = norm->scale;
+    view->shift = norm->shift;
 }
 
-static void parameter_gradients(const struct layer *layer, const struct pass *pass, const real *dy, const real *x) {
-    const struct sphere_norm *norm = layer->state;
-    int rows = rows_of(layer, pass->n), channels = layer->in.channels;
-#pragma omp parallel for schedule(static)
-    for (int chunk = 0; chunk < chunk_count(rows); chunk++) {
-        real *dweight = pass->scratch + (size_t)chunk * SUMS * (size_t)channels, *dbias = dweight + channels;
-        memset(dweight, 0, SUMS * (size_t)channels * sizeof *dweight);
-        for (int row = chunk * CHUNK_ROWS; row < chunk_end(chunk, rows); row++) {
-            size_t first = (size_t)row * (size_t)channels;
-#pragma omp simd
-            for (int c = 0; c < channels; c++) {
-                dweight[c] += dy[first + (size_t)c] * x[first + (size_t)c];
-                dbias[c] += dy[first + (size_t)c];
-            }
+/* With g the gradient of the output and u = s (data - mean) + (s mean + t) the input: dbias = sum g, dweight = sum g u,
+ * du = weight g. */
+static void sphere_norm_unmap(struct layer *layer, const struct pass *pass, struct map_gradient *gradient) {
+    (void)pass;
+    struct sphere_norm *norm = layer->state;
+    for (int c = 0; c < layer->in.channels; c++) {
+        real mean = gradient->mean ? gradient->mean[c] : 0, variance = gradient->variance ? gradient->variance[c] : 0;
+        real s = gradient->scale ? gradient->scale[c] : 1, t = gradient->scale ? gradient->shift[c] : 0;
+        real count = (real)gradient->count;
+        real sum = gradient->slope[c] * gradient->sum[c] + count * gradient->level[c];
+        real product = gradient->slope[c] * gradient->product[c] + count * gradient->curve[c] * variance;
+        if (norm->trained) {
+            norm->dbias[c] = sum;
+            norm->dweight[c] = s * product + (s * mean + t) * sum;
         }
-    }
-    chunk_reduce(norm->sums, pass->scratch, chunk_count(rows), SUMS * channels);
-    memcpy(norm->dweight, norm->sums, (size_t)channels * sizeof *norm->sums);
-    memcpy(norm->dbias, norm->sums + channels, (size_t)channels * sizeof *norm->sums);
-}
-
-static void sphere_norm_backward(struct layer *layer, const struct pass *pass, real *dx, const real *dy, const real *x,
-                                 const real *y) {
-    (void)y;
-    const struct sphere_norm *norm = layer->state;
-    int rows = rows_of(layer, pass->n), channels = layer->in.channels;
-    if (norm->trained)
-        parameter_gradients(layer, pass, dy, x);
-    if (!dx)
-        return;
-#pragma omp parallel for schedule(static)
-    for (int row = 0; row < rows; row++) {
-        size_t first = (size_t)row * (size_t)channels;
-#pragma omp simd
-        for (int c = 0; c < channels; c++)
-            dx[first + (size_t)c] = norm->weight[c] * dy[first + (size_t)c];
+        gradient->slope[c] *= norm->weight[c];
+        gradient->curve[c] *= norm->weight[c];
+        gradient->level[c] *= norm->weight[c];
     }
 }
 
@@ -92,6 +63,6 @@ const struct layer_type layer_sphere_norm = {
     .kind = {"sphere_norm", "SphereNorm: weight * x + bias per channel", params, sizeof(struct sphere_norm_config)},
     .state_size = sizeof(struct sphere_norm),
     .plan = sphere_norm_plan,
-    .forward = sphere_norm_forward,
-    .backward = sphere_norm_backward,
+    .map = sphere_norm_map,
+    .unmap = sphere_norm_unmap,
 };

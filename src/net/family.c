@@ -7,6 +7,8 @@
 static const char *const normalization_names[] = {"batch_norm", "sphere_norm", "both", "none", NULL};
 static const char *const activation_names[] = {"relu", "none", NULL};
 
+static const char *const algorithm_names[] = {"auto", "im2col", NULL}; /* enum conv_algorithm */
+
 const struct param family_params[] = {
     SECTION_KEY(struct family_config, operation, "operator", sphere_operator_params,
                 "of all convolutions and the feature layer"),
@@ -16,6 +18,9 @@ const struct param family_params[] = {
     BOOL_KEY(struct family_config, train_sphere_norm, "train_sphere_norm", "true",
              "train SphereNorm's weight and bias, or fix them at 1 and 0"),
     SECTION_KEY(struct family_config, batch_norm, "batch_norm", batch_norm_settings, "settings of batch normalisation"),
+    ENUM_KEY(
+        struct family_config, algorithm, "conv_algorithm", "auto", algorithm_names,
+        "how convolutions are computed: auto takes winograd where it fits, which is faster and rounds a little more"),
     BOOL_KEY(struct family_config, bias, "bias", "false", "give the convolutions a bias"),
     BOOL_KEY(struct family_config, classifier_bias, "classifier_bias", "false", "give the classifier a bias"),
     SECTION_KEY(struct family_config, classifier, "classifier_operator", ordinary_operator_params,
@@ -84,6 +89,7 @@ void expansion_conv(struct expansion *expansion, struct choice_list *layers, con
     conv->stride = stride;
     conv->padding = kernel / 2;
     conv->bias = family->bias;
+    conv->algorithm = family->algorithm;
     if (!ordinary)
         conv->operation = family->operation;
     expansion_normalization(expansion, layers, family, name);

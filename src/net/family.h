@@ -38,7 +38,8 @@ struct family_config {
     int normalization, activation;
     bool train_sphere_norm;
     struct batch_norm_config batch_norm;
-    bool bias; /* of the convolutions */
+    int algorithm; /* enum conv_algorithm */
+    bool bias;     /* of the convolutions */
     bool classifier_bias;
     struct operator_config classifier;
 };

@@ -32,6 +32,8 @@ bool net_plan(struct net *net, const struct choice_list *layers, struct shape in
     if (shape_size(&net->chain.out) != (size_t)classes)
         return plan_error(planner, last, "the last layer puts out %dx%dx%d values, but the dataset has %d classes",
                           net->chain.out.height, net->chain.out.width, net->chain.out.channels, classes);
+    if (net->chain.stages[net->chain.stage_count - 1].map_count)
+        plan_keep(planner, (size_t)classes * (size_t)batch, &net->output);
     net->tensor_count = planner->tensor_count;
     net->tensors = arena_alloc(&net->arena, sizeof *net->tensors * (size_t)planner->tensor_count);
     for (int i = 0; i < planner->tensor_count; i++)
@@ -70,12 +72,19 @@ static struct pass pass_of(const struct net *net, int n, bool training) {
 
 const real *net_forward(struct net *net, int n, const real *images, bool training) {
     struct pass pass = pass_of(net, n, training);
-    return chain_forward(&net->chain, &pass, images);
+    struct view x = {.data = images, .channels = net->chain.in.channels};
+    const struct view *logits = chain_forward(&net->chain, &pass, &x);
+    if (!net->output)
+        return logits->data;
+    int positions = net->chain.out.height * net->chain.out.width;
+    view_read(logits, 0, n * positions, net->output);
+    return net->output;
 }
 
 void net_backward(struct net *net, int n, const real *dlogits, const real *images) {
     struct pass pass = pass_of(net, n, true);
-    chain_backward(&net->chain, &pass, NULL, dlogits, images);
+    struct view x = {.data = images, .channels = net->chain.in.channels};
+    chain_backward(&net->chain, &pass, NULL, dlogits, &x);
 }
 
 /* --- Tensors ----------------------------------------------------------------------------------------------------- */

@@ -9,7 +9,8 @@ struct net {
     struct planner planner;
     struct chain chain;
     struct plan_memory memory;
-    int batch; /* most images in one pass */
+    int batch;    /* most images in one pass */
+    real *output; /* logits, where the last layers are maps; else NULL */
     int tensor_count;
     struct tensor **tensors;
 };

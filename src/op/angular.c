@@ -7,17 +7,19 @@
 
 #define TWO_OVER_PI 0.63661977236758134
 
+#define HALF_PI 1.57079632679489662
+
 /* --- cosine ------------------------------------------------------------------------------------------------------ */
 
-static void cosine_value(real *g, const real *c, const struct angular_coefficients *k, int count, real *work) {
-    (void)k, (void)work;
+static void cosine_value(real *g, const real *c, const struct angular_coefficients *k, int count) {
+    (void)k;
     memmove(g, c, (size_t)count * sizeof *g);
 }
 
-static void cosine_slope(real *g, real *slope, real *k_slope, const real *c, const struct angular_coefficients *k,
-                         int count, real *work) {
-    (void)k_slope;
-    cosine_value(g, c, k, count, work);
+static void cosine_slope(real *c, real *slope, real *k_slope, const real *g, const struct angular_coefficients *k,
+                         int count) {
+    (void)k_slope, (void)k;
+    memmove(c, g, (size_t)count * sizeof *c);
     for (int i = 0; i < count; i++)
         slope[i] = 1;
 }
@@ -31,41 +33,48 @@ static const struct angular cosine = {
 
 /* --- linear ------------------------------------------------------------------------------------------------------ */
 
-static void clamp(real *clamped, const real *c, int count) {
+/* angle[i] = pi/2 - theta of c clamped */
+static void angles(real *angle, const real *c, int count) {
     const real limit = (real)(1 - ANGULAR_CLAMP);
 #pragma omp simd
     for (int i = 0; i < count; i++)
-        clamped[i] = c[i] > limit ? limit : c[i] < -limit ? -limit : c[i];
+        angle[i] = c[i] > limit ? limit : c[i] < -limit ? -limit : c[i];
+    vmath_asin(angle, angle, count);
 }
 
-/* clamped[i] = c clamped, angle[i] = pi/2 - theta */
-static void angles(real *clamped, real *angle, const real *c, int count) {
-    clamp(clamped, c, count);
-    vmath_asin(angle, clamped, count);
+/* The largest angle that comes from a clamped c: asin(1 - ANGULAR_CLAMP). */
+#define LARGEST_ANGLE 1.5693821131146521
+
+/* c[i] = sin angle[i], and then angle[i] = d asin(c) / dc = 1 / cos angle; the angle is clamped first. */
+static void cosines(real *c, real *angle, int count) {
+    const real limit = (real)LARGEST_ANGLE;
+#pragma omp simd
+    for (int i = 0; i < count; i++)
+        angle[i] = angle[i] > limit ? limit : angle[i] < -limit ? -limit : angle[i];
+    vmath_sin_cos(c, angle, angle, count);
+#pragma omp simd
+    for (int i = 0; i < count; i++)
+        angle[i] = 1 / angle[i];
 }
 
-/* d asin(c) / dc */
-static inline real asin_slope(real c) {
-    return 1 / (real)sqrt((1 - c) * (1 + c));
-}
-
-static void linear_value(real *g, const real *c, const struct angular_coefficients *k, int count, real *work) {
+static void linear_value(real *g, const real *c, const struct angular_coefficients *k, int count) {
     (void)k;
-    angles(work, g, c, count);
+    angles(g, c, count);
 #pragma omp simd
     for (int i = 0; i < count; i++)
         g[i] *= (real)TWO_OVER_PI;
 }
 
-static void linear_slope(real *g, real *slope, real *k_slope, const real *c, const struct angular_coefficients *k,
-                         int count, real *work) {
+static void linear_slope(real *c, real *slope, real *k_slope, const real *g, const struct angular_coefficients *k,
+                         int count) {
     (void)k, (void)k_slope;
-    angles(work, g, c, count);
 #pragma omp simd
-    for (int i = 0; i < count; i++) {
-        g[i] *= (real)TWO_OVER_PI;
-        slope[i] = (real)TWO_OVER_PI * asin_slope(work[i]);
-    }
+    for (int i = 0; i < count; i++)
+        slope[i] = g[i] * (real)HALF_PI;
+    cosines(c, slope, count);
+#pragma omp simd
+    for (int i = 0; i < count; i++)
+        slope[i] *= (real)TWO_OVER_PI;
 }
 
 static const struct angular linear = {
@@ -76,46 +85,41 @@ static const struct angular linear = {
 
 /* --- sigmoid ----------------------------------------------------------------------------------------------------- */
 
-/* work[0..count) = c clamped, angle = pi/2 - theta, g = tanh(angle * steepness) */
-static void sigmoid_tanh(real *g, real *angle, const real *c, const struct angular_coefficients *k, int count,
-                         real *work) {
-    angles(work, angle, c, count);
+static void sigmoid_value(real *g, const real *c, const struct angular_coefficients *k, int count) {
+    angles(g, c, count);
 #pragma omp simd
     for (int i = 0; i < count; i++)
-        g[i] = angle[i] * k->steepness[i];
+        g[i] *= k->steepness[i];
     vmath_tanh(g, g, count);
-}
-
-static void sigmoid_value(real *g, const real *c, const struct angular_coefficients *k, int count, real *work) {
-    sigmoid_tanh(g, work + count, c, k, count, work);
 #pragma omp simd
     for (int i = 0; i < count; i++)
         g[i] *= k->height[i];
 }
 
-static void sigmoid_slope(real *g, real *slope, real *k_slope, const real *c, const struct angular_coefficients *k,
-                          int count, real *work) {
-    (void)k_slope;
-    sigmoid_tanh(g, work + count, c, k, count, work);
+/* dg/dc = dg/dangle / cos angle, dg/dangle = A (1 - tanh^2 u) / (2k). Where tanh has rounded to 1 the angle is lost,
+ * but so is the slope: the largest value below 1 stands in. With u = angle/(2k) and A = coth(pi/(4k)): dg/dk = A' tanh
+ * u - A (1 - tanh^2 u) u / k, and u/k = 2 angle / (2k)^2. */
+static void sigmoid_slope(real *c, real *slope, real *k_slope, const real *g, const struct angular_coefficients *k,
+                          int count) {
+    const real limit = 1 - REAL_EPSILON;
+    real falloff[count], *tanh_u = c, *angle = slope;
 #pragma omp simd
     for (int i = 0; i < count; i++) {
-        slope[i] = k->height[i] * (1 - g[i] * g[i]) * k->steepness[i] * asin_slope(work[i]);
-        g[i] *= k->height[i];
+        real t = g[i] / k->height[i];
+        tanh_u[i] = t > limit ? limit : t < -limit ? -limit : t;
     }
-}
-
-/* With u = angle/(2k) and A = coth(pi/(4k)): dg/dk = A' tanh u - A (1 - tanh^2 u) u / k, and u/k = 2 angle / (2k)^2. */
-static void learnable_slope(real *g, real *slope, real *k_slope, const real *c, const struct angular_coefficients *k,
-                            int count, real *work) {
-    real *angle = work + count;
-    sigmoid_tanh(g, angle, c, k, count, work);
+    vmath_atanh(angle, tanh_u, count);
 #pragma omp simd
     for (int i = 0; i < count; i++) {
-        real falloff = k->height[i] * (1 - g[i] * g[i]) * k->steepness[i];
-        slope[i] = falloff * asin_slope(work[i]);
-        k_slope[i] = k->height_slope[i] * g[i] - 2 * falloff * angle[i] * k->steepness[i];
-        g[i] *= k->height[i];
+        real t = tanh_u[i], steepness = k->steepness[i];
+        angle[i] /= steepness;
+        falloff[i] = k->height[i] * (1 - t) * (1 + t) * steepness;
+        k_slope[i] = k->height_slope[i] * t - 2 * falloff[i] * angle[i] * steepness;
     }
+    cosines(c, angle, count);
+#pragma omp simd
+    for (int i = 0; i < count; i++)
+        slope[i] *= falloff[i];
 }
 
 static const struct angular sigmoid = {
@@ -130,7 +134,7 @@ static const struct angular learnable_sigmoid = {
     .uses_k = true,
     .trains_k = true,
     .value = sigmoid_value,
-    .slope = learnable_slope,
+    .slope = sigmoid_slope,
 };
 
 /* --- the table --------------------------------------------------------------------------------------------------- */

@@ -3,6 +3,9 @@
  * All fall from 1 at theta = 0 to -1 at theta = pi. They are computed from c = cos theta, as functions of
  * asin c = pi/2 - theta, which keeps full accuracy near theta = pi/2 where most angles are.
  *
+ * The backward pass starts from g alone, which is what the forward pass leaves in memory: g gives the angle back, and
+ * the angle c and dg/dc.
+ *
  * Near |c| = 1: dg/dc of the linear and sigmoid activations grows like 1/sqrt(1 - c^2). c is clamped to
  * [-1 + ANGULAR_CLAMP, 1 - ANGULAR_CLAMP], and the gradient there is the one at the clamped value, at most 708 times
  * dg/dtheta: finite, and still pointing the right way. The cosine activation needs no clamp.
@@ -23,18 +26,17 @@ struct angular_coefficients {
     real *height_slope; /* d height / dk */
 };
 
-enum { ANGULAR_COEFFICIENTS = 3, ANGULAR_WORK = 2 };
+enum { ANGULAR_COEFFICIENTS = 3 };
 
 struct angular {
     struct kind kind;
     bool uses_k;   /* sigmoids */
     bool trains_k; /* k is a parameter of the layer */
     bool identity; /* g(c) = c */
-    /* g[i] = g(arccos c[i]) for i < count filters. work: ANGULAR_WORK * count. */
-    void (*value)(real *g, const real *c, const struct angular_coefficients *k, int count, real *work);
-    /* The same, and slope[i] = dg/dc; where trains_k, k_slope[i] = dg/dk, else k_slope is not touched. */
-    void (*slope)(real *g, real *slope, real *k_slope, const real *c, const struct angular_coefficients *k, int count,
-                  real *work);
+    /* g[i] = g(arccos c[i]) for i < count filters; g may be c. */
+    void (*value)(real *g, const real *c, const struct angular_coefficients *k, int count);
+    /* From g[i]: c[i], slope[i] = dg/dc and, where uses_k, k_slope[i] = dg/dk. */
+    void (*slope)(real *c, real *slope, real *k_slope, const real *g, const struct angular_coefficients *k, int count);
 };
 
 extern const struct registry angular_registry;

@@ -6,6 +6,7 @@
 #include <omp.h>
 
 #include "kernel/chunk.h"
+#include "kernel/vector.h"
 
 static const char *const sharing_names[] = {"filter", "layer", NULL};
 
@@ -29,62 +30,115 @@ static const char *const sharing_names[] = {"filter", "layer", NULL};
 const struct param sphere_operator_params[] = {OPERATOR_PARAMS("sphere")};
 const struct param ordinary_operator_params[] = {OPERATOR_PARAMS("product")};
 
-void sphere_op_init(struct sphere_op *op, const struct operator_config *config, struct conv_geometry geometry,
-                    bool bias) {
+bool sphere_op_init(struct sphere_op *op, const struct operator_config *config, const struct conv_geometry *geometry,
+                    enum conv_algorithm algorithm, bool bias) {
     *op = (struct sphere_op){
-        .geometry = geometry,
         .magnitude = (const struct magnitude *)config->magnitude,
         .angular = (const struct angular *)config->angular,
         .config = config,
         .bias = bias,
     };
+    return conv_plan(&op->conv, geometry, algorithm);
 }
 
 bool sphere_op_ordinary(const struct sphere_op *op) {
     return op->magnitude == &magnitude_product && op->angular->identity;
 }
 
-bool sphere_op_output_is_cosine(const struct sphere_op *op) {
-    return op->magnitude == &magnitude_sphere && op->angular->identity && !op->bias;
+bool sphere_op_output_is_angle(const struct sphere_op *op) {
+    return op->magnitude == &magnitude_sphere && !op->bias;
 }
 
-/* --- Scratch ----------------------------------------------------------------------------------------------------- */
+/* --- Memory ------------------------------------------------------------------------------------------------------ */
 
 /* Sums over positions that the backward pass needs of each filter. */
 enum { SUM_BIAS, SUM_COSINE, SUM_MAGNITUDE, SUM_K, SUMS };
-/* Rows of work for one thread: the activation's own, and g, dg/dc, dg/dk. */
-enum { WORK_ROWS = ANGULAR_WORK + 3 };
 
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+/* Where things lie in the scratch. */
 struct layout {
-    size_t gradient, x_slope, partial, sums, work, squares, conv, end; /* offsets in reals */
+    size_t packed, sums, image_sums, weights; /* offsets in reals; sums: [SUMS][filters], image_sums one for an image */
+    size_t threads, thread;                   /* offset of the first thread's memory, and its size */
 };
 
+/* What one thread works in. */
+struct worker {
+    real *x, *dy; /* strips of a block */
+    real *out;    /* strip of a part */
+    real *box;    /* a factor for each pixel of a row */
+    real *map;    /* squares of the pixels of one image's strip, or a factor for each position of a block */
+    real *work;   /* of the convolution, or of a few rows of filters */
+};
+
+enum { ALIGN = 16, FILTER_ROWS = 4 };
+
+static size_t aligned(size_t reals) {
+    return (reals + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+struct worker_sizes {
+    size_t x, dy, out, box, map, work;
+};
+
+static struct worker_sizes worker_sizes(const struct sphere_op *op) {
+    const struct conv *conv = &op->conv;
+    const struct conv_geometry *g = &conv->g;
+    size_t images = (size_t)conv->backward_images;
+    return (struct worker_sizes){
+        .x = aligned(strip_reals(&conv->x, conv->backward_images)),
+        .dy = aligned(strip_reals(&conv->dy, conv->backward_images)),
+        .out =
+            aligned(larger(strip_reals(&conv->y.strip, conv->y.images), strip_reals(&conv->dx.strip, conv->dx.images))),
+        .box = aligned((size_t)g->width),
+        .map = aligned(larger((size_t)conv->x.height * (size_t)conv->x.width,
+                              images * (size_t)g->out_height * (size_t)g->out_width)),
+        .work = aligned(larger(conv->work, FILTER_ROWS * (size_t)g->filters)),
+    };
+}
+
 static struct layout layout_of(const struct sphere_op *op, int n) {
-    size_t positions = (size_t)conv_positions(&op->geometry, n), filters = (size_t)op->geometry.filters;
-    struct layout at = {0};
-    at.x_slope = at.gradient + positions * filters;
-    at.partial = at.x_slope + positions;
-    at.sums = at.partial + (size_t)chunk_count((int)positions) * SUMS * filters;
-    at.work = at.sums + SUMS * filters;
-    at.squares = at.work + (size_t)omp_get_max_threads() * WORK_ROWS * filters;
-    at.conv = at.squares + (size_t)n * (size_t)op->geometry.height * (size_t)op->geometry.width;
-    at.end = at.conv + conv_scratch(&op->geometry);
+    const struct conv *conv = &op->conv;
+    size_t sums = SUMS * (size_t)conv->g.filters;
+    struct worker_sizes sizes = worker_sizes(op);
+    struct layout at = {.thread = sizes.x + sizes.dy + sizes.out + sizes.box + sizes.map + sizes.work};
+    at.sums = at.packed + aligned(conv->packed);
+    at.image_sums = at.sums + aligned(sums);
+    at.weights = at.image_sums + aligned((size_t)n * sums);
+    at.threads = at.weights + aligned((size_t)conv->partials * conv->sum);
     return at;
 }
 
 size_t sphere_op_scratch(const struct sphere_op *op, int n) {
-    return layout_of(op, n).end;
+    struct layout at = layout_of(op, n);
+    return at.threads + (size_t)omp_get_max_threads() * at.thread;
 }
 
-static real *thread_work(const struct sphere_op *op, real *work) {
-    return work + (size_t)omp_get_thread_num() * WORK_ROWS * (size_t)op->geometry.filters;
+/* The calling thread's memory. The strips are zeroed: whole images are written into them, never their borders. */
+static struct worker worker_of(const struct sphere_op *op, const struct layout *at, real *scratch) {
+    struct worker_sizes sizes = worker_sizes(op);
+    struct worker worker;
+    worker.x = scratch + at->threads + (size_t)omp_get_thread_num() * at->thread;
+    worker.dy = worker.x + sizes.x;
+    worker.out = worker.dy + sizes.dy;
+    worker.box = worker.out + sizes.out;
+    worker.map = worker.box + sizes.box;
+    worker.work = worker.map + sizes.map;
+    memset(worker.x, 0, (sizes.x + sizes.dy) * sizeof *worker.x);
+    return worker;
+}
+
+static size_t position_of(int image, int height, int width, int y) {
+    return ((size_t)image * (size_t)height + (size_t)y) * (size_t)width;
 }
 
 /* --- Forward ----------------------------------------------------------------------------------------------------- */
 
 static struct angular_coefficients coefficients_of(const struct sphere_op *op) {
     real *base = op->coefficients;
-    int filters = op->geometry.filters;
+    int filters = op->conv.g.filters;
     return (struct angular_coefficients){base, base + filters, base + 2 * filters};
 }
 
@@ -97,133 +151,202 @@ static double effective_k(const struct sphere_op *op, int filter) {
 
 static void prepare_coefficients(const struct sphere_op *op) {
     struct angular_coefficients coefficients = coefficients_of(op);
-    for (int f = 0; op->angular->uses_k && f < op->geometry.filters; f++)
+    for (int f = 0; op->angular->uses_k && f < op->conv.g.filters; f++)
         angular_set_k(&coefficients, f, effective_k(op, f));
 }
 
+static real sum_of_squares(const real *values, int count) {
+    real sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int i = 0; i < count; i++)
+        sum += values[i] * values[i];
+    return sum;
+}
+
 static void filter_norms(const struct sphere_op *op) {
-    int patch = conv_patch(&op->geometry);
+    int patch = conv_patch(&op->conv.g);
     real epsilon = (real)op->config->epsilon;
 #pragma omp parallel for schedule(static)
-    for (int f = 0; f < op->geometry.filters; f++) {
-        const real *w = op->w + (size_t)f * (size_t)patch;
-        real sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (int i = 0; i < patch; i++)
-            sum += w[i] * w[i];
-        op->w_norm[f] = (real)sqrt(sum + epsilon);
+    for (int f = 0; f < op->conv.g.filters; f++) {
+        op->w_norm[f] = (real)sqrt(sum_of_squares(op->w + (size_t)f * (size_t)patch, patch) + epsilon);
         op->w_inverse[f] = 1 / op->w_norm[f];
         op->w_factor[f] = op->magnitude->of_w.value(op->w_norm[f]);
     }
 }
 
-static void patch_norms(const struct sphere_op *op, int n, const real *x, real *scratch) {
-    int positions = conv_positions(&op->geometry, n);
+/* Reads image `image` of the batch into place `slot` of the strip. squares: those of the strip's pixels, or NULL. */
+static void read_image(const struct sphere_op *op, const struct view *x, int image, real *strip, int slot,
+                       real *squares) {
+    const struct strip *s = &op->conv.x;
+    const struct conv_geometry *g = &op->conv.g;
+    for (int y = 0; y < g->height; y++) {
+        real *row = strip + strip_row(s, slot, y);
+        view_read(x, position_of(image, g->height, g->width, y), g->width, row);
+        real *row_squares = squares + (size_t)(y + s->border) * (size_t)s->width + s->border;
+        for (int p = 0; squares && p < g->width; p++)
+            row_squares[p] = sum_of_squares(row + (size_t)p * (size_t)g->channels, g->channels);
+    }
+}
+
+/* Norms of the patches of one image, from the squares of its strip. */
+static void patch_norms(const struct sphere_op *op, int image, const real *squares) {
+    int positions = conv_positions(&op->conv.g, 1);
     real epsilon = (real)op->config->epsilon;
-    conv_patch_squares(&op->geometry, n, op->x_norm, x, scratch);
-#pragma omp parallel for simd schedule(static)
+    real *norms = op->x_norm + (size_t)image * (size_t)positions;
+    real *inverses = op->x_inverse + (size_t)image * (size_t)positions;
+    conv_patch_squares(&op->conv, norms, squares);
+#pragma omp simd
     for (int p = 0; p < positions; p++) {
-        real squares = op->x_norm[p];
-        op->x_norm[p] = (real)sqrt(squares + epsilon);
-        op->x_inverse[p] = squares == 0 ? 0 : 1 / op->x_norm[p];
+        real sum = norms[p];
+        norms[p] = (real)sqrt(sum + epsilon);
+        inverses[p] = sum == 0 ? 0 : 1 / norms[p];
     }
 }
 
-static void add_bias(const struct sphere_op *op, int n, real *y) {
-    int positions = conv_positions(&op->geometry, n), filters = op->geometry.filters;
-#pragma omp parallel for schedule(static)
-    for (int p = 0; p < positions; p++)
-#pragma omp simd
-        for (int f = 0; f < filters; f++)
-            y[(size_t)p * (size_t)filters + (size_t)f] += op->b[f];
-}
-
-/* From dot products in c (or in y, where y is c) to cosines and outputs, a position at a time. A convolution in the
- * transform domain rounds in proportion to the largest value of a tile, which a small patch's norm would blow up: the
- * cosine of a patch of zeros is 0 all the same, and none leaves [-1, 1]. */
-static void apply_angles(const struct sphere_op *op, int n, real *y, real *work) {
-    int positions = conv_positions(&op->geometry, n), filters = op->geometry.filters;
+/* From dot products to g, in place. A convolution in the transform domain rounds in proportion to the largest value of
+ * a tile, which a small patch's norm would blow up: the cosine of a patch of zeros is 0 all the same, and none leaves
+ * [-1, 1]. */
+static void apply_angle(const struct sphere_op *op, real *dots, real x_inverse) {
+    int filters = op->conv.g.filters;
     struct angular_coefficients k = coefficients_of(op);
-    real *cosines = op->c ? op->c : y;
-    bool done = cosines == y;
-#pragma omp parallel for schedule(static)
-    for (int p = 0; p < positions; p++) {
-        real *c = cosines + (size_t)p * (size_t)filters, *out = y + (size_t)p * (size_t)filters;
-        real x_inverse = op->x_inverse[p], h_x = op->magnitude->of_x.value(op->x_norm[p]);
 #pragma omp simd
-        for (int f = 0; f < filters; f++) {
-            real cosine = c[f] * x_inverse * op->w_inverse[f];
-            c[f] = cosine > 1 ? 1 : cosine < -1 ? -1 : cosine;
+    for (int f = 0; f < filters; f++) {
+        real cosine = dots[f] * x_inverse * op->w_inverse[f];
+        dots[f] = cosine > 1 ? 1 : cosine < -1 ? -1 : cosine;
+    }
+    if (!op->angular->identity)
+        op->angular->value(dots, dots, &k, filters);
+}
+
+static void apply_magnitude(const struct sphere_op *op, real *row, real x_norm) {
+    int filters = op->conv.g.filters;
+    real h_x = op->magnitude->of_x.value(x_norm);
+#pragma omp simd
+    for (int f = 0; f < filters; f++)
+        row[f] *= h_x * op->w_factor[f];
+}
+
+static void add_bias(const struct sphere_op *op, real *row) {
+#pragma omp simd
+    for (int f = 0; f < op->conv.g.filters; f++)
+        row[f] += op->b[f];
+}
+
+/* A row of dot products becomes a row of y. */
+static void write_row(const struct sphere_op *op, real *y, size_t first, real *row) {
+    const struct conv_geometry *g = &op->conv.g;
+    size_t filters = (size_t)g->filters, count = (size_t)g->out_width * filters;
+    bool ordinary = sphere_op_ordinary(op);
+    for (int p = 0; !ordinary && p < g->out_width; p++)
+        apply_angle(op, row + (size_t)p * filters, op->x_inverse[first + (size_t)p]);
+    if (op->g)
+        vector_stream(op->g + first * filters, row, count);
+    for (int p = 0; p < g->out_width; p++) {
+        if (op->g)
+            apply_magnitude(op, row + (size_t)p * filters, op->x_norm[first + (size_t)p]);
+        if (op->bias)
+            add_bias(op, row + (size_t)p * filters);
+    }
+    vector_stream(y + first * filters, row, count);
+}
+
+static void write_part(const struct sphere_op *op, struct conv_part part, int first_image, real *y, real *moments,
+                       const struct worker *worker) {
+    const struct conv_geometry *g = &op->conv.g;
+    for (int i = 0; i < part.images; i++) {
+        int image = first_image + part.image + i;
+        real *image_moments = moments ? moments + (size_t)image * 2 * (size_t)g->filters : NULL;
+        if (moments && part.row == 0)
+            moments_begin(image_moments, g->filters);
+        for (int r = 0; r < part.rows; r++) {
+            real *row = worker->out + strip_row(&op->conv.y.strip, i, r);
+            write_row(op, y, position_of(image, g->out_height, g->out_width, part.row + r), row);
+            if (moments)
+                moments_add(image_moments, g->filters, (part.row + r) * g->out_width, row, g->out_width, worker->work);
         }
-        if (done)
-            continue;
-        op->angular->value(out, c, &k, filters, thread_work(op, work));
-#pragma omp simd
-        for (int f = 0; f < filters; f++)
-            out[f] *= h_x * op->w_factor[f];
     }
 }
 
-void sphere_op_forward(struct sphere_op *op, int n, real *y, const real *x, real *scratch) {
+static void forward_block(const struct sphere_op *op, int first_image, int images, real *y, const struct view *x,
+                          const real *packed, real *moments, const struct worker *worker) {
+    bool ordinary = sphere_op_ordinary(op);
+    for (int i = 0; i < images; i++) {
+        read_image(op, x, first_image + i, worker->x, i, ordinary ? NULL : worker->map);
+        if (!ordinary)
+            patch_norms(op, first_image + i, worker->map);
+    }
+    struct conv_part part = {0};
+    while (conv_next_part(&op->conv.y, images, &part)) {
+        op->conv.way->forward(&op->conv, part, worker->out, worker->x, packed, worker->work);
+        write_part(op, part, first_image, y, moments, worker);
+    }
+}
+
+static int smaller(int a, int b) {
+    return a < b ? a : b;
+}
+
+void sphere_op_forward(struct sphere_op *op, int n, real *y, const struct view *x, real *moments, real *scratch) {
     struct layout at = layout_of(op, n);
-    if (sphere_op_ordinary(op)) {
-        conv_forward(&op->geometry, n, y, x, op->w, scratch + at.conv);
-    } else {
+    int block = op->conv.forward_images;
+    if (!sphere_op_ordinary(op)) {
         prepare_coefficients(op);
         filter_norms(op);
-        patch_norms(op, n, x, scratch + at.squares);
-        conv_forward(&op->geometry, n, op->c ? op->c : y, x, op->w, scratch + at.conv);
-        apply_angles(op, n, y, scratch + at.work);
     }
-    if (op->bias)
-        add_bias(op, n, y);
+    const real *packed = op->conv.way->pack(&op->conv, scratch + at.packed, op->w);
+#pragma omp parallel
+    {
+        struct worker worker = worker_of(op, &at, scratch);
+        memset(worker.map, 0, worker_sizes(op).map * sizeof *worker.map);
+#pragma omp for schedule(dynamic)
+        for (int image = 0; image < n; image += block)
+            forward_block(op, image, smaller(block, n - image), y, x, packed, moments, &worker);
+        vector_stream_end();
+    }
 }
 
 /* --- Backward ---------------------------------------------------------------------------------------------------- */
 
-/* One position's share of the backward pass: G of its filters, r of its patch, and its terms of the filters' sums. */
-static void backward_position(const struct sphere_op *op, int p, real *gradient, real *x_slope, real *sums,
-                              const real *dy, const real *c, real *work) {
-    int filters = op->geometry.filters;
-    real *g = work + ANGULAR_WORK * filters, *slope = g + filters, *k_slope = slope + filters;
+/* One position: row holds dL/dy and becomes G; returns r of its patch, and adds its terms to the filters' sums. */
+static real backward_position(const struct sphere_op *op, real *row, const real *g, real n_x, real *sums, real *work) {
+    int filters = op->conv.g.filters;
+    real *c = work, *slope = c + filters, *k_slope = slope + filters;
     struct angular_coefficients k = coefficients_of(op);
     const struct magnitude_factor *of_x = &op->magnitude->of_x;
     const real *h_w = op->w_factor, *w_inverse = op->w_inverse;
-    real n_x = op->x_norm[p], x_inverse = 1 / n_x, h_x = of_x->value(n_x);
+    real x_inverse = 1 / n_x, h_x = of_x->value(n_x);
     real cosine_sum = 0, magnitude_sum = 0;
-    op->angular->slope(g, slope, k_slope, c, &k, filters, work);
-#pragma omp simd reduction(+ : cosine_sum, magnitude_sum)
-    for (int f = 0; f < filters; f++) {
-        real h_gradient = dy[f] * h_x * h_w[f] * slope[f]; /* dL/dc */
-        gradient[f] = h_gradient * x_inverse * w_inverse[f];
-        cosine_sum += h_gradient * c[f];
-        magnitude_sum += dy[f] * h_w[f] * g[f];
-        sums[SUM_COSINE * filters + f] += h_gradient * c[f];
-        sums[SUM_MAGNITUDE * filters + f] += dy[f] * h_x * g[f];
-    }
+    op->angular->slope(c, slope, k_slope, g, &k, filters);
     if (op->angular->trains_k)
 #pragma omp simd
         for (int f = 0; f < filters; f++)
-            sums[SUM_K * filters + f] += dy[f] * h_x * h_w[f] * k_slope[f];
-    *x_slope = -cosine_sum * x_inverse * x_inverse;
-    if (of_x->slope)
-        *x_slope += magnitude_sum * of_x->slope(n_x) * x_inverse;
+            sums[SUM_K * filters + f] += row[f] * h_x * h_w[f] * k_slope[f];
+#pragma omp simd reduction(+ : cosine_sum, magnitude_sum)
+    for (int f = 0; f < filters; f++) {
+        real dy = row[f], h_gradient = dy * h_x * h_w[f] * slope[f]; /* dL/dc */
+        row[f] = h_gradient * x_inverse * w_inverse[f];
+        cosine_sum += h_gradient * c[f];
+        magnitude_sum += dy * h_w[f] * g[f];
+        sums[SUM_COSINE * filters + f] += h_gradient * c[f];
+        sums[SUM_MAGNITUDE * filters + f] += dy * h_x * g[f];
+    }
+    real r = -cosine_sum * x_inverse * x_inverse;
+    return of_x->slope ? r + magnitude_sum * of_x->slope(n_x) * x_inverse : r;
 }
 
-/* The same where y is c: SphereConv with the cosine activation, which is most of them. */
-static void backward_cosine_position(const struct sphere_op *op, int p, real *gradient, real *x_slope, real *sums,
-                                     const real *dy, const real *c) {
-    int filters = op->geometry.filters;
-    real x_inverse = 1 / op->x_norm[p], cosine_sum = 0;
+/* The same where y is cos theta: SphereConv with the cosine activation, which is most of them. */
+static real backward_cosine(const struct sphere_op *op, real *row, const real *c, real n_x, real *sums) {
+    int filters = op->conv.g.filters;
+    real x_inverse = 1 / n_x, cosine_sum = 0;
     real *cosine_sums = sums + SUM_COSINE * filters;
 #pragma omp simd reduction(+ : cosine_sum)
     for (int f = 0; f < filters; f++) {
-        real product = dy[f] * c[f];
-        gradient[f] = dy[f] * x_inverse * op->w_inverse[f];
+        real product = row[f] * c[f];
+        row[f] *= x_inverse * op->w_inverse[f];
         cosine_sum += product;
         cosine_sums[f] += product;
     }
-    *x_slope = -cosine_sum * x_inverse * x_inverse;
+    return -cosine_sum * x_inverse * x_inverse;
 }
 
 static void add_bias_sums(real *sums, const real *dy, int filters) {
@@ -232,34 +355,70 @@ static void add_bias_sums(real *sums, const real *dy, int filters) {
         sums[SUM_BIAS * filters + f] += dy[f];
 }
 
-/* Fills gradient (G), x_slope (r) and the sums over positions. */
-static void backward_positions(const struct sphere_op *op, int n, const real *dy, const real *y, real *scratch) {
-    struct layout at = layout_of(op, n);
-    int positions = conv_positions(&op->geometry, n), filters = op->geometry.filters;
-    bool ordinary = sphere_op_ordinary(op), is_cosine = sphere_op_output_is_cosine(op);
-    const real *cosines = op->c ? op->c : y;
-#pragma omp parallel for schedule(static)
-    for (int chunk = 0; chunk < chunk_count(positions); chunk++) {
-        real *sums = scratch + at.partial + (size_t)chunk * SUMS * (size_t)filters;
-        real *work = thread_work(op, scratch + at.work);
-        memset(sums, 0, SUMS * (size_t)filters * sizeof *sums);
-        for (int p = chunk * CHUNK_ROWS; p < chunk_end(chunk, positions); p++) {
-            size_t row = (size_t)p * (size_t)filters;
-            real *gradient = scratch + at.gradient + row, *x_slope = scratch + at.x_slope + p;
-            if (is_cosine)
-                backward_cosine_position(op, p, gradient, x_slope, sums, dy + row, cosines + row);
-            else if (!ordinary)
-                backward_position(op, p, gradient, x_slope, sums, dy + row, cosines + row, work);
+/* G of one image into place `slot` of the strip, r into the map; sums: the image's own. */
+static void read_gradient(const struct sphere_op *op, const struct gradient *dy, int image, int slot, real *sums,
+                          const struct worker *worker) {
+    const struct conv_geometry *g = &op->conv.g;
+    size_t filters = (size_t)g->filters;
+    bool ordinary = sphere_op_ordinary(op), is_cosine = sphere_op_output_is_angle(op) && op->angular->identity;
+    const real *angles = op->g ? op->g : dy->of.data;
+    memset(sums, 0, SUMS * filters * sizeof *sums);
+    for (int y = 0; y < g->out_height; y++) {
+        size_t first = position_of(image, g->out_height, g->out_width, y);
+        real *row = worker->dy + strip_row(&op->conv.dy, slot, y);
+        real *r = worker->map + position_of(slot, g->out_height, g->out_width, y);
+        gradient_read(dy, first, g->out_width, row);
+        for (int p = 0; p < g->out_width; p++, first++, row += filters) {
             if (op->bias)
-                add_bias_sums(sums, dy + row, filters);
+                add_bias_sums(sums, row, g->filters);
+            if (is_cosine)
+                r[p] = backward_cosine(op, row, angles + first * filters, op->x_norm[first], sums);
+            else if (!ordinary)
+                r[p] = backward_position(op, row, angles + first * filters, op->x_norm[first], sums, worker->work);
         }
     }
-    chunk_reduce(scratch + at.sums, scratch + at.partial, chunk_count(positions), SUMS * filters);
+}
+
+/* Takes the gradient of x out of a part. */
+static void write_gradient(const struct sphere_op *op, struct conv_part part, int first_image,
+                           const struct gradient_target *dx, const struct view *x, const struct worker *worker) {
+    const struct conv_geometry *g = &op->conv.g;
+    bool ordinary = sphere_op_ordinary(op);
+    for (int i = 0; i < part.images; i++) {
+        int slot = part.image + i, image = first_image + slot;
+        if (part.row == 0)
+            gradient_begin(dx, x, image);
+        for (int r = 0; r < part.rows; r++) {
+            int y = part.row + r;
+            if (!ordinary)
+                conv_box_row(g, worker->box, worker->map + position_of(slot, g->out_height, g->out_width, 0), y);
+            gradient_write(dx, x, image, position_of(image, g->height, g->width, y), g->width,
+                           worker->out + strip_row(&op->conv.dx.strip, i, r), ordinary ? NULL : worker->box);
+        }
+    }
+}
+
+/* Both gradients over a block of images. packed NULL: that of x is not wanted. */
+static void backward_block(const struct sphere_op *op, int first_image, int images, real *image_sums, real *weights,
+                           bool first, const real *packed, const struct gradient_target *dx, const struct gradient *dy,
+                           const struct view *x, const struct worker *worker) {
+    const struct conv *conv = &op->conv;
+    for (int i = 0; i < images; i++) {
+        int image = first_image + i;
+        read_image(op, x, image, worker->x, i, NULL);
+        read_gradient(op, dy, image, i, image_sums + (size_t)image * SUMS * (size_t)conv->g.filters, worker);
+    }
+    conv->way->add_weights(conv, images, weights, first, worker->x, worker->dy, worker->work);
+    struct conv_part part = {0};
+    while (packed && conv_next_part(&conv->dx, images, &part)) {
+        conv->way->backward_data(conv, part, worker->out, worker->dy, packed, worker->work);
+        write_gradient(op, part, first_image, dx, x, worker);
+    }
 }
 
 /* What the filters' own norms add to their gradient. */
 static void add_norm_gradient(const struct sphere_op *op, const real *sums) {
-    int filters = op->geometry.filters, patch = conv_patch(&op->geometry);
+    int filters = op->conv.g.filters, patch = conv_patch(&op->conv.g);
     const struct magnitude_factor *of_w = &op->magnitude->of_w;
 #pragma omp parallel for schedule(static)
     for (int f = 0; f < filters; f++) {
@@ -277,7 +436,7 @@ static void add_norm_gradient(const struct sphere_op *op, const real *sums) {
 
 /* d effective k / dk = sign(k) */
 static void set_k_gradient(const struct sphere_op *op, const real *sums) {
-    int filters = op->geometry.filters;
+    int filters = op->conv.g.filters;
     bool shared = op->config->k_shared == K_PER_LAYER;
     memset(op->dk, 0, (shared ? 1 : (size_t)filters) * sizeof *op->dk);
     for (int f = 0; f < filters; f++) {
@@ -286,24 +445,33 @@ static void set_k_gradient(const struct sphere_op *op, const real *sums) {
     }
 }
 
-void sphere_op_backward(struct sphere_op *op, int n, real *dx, const real *dy, const real *x, const real *y,
-                        real *scratch) {
+void sphere_op_backward(struct sphere_op *op, int n, const struct gradient_target *dx, const struct gradient *dy,
+                        const struct view *x, real *scratch) {
     struct layout at = layout_of(op, n);
-    const struct conv_geometry *g = &op->geometry;
-    bool ordinary = sphere_op_ordinary(op);
-    const real *sums = scratch + at.sums, *gradient = ordinary ? dy : scratch + at.gradient;
-    if (!ordinary || op->bias)
-        backward_positions(op, n, dy, y, scratch);
+    const struct conv *conv = &op->conv;
+    int filters = conv->g.filters, partials = smaller(conv->partials, n);
+    real *sums = scratch + at.sums, *image_sums = scratch + at.image_sums;
+    const real *packed = dx ? conv->way->pack_turned(conv, scratch + at.packed, op->w) : NULL;
+#pragma omp parallel
+    {
+        struct worker worker = worker_of(op, &at, scratch);
+#pragma omp for schedule(dynamic)
+        for (int partial = 0; partial < partials; partial++) {
+            int first = partial * n / partials, end = (partial + 1) * n / partials;
+            real *weights = scratch + at.weights + (size_t)partial * conv->sum;
+            for (int image = first; image < end; image += conv->backward_images)
+                backward_block(op, image, smaller(conv->backward_images, end - image), image_sums, weights,
+                               image == first, packed, dx, dy, x, &worker);
+        }
+        vector_stream_end();
+    }
+    conv->way->finish_weights(conv, op->dw, scratch + at.weights, partials);
+    chunk_reduce(sums, image_sums, n, SUMS * filters);
     if (op->bias)
-        memcpy(op->db, sums + SUM_BIAS * g->filters, (size_t)g->filters * sizeof *op->db);
-    conv_backward_weights(g, n, op->dw, x, gradient, scratch + at.conv);
-    if (dx)
-        conv_backward_data(g, n, dx, gradient, op->w, scratch + at.conv);
-    if (ordinary)
+        memcpy(op->db, sums + SUM_BIAS * filters, (size_t)filters * sizeof *op->db);
+    if (sphere_op_ordinary(op))
         return;
     add_norm_gradient(op, sums);
-    if (dx)
-        conv_add_box(g, n, dx, x, scratch + at.x_slope);
     if (op->angular->trains_k)
         set_k_gradient(op, sums);
 }

@@ -4,7 +4,7 @@
  * Magnitude product with the cosine activation is the ordinary operator and is computed as w.x, without epsilon.
  *
  * Forward. z = w.x is an ordinary convolution. |x|^2 of each patch is a box sum over one map that holds |pixel|^2, so
- * the norms cost one pass over the input, however many filters there are.
+ * the norms cost one addition to each value of the input, while it is being read, however many filters there are.
  *
  * Backward. With H = dL/dy h dg/dc, the gradient of c, and c = z / (n_w n_x):
  *     G = dL/dz = H / (n_w n_x), which the ordinary convolution's two gradients take from there;
@@ -15,6 +15,7 @@
 #define SPHERENET_OP_SPHERE_OP_H
 
 #include "kernel/conv.h"
+#include "kernel/view.h"
 #include "op/angular.h"
 #include "op/magnitude.h"
 
@@ -32,36 +33,38 @@ extern const struct param sphere_operator_params[];   /* magnitude defaults to s
 extern const struct param ordinary_operator_params[]; /* magnitude defaults to product */
 
 struct sphere_op {
-    struct conv_geometry geometry;
+    struct conv conv;
     const struct magnitude *magnitude;
     const struct angular *angular;
     const struct operator_config *config;
     bool bias;
     /* Parameters and their gradients: w [filters][patch], b [filters], k [filters] or [1]; b, k NULL when unused. */
     real *w, *dw, *b, *db, *k, *dk;
-    /* Kept from forward to backward: c [positions][filters] (NULL when y is c), norms [positions] and [filters]. */
-    real *c, *x_norm, *w_norm;
+    /* Kept from forward to backward: g [positions][filters] (NULL when y is g), norms [positions] and [filters]. */
+    real *g, *x_norm, *w_norm;
     real *x_inverse;            /* [positions]: 1 / |x|, but 0 for a patch of zeros */
     real *w_inverse, *w_factor; /* [filters]: 1 / |w|, and the filter's factor of the magnitude */
     real *coefficients;         /* [ANGULAR_COEFFICIENTS][filters] */
 };
 
-void sphere_op_init(struct sphere_op *op, const struct operator_config *config, struct conv_geometry geometry,
-                    bool bias);
+/* Everything but the pointers. False when the geometry cannot be computed by that algorithm. */
+bool sphere_op_init(struct sphere_op *op, const struct operator_config *config, const struct conv_geometry *geometry,
+                    enum conv_algorithm algorithm, bool bias);
 
 /* The plain dot product: no norm, no angle. */
 bool sphere_op_ordinary(const struct sphere_op *op);
-/* y equals c, so that c need not be kept beside it. */
-bool sphere_op_output_is_cosine(const struct sphere_op *op);
+/* y equals g, so that g need not be kept beside it. */
+bool sphere_op_output_is_angle(const struct sphere_op *op);
 
 /* Reals of scratch that forward and backward take for a batch of n. */
 size_t sphere_op_scratch(const struct sphere_op *op, int n);
 
-/* y: [positions][filters], x: [n][height][width][channels] */
-void sphere_op_forward(struct sphere_op *op, int n, real *y, const real *x, real *scratch);
+/* y: [positions][filters]. moments: [n][2][filters], y's per image (see moments_join), or NULL. */
+void sphere_op_forward(struct sphere_op *op, int n, real *y, const struct view *x, real *moments, real *scratch);
 
-/* Sets dw, db, dk and, unless it is NULL, dx. x and y are those of the last forward. */
-void sphere_op_backward(struct sphere_op *op, int n, real *dx, const real *dy, const real *x, const real *y,
-                        real *scratch);
+/* Sets dw, db, dk and, unless dx is NULL, the gradient of x. dy is that of the last forward's y, x its input. dx may be
+ * dy's memory when both are of one size. */
+void sphere_op_backward(struct sphere_op *op, int n, const struct gradient_target *dx, const struct gradient *dy,
+                        const struct view *x, real *scratch);
 
 #endif

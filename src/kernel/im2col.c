@@ -1,0 +1,147 @@
+/* Convolution as a matrix product: the patches of a block of positions are laid out as matrix rows and multiplied with
+ * the filters. Where a patch is a whole image or a single pixel, the strip is its own patch matrix.
+ *
+ * A strip of x has the border that the padding says; the gradient's has none. */
+#include <string.h>
+
+#include "kernel/conv.h"
+#include "kernel/gemm.h"
+
+enum {
+    ROWS = 128,                /* positions in one patch matrix */
+    BLOCK_IMAGES = 32,         /* most images in a block */
+    SUMS_BYTES = 16 * 1048576, /* of memory for sums of the weight gradient, about */
+    LEAST_PARTIALS = 4,
+    MOST_PARTIALS = 16
+};
+
+static int smaller(int a, int b) {
+    return a < b ? a : b;
+}
+
+/* A strip, read as rows of conv_patch values, is the patch matrix. */
+static bool is_matrix(const struct conv_geometry *g) {
+    bool pixel = g->kernel_h == 1 && g->kernel_w == 1 && g->stride == 1;
+    bool whole = g->kernel_h == g->height && g->kernel_w == g->width;
+    return g->padding == 0 && (pixel || whole);
+}
+
+static void plan(struct conv *conv) {
+    const struct conv_geometry *g = &conv->g;
+    int positions = g->out_height * g->out_width;
+    int images = positions >= ROWS ? 1 : smaller(BLOCK_IMAGES, ROWS / positions);
+    struct strip x = {g->height + 2 * g->padding, g->width + 2 * g->padding, g->channels, g->padding};
+    struct strip y = {g->out_height, g->out_width, g->filters, 0};
+    conv->forward_images = conv->backward_images = images;
+    conv->x = x;
+    conv->dy = y;
+    conv->y = (struct conv_output){y, g->out_height, images, g->out_height};
+    conv->dx = (struct conv_output){x, g->height, images, g->height};
+    conv->sum = (size_t)g->filters * (size_t)conv_patch(g);
+    conv->partials = MOST_PARTIALS;
+    while (conv->partials > LEAST_PARTIALS && (size_t)conv->partials * conv->sum * sizeof(real) > SUMS_BYTES)
+        conv->partials /= 2;
+    conv->work = is_matrix(g) ? 0 : (size_t)ROWS * (size_t)conv_patch(g);
+}
+
+static const real *pack(const struct conv *conv, real *packed, const real *w) {
+    (void)conv, (void)packed;
+    return w;
+}
+
+/* --- Patches ----------------------------------------------------------------------------------------------------- */
+
+/* Row ky of the patch at a position of the block, counted through all its images. */
+static size_t patch_row(const struct conv *conv, int position, int ky) {
+    const struct conv_geometry *g = &conv->g;
+    int within = position % (g->out_height * g->out_width), image = position / (g->out_height * g->out_width);
+    int y = within / g->out_width * g->stride + ky, x = within % g->out_width * g->stride;
+    size_t pixel = ((size_t)image * (size_t)conv->x.height + (size_t)y) * (size_t)conv->x.width + (size_t)x;
+    return pixel * (size_t)g->channels;
+}
+
+/* The patches at `rows` positions from the first on: in the strip itself, or laid out in work. */
+static const real *gather_patches(const struct conv *conv, real *work, const real *x, int first, int rows) {
+    const struct conv_geometry *g = &conv->g;
+    size_t kernel_row = (size_t)g->kernel_w * (size_t)g->channels;
+    real *to = work;
+    if (is_matrix(g))
+        return x + (size_t)first * (size_t)conv_patch(g);
+    for (int row = 0; row < rows; row++)
+        for (int ky = 0; ky < g->kernel_h; ky++, to += kernel_row)
+            memcpy(to, x + patch_row(conv, first + row, ky), kernel_row * sizeof *to);
+    return work;
+}
+
+/* The transpose: adds each patch to the pixels it covers. */
+static void scatter_patches(const struct conv *conv, real *dx, const real *patches, int first, int rows) {
+    const struct conv_geometry *g = &conv->g;
+    size_t kernel_row = (size_t)g->kernel_w * (size_t)g->channels;
+    for (int row = 0; row < rows; row++) {
+        for (int ky = 0; ky < g->kernel_h; ky++, patches += kernel_row) {
+            real *pixels = dx + patch_row(conv, first + row, ky);
+#pragma omp simd
+            for (size_t i = 0; i < kernel_row; i++)
+                pixels[i] += patches[i];
+        }
+    }
+}
+
+/* --- The three convolutions -------------------------------------------------------------------------------------- */
+
+static void forward(const struct conv *conv, struct conv_part part, real *y, const real *x, const real *w, real *work) {
+    int positions = conv_positions(&conv->g, part.images), patch = conv_patch(&conv->g), filters = conv->g.filters;
+    for (int first = 0; first < positions; first += ROWS) {
+        int rows = smaller(ROWS, positions - first);
+        const real *patches = gather_patches(conv, work, x, first, rows);
+        gemm_nt(rows, filters, patch, patches, patch, w, patch, 0, y + (size_t)first * (size_t)filters, filters);
+    }
+}
+
+static void backward_data(const struct conv *conv, struct conv_part part, real *dx, const real *dy, const real *w,
+                          real *work) {
+    int positions = conv_positions(&conv->g, part.images), patch = conv_patch(&conv->g), filters = conv->g.filters;
+    bool matrix = is_matrix(&conv->g);
+    if (!matrix)
+        memset(dx, 0, strip_reals(&conv->x, part.images) * sizeof *dx);
+    for (int first = 0; first < positions; first += ROWS) {
+        int rows = smaller(ROWS, positions - first);
+        real *patches = matrix ? dx + (size_t)first * (size_t)patch : work;
+        gemm_nn(rows, patch, filters, dy + (size_t)first * (size_t)filters, filters, w, patch, 0, patches, patch);
+        if (!matrix)
+            scatter_patches(conv, dx, patches, first, rows);
+    }
+}
+
+static void add_weights(const struct conv *conv, int images, real *sum, bool first_block, const real *x, const real *dy,
+                        real *work) {
+    int positions = conv_positions(&conv->g, images), patch = conv_patch(&conv->g), filters = conv->g.filters;
+    for (int first = 0; first < positions; first += ROWS) {
+        int rows = smaller(ROWS, positions - first);
+        const real *patches = gather_patches(conv, work, x, first, rows);
+        gemm_tn(filters, patch, rows, dy + (size_t)first * (size_t)filters, filters, patches, patch,
+                first_block && !first ? 0 : 1, sum, patch);
+    }
+}
+
+static void finish_weights(const struct conv *conv, real *dw, const real *sums, int count) {
+    size_t size = conv->sum;
+#pragma omp parallel for simd schedule(static)
+    for (size_t i = 0; i < size; i++) {
+        real sum = sums[i];
+        for (int p = 1; p < count; p++)
+            sum += sums[(size_t)p * size + i];
+        dw[i] = sum;
+    }
+}
+
+const struct conv_way conv_im2col = {
+    .name = "im2col",
+    .plan = plan,
+    .pack = pack,
+    .pack_turned = pack,
+    .forward = forward,
+    .backward_data = backward_data,
+    .add_weights = add_weights,
+    .finish_weights = finish_weights,
+};

@@ -1,0 +1,203 @@
+#include "kernel/view.h"
+
+#include <string.h>
+
+#include "kernel/vector.h"
+
+/* --- Reading ----------------------------------------------------------------------------------------------------- */
+
+static inline real rectify(real value) {
+    return value < 0 ? 0 : value; /* a NaN stays one */
+}
+
+void view_read(const struct view *view, size_t position, int count, real *to) {
+    int channels = view->channels;
+    const real *data = view->data + position * (size_t)channels, *scale = view->scale, *shift = view->shift;
+    if (!scale && !view->rectified) {
+        memcpy(to, data, (size_t)count * (size_t)channels * sizeof *to);
+        return;
+    }
+    for (int p = 0; p < count; p++, data += channels, to += channels) {
+        if (!scale)
+#pragma omp simd
+            for (int c = 0; c < channels; c++)
+                to[c] = rectify(data[c]);
+        else if (view->rectified)
+#pragma omp simd
+            for (int c = 0; c < channels; c++)
+                to[c] = rectify(scale[c] * data[c] + shift[c]);
+        else
+#pragma omp simd
+            for (int c = 0; c < channels; c++)
+                to[c] = scale[c] * data[c] + shift[c];
+    }
+}
+
+void gradient_read(const struct gradient *gradient, size_t position, int count, real *to) {
+    int channels = gradient->of.channels;
+    const real *d = gradient->d + position * (size_t)channels, *data = gradient->of.data + position * (size_t)channels;
+    const real *slope = gradient->slope, *curve = gradient->curve, *level = gradient->level, *mean = gradient->of.mean;
+    if (!slope) {
+        memcpy(to, d, (size_t)count * (size_t)channels * sizeof *to);
+        return;
+    }
+    for (int p = 0; p < count; p++, d += channels, data += channels, to += channels) {
+        if (mean)
+#pragma omp simd
+            for (int c = 0; c < channels; c++)
+                to[c] = slope[c] * d[c] + curve[c] * (data[c] - mean[c]) + level[c];
+        else
+#pragma omp simd
+            for (int c = 0; c < channels; c++)
+                to[c] = slope[c] * d[c] + curve[c] * data[c] + level[c];
+    }
+}
+
+/* --- Writing gradients ------------------------------------------------------------------------------------------- */
+
+void gradient_begin(const struct gradient_target *target, const struct view *view, int image) {
+    size_t size = 2 * (size_t)view->channels;
+    if (target->sums)
+        memset(target->sums + (size_t)image * size, 0, size * sizeof *target->sums);
+}
+
+/* Adds box times the value to the gradients of one position, and zeroes those of values that were rectified. */
+static void mask_position(const struct view *view, real *d, const real *data, real box) {
+    int channels = view->channels;
+    const real *scale = view->scale, *shift = view->shift;
+    if (view->rectified && scale)
+#pragma omp simd
+        for (int c = 0; c < channels; c++) {
+            real value = scale[c] * data[c] + shift[c];
+            d[c] = value > 0 ? d[c] + box * value : 0;
+        }
+    else if (view->rectified)
+#pragma omp simd
+        for (int c = 0; c < channels; c++)
+            d[c] = data[c] > 0 ? d[c] + box * data[c] : 0;
+    else if (scale)
+#pragma omp simd
+        for (int c = 0; c < channels; c++)
+            d[c] += box * (scale[c] * data[c] + shift[c]);
+    else
+#pragma omp simd
+        for (int c = 0; c < channels; c++)
+            d[c] += box * data[c];
+}
+
+static void add_sums(const struct view *view, real *sums, const real *d, const real *data) {
+    int channels = view->channels;
+    const real *mean = view->mean;
+    real *products = sums + channels;
+    if (mean)
+#pragma omp simd
+        for (int c = 0; c < channels; c++) {
+            sums[c] += d[c];
+            products[c] += d[c] * (data[c] - mean[c]);
+        }
+    else
+#pragma omp simd
+        for (int c = 0; c < channels; c++) {
+            sums[c] += d[c];
+            products[c] += d[c] * data[c];
+        }
+}
+
+void gradient_write(const struct gradient_target *target, const struct view *view, int image, size_t position,
+                    int count, real *row, const real *box) {
+    size_t channels = (size_t)view->channels;
+    const real *data = view->data + position * channels;
+    real *d = target->d + position * channels;
+    real *sums = target->sums ? target->sums + (size_t)image * 2 * channels : NULL;
+    for (int p = 0; p < count; p++) {
+        real *here = row + (size_t)p * channels;
+        if (target->add)
+#pragma omp simd
+            for (size_t c = 0; c < channels; c++)
+                here[c] += d[(size_t)p * channels + c];
+        if (box || view->rectified)
+            mask_position(view, here, data + (size_t)p * channels, box ? box[p] : 0);
+        if (sums)
+            add_sums(view, sums, here, data + (size_t)p * channels);
+    }
+    vector_stream(d, row, (size_t)count * channels);
+}
+
+void gradient_write_all(const struct gradient_target *target, const struct view *view, int n, int positions,
+                        const real *d) {
+    size_t channels = (size_t)view->channels;
+#pragma omp parallel for schedule(static)
+    for (int image = 0; image < n; image++) {
+        gradient_begin(target, view, image);
+        for (int p = 0; p < positions; p++) {
+            real row[channels];
+            size_t position = (size_t)image * (size_t)positions + (size_t)p;
+            memcpy(row, d + position * channels, sizeof row);
+            gradient_write(target, view, image, position, 1, row, NULL);
+        }
+        vector_stream_end();
+    }
+}
+
+/* --- Moments ----------------------------------------------------------------------------------------------------- */
+
+enum { ROWS = 32 }; /* measured at once, while they are in the cache */
+
+void moments_begin(real *moments, int channels) {
+    memset(moments, 0, 2 * (size_t)channels * sizeof *moments);
+}
+
+/* In two passes over the rows, which are in the cache; joined as in Chan, Golub and LeVeque 1979. */
+void moments_add(real *moments, int channels, int before, const real *rows, int count, real *work) {
+    real *mean = work, *squares = work + channels;
+    memset(work, 0, 2 * (size_t)channels * sizeof *work);
+    for (int p = 0; p < count; p++)
+#pragma omp simd
+        for (int c = 0; c < channels; c++)
+            mean[c] += rows[(size_t)p * (size_t)channels + (size_t)c];
+    real share = 1 / (real)count;
+#pragma omp simd
+    for (int c = 0; c < channels; c++)
+        mean[c] *= share;
+    for (int p = 0; p < count; p++)
+#pragma omp simd
+        for (int c = 0; c < channels; c++) {
+            real difference = rows[(size_t)p * (size_t)channels + (size_t)c] - mean[c];
+            squares[c] += difference * difference;
+        }
+    real weight = (real)count / (real)(before + count);
+#pragma omp simd
+    for (int c = 0; c < channels; c++) {
+        real difference = mean[c] - moments[c];
+        moments[c] += difference * weight;
+        moments[channels + c] += squares[c] + difference * difference * weight * (real)before;
+    }
+}
+
+void moments_measure(real *moments, const real *x, int n, int positions, int channels) {
+#pragma omp parallel for schedule(static)
+    for (int image = 0; image < n; image++) {
+        real work[2 * channels], *own = moments + (size_t)image * 2 * (size_t)channels;
+        moments_begin(own, channels);
+        for (int first = 0; first < positions; first += ROWS) {
+            int count = positions - first < ROWS ? positions - first : ROWS;
+            const real *rows = x + ((size_t)image * (size_t)positions + (size_t)first) * (size_t)channels;
+            moments_add(own, channels, first, rows, count, work);
+        }
+    }
+}
+
+void moments_join(real *mean, real *variance, const real *moments, int n, int positions, int channels) {
+#pragma omp parallel for schedule(static)
+    for (int c = 0; c < channels; c++) {
+        double joined = 0, squares = 0;
+        for (int image = 0; image < n; image++) {
+            const real *part = moments + (size_t)image * 2 * (size_t)channels + c;
+            double difference = (double)part[0] - joined;
+            joined += difference / (image + 1);
+            squares += (double)part[channels] + difference * difference * positions * image / (image + 1);
+        }
+        mean[c] = (real)joined;
+        variance[c] = (real)(squares / ((double)n * positions));
+    }
+}
