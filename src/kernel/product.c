@@ -25,6 +25,7 @@ static inline __attribute__((always_inline)) void multiply(const struct tile *t,
             sum[r][v] = t->add ? vector_load(t->c + (size_t)r * t->c_row + v * LANES) : (vector){0};
     const real *a = t->a, *b = t->b;
     const char *fetch = t->fetch;
+#pragma GCC unroll 4
     for (int d = 0; d < t->depth; d++, a += t->a_step, b += t->b_step, fetch += t->fetch_step) {
         vector right[PANEL_VECTORS];
         __builtin_prefetch(fetch, 0, 2);
