@@ -53,6 +53,10 @@ $(B)/%.o: %.c
 
 # Arithmetic as with real numbers, so that the compiler may use the C library's vector functions.
 $(B)/src/kernel/vmath.o: OWN_FLAGS := -ffast-math
+# Has to run on CPUs that the program is not built for, so as to say so.
+ifneq ($(filter x86_64%,$(shell $(CC) -dumpmachine)),)
+$(B)/src/base/cpu_guard.o: OWN_FLAGS := -march=x86-64
+endif
 
 $(PROGRAMS): $(B)/tests/%: $(B)/tests/%.o $(B)/tests/runner.o $(B)/tests/ref/reference.o $(B)/libspherenet.a
 	$(call say,link $@)
