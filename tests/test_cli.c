@@ -873,8 +873,8 @@ static const char *const families[] = {
     "{type: plain, depth: 6, widths: [4, 5, 6], features: 7, normalization: both, operator: {angular: linear}}",
     "{type: plain, depth: 3, widths: [4, 5, 6], features: 0, normalization: none, activation: none, bias: true}",
     "{type: resnet, depth: 8, widths: [4, 6, 8], operator: {angular: sigmoid, k: 0.123456789}}",
-    "{type: plain, depth: 3, widths: [4, 4, 4], operator: {magnitude: product}, classifier_bias: true, "
-    "classifier_operator: {magnitude: linear}, batch_norm: {decay: 0.9}}",
+    ("{type: plain, depth: 3, widths: [4, 4, 4], operator: {magnitude: product}, classifier_bias: true, "
+     "classifier_operator: {magnitude: linear}, batch_norm: {decay: 0.9}}"),
 };
 
 /* What `show` prints is a spec of the identical network, and showing that changes nothing. */

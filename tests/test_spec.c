@@ -70,8 +70,8 @@ END_TEST
 
 START_TEST(line_ends_and_byte_order_marks) {
     static const char *const texts[] = {"a: 1\r\nb: x y\r\n",
-                                        "\xef\xbb\xbf"
-                                        "a: 1\nb: x y",
+                                        ("\xef\xbb\xbf"
+                                         "a: 1\nb: x y"),
                                         "---\na: 1\nb: x y\n...\n", "# comment\na: 1 # comment\nb: x\n  y\n"};
     struct node *root = read_good(texts[_i]);
     ck_assert_str_eq(node_get(root, "a")->scalar, "1");
