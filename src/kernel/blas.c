@@ -85,12 +85,19 @@ static bool has_table(const char *name) {
     return dlsym(RTLD_DEFAULT, symbol) != NULL;
 }
 
+static bool environment_asks_for(const char *name) {
+    const char *asked = getenv(BLAS_CORE_VARIABLE);
+    return asked && !strcasecmp(asked, name);
+}
+
 /* True also when it cannot be told, since the library hides its tables. */
 static bool library_has(const char *name) {
     const char *used = openblas_get_corename();
     if (!strcasecmp(name, used))
         return true;
-    return is_dynamic() && (has_table(name) || !has_table(used));
+    if (!is_dynamic() || environment_asks_for(name))
+        return false; /* it was asked for these, and has taken others */
+    return has_table(name) || !has_table(used);
 }
 
 const char *blas_library(void) {
@@ -148,11 +155,6 @@ static bool refuse(struct error *err, const char *format, ...) {
     return false;
 }
 
-static bool environment_asks_for(const char *name) {
-    const char *asked = getenv(BLAS_CORE_VARIABLE);
-    return asked && !strcasecmp(asked, name);
-}
-
 /* What OpenBLAS chooses by itself can run; the environment may order anything. */
 static bool check_environment(struct error *err) {
     const struct core *core = find(openblas_get_corename());
@@ -173,7 +175,7 @@ bool blas_core_check(const char *wish, struct error *err) {
                       cpu_feature_name(core->needs));
     if (blas_core_used(wish))
         return true;
-    if (!library_has(wish) || environment_asks_for(wish))
+    if (!library_has(wish))
         return refuse(err, "%s has no %.40s kernels", version(), wish);
     return true;
 }
