@@ -15,8 +15,8 @@ static bool has_3dnow(void) {
 
 static bool has_amx(void) {
     unsigned a, b, c, d;
-    bool bf16 = __get_cpuid_count(7, 0, &a, &b, &c, &d) && d >> 22 & 1, fp16 = d >> 23 & 1;
-    return bf16 && fp16; /* kernels for AMX are compiled for CPUs that have both */
+    const unsigned amx_bf16 = 1u << 22, avx512_fp16 = 1u << 23, both = amx_bf16 | avx512_fp16;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & both) == both; /* as kernels for AMX are compiled */
 }
 
 bool cpu_has(enum cpu_feature feature) {
