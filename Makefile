@@ -10,7 +10,8 @@ Q := $(if $(V),,@)
 say = $(if $(V),,@echo "  $(1)")
 PKGS := openblas yaml-0.1 zlib jansson
 
-# Variants of the same sources, each in its own folder below build/: release, f64 (double arithmetic), asan, asan64.
+# Variants of the same sources: release, f64 (double arithmetic), asan, asan64. Each has a folder of its own below
+# build/, and so has each CPU and compiler other than the usual: build/release, build/x86-64-v3-f64, build/clang-release.
 VARIANT ?= release
 SANITIZE := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT_release := -O3 -DNDEBUG
@@ -19,12 +20,15 @@ OPT_asan    := $(SANITIZE)
 OPT_asan64  := $(SANITIZE) -DSN_DOUBLE
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wmissing-prototypes
+# clang warns of every loop that `omp simd` does not make it vectorise, such as those over functions of the C library.
+WARNINGS += $(if $(findstring clang,$(CC)),-Wno-pass-failed)
 COMPILE = $(CC) -std=gnu11 $(OPT_$(VARIANT)) -march=$(ARCH) -fopenmp -fno-math-errno -fno-trapping-math $(WARNINGS) \
-          -MMD -MP -Isrc -Itests $(shell pkg-config --cflags $(PKGS)) $(CFLAGS)
+          -MMD -MP -Isrc -Itests $(shell pkg-config --cflags $(PKGS)) $(CFLAGS) $(OWN_FLAGS)
 LINK    = $(CC) $(OPT_$(VARIANT)) -fopenmp
 LIBS    = $(shell pkg-config --libs $(PKGS)) -lm $(LDFLAGS)
 
-B        := build/$(VARIANT)
+empty    :=
+B        := build/$(subst $(empty) ,-,$(strip $(filter-out cc gcc,$(notdir $(CC))) $(filter-out native,$(ARCH)) $(VARIANT)))
 OBJECTS  := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard src/*/*.c)))
 LIBRARY  := $(filter-out $(B)/src/cli/main.o,$(OBJECTS))
 SUITES   := $(sort $(wildcard tests/$(if $(filter %64,$(VARIANT)),f64,test)_*.c))
@@ -32,8 +36,9 @@ PROGRAMS := $(SUITES:%.c=$(B)/%)
 
 all: spherenet ## build ./spherenet (the default)
 
-spherenet: $(B)/spherenet
-	$(Q)cp --remove-destination $< $@
+# Which of the programs below build/ was copied last does not follow from the times of the files.
+spherenet: $(B)/spherenet FORCE
+	$(Q)cmp -s $< $@ || cp --remove-destination $< $@
 
 $(B)/spherenet: $(OBJECTS)
 	$(call say,link $@)
@@ -49,7 +54,11 @@ $(B)/%.o: %.c
 	$(Q)$(COMPILE) -c -o $@ $<
 
 # Arithmetic as with real numbers, so that the compiler may use the C library's vector functions.
-$(B)/src/kernel/vmath.o: CFLAGS += -ffast-math
+$(B)/src/kernel/vmath.o: OWN_FLAGS := -ffast-math
+# Has to run on CPUs that the program is not built for, so as to say so.
+ifneq ($(filter x86_64%,$(shell $(CC) -dumpmachine)),)
+$(B)/src/base/cpu_guard.o: OWN_FLAGS := -march=x86-64
+endif
 
 $(PROGRAMS): $(B)/tests/%: $(B)/tests/%.o $(B)/tests/runner.o $(B)/tests/ref/reference.o $(B)/libspherenet.a
 	$(call say,link $@)
@@ -62,6 +71,10 @@ test: ## build and run all tests
 asan: ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(MAKE) --no-print-directory run-suites VARIANT=asan
 	@$(MAKE) --no-print-directory run-suites VARIANT=asan64
+
+portable: ## the tests of programs built for x86-64-v2 and x86-64-v3
+	@$(MAKE) --no-print-directory test ARCH=x86-64-v2
+	@$(MAKE) --no-print-directory test ARCH=x86-64-v3
 
 # Every suite of one variant; a failure does not keep the others from running.
 run-suites: $(B)/spherenet $(PROGRAMS)
@@ -85,6 +98,6 @@ clean: ## remove what was built
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: all test asan run-suites golden docs format clean help
+.PHONY: FORCE all test asan portable run-suites golden docs format clean help
 .SECONDARY:
 -include $(shell find build -name '*.d' 2>/dev/null)

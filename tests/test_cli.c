@@ -17,14 +17,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/cpu.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "kernel/blas.h"
 #include "run/safetensors.h"
 
 static char home[PATH_MAX];
 static char folder[64];
 static struct arena arena;
-static char *output, *errors; /* of the last run */
+static char *output, *errors, *warnings; /* of the last run; warnings are lines of standard error as errors are */
 
 /* Every layer that keeps state, so that a resumed run has something to lose. */
 static const char *const tiny_spec =
@@ -101,6 +103,7 @@ static void enter_folder(void) {
     char *absolute = realpath(program ? program : "build/release/spherenet", NULL);
     ck_assert_msg(absolute != NULL, "no program to test; SPHERENET names it");
     ck_assert_int_eq(setenv("SPHERENET", absolute, 1), 0);
+    ck_assert_int_eq(unsetenv(BLAS_CORE_VARIABLE), 0);
     free(absolute);
     ck_assert_ptr_nonnull(getcwd(home, sizeof home));
     strcpy(folder, "/tmp/spherenet-test-cli-XXXXXX");
@@ -131,6 +134,22 @@ static int shell(const char *command) {
     return WEXITSTATUS(status);
 }
 
+/* The lines of the file that begin as warnings do, or those that do not. Some machines deserve a warning. */
+static char *lines_that(bool warn, const char *path) {
+    struct text lines = {0};
+    text_add(&lines, "", 0);
+    for (const char *line = read_text(path); *line;) {
+        size_t length = strcspn(line, "\n");
+        length += line[length] == '\n';
+        if (warn == !strncmp(line, "spherenet: warning: ", 20))
+            text_add(&lines, line, length);
+        line += length;
+    }
+    char *copy = arena_string(&arena, lines.data);
+    text_free(&lines);
+    return copy;
+}
+
 /* Runs the program with the arguments as a shell takes them, redirections too, and expects that exit status. */
 static void __attribute__((format(printf, 2, 3))) run(int expected_status, const char *format, ...) {
     va_list args;
@@ -139,7 +158,8 @@ static void __attribute__((format(printf, 2, 3))) run(int expected_status, const
     va_end(args);
     int status = shell(arena_printf(&arena, ">output.txt 2>errors.txt \"$SPHERENET\" %s", arguments));
     output = read_text("output.txt");
-    errors = read_text("errors.txt");
+    errors = lines_that(false, "errors.txt");
+    warnings = lines_that(true, "errors.txt");
     ck_assert_msg(status == expected_status, "spherenet %s: exit status %d instead of %d\n%s", arguments, status,
                   expected_status, errors);
 }
@@ -853,8 +873,8 @@ static const char *const families[] = {
     "{type: plain, depth: 6, widths: [4, 5, 6], features: 7, normalization: both, operator: {angular: linear}}",
     "{type: plain, depth: 3, widths: [4, 5, 6], features: 0, normalization: none, activation: none, bias: true}",
     "{type: resnet, depth: 8, widths: [4, 6, 8], operator: {angular: sigmoid, k: 0.123456789}}",
-    "{type: plain, depth: 3, widths: [4, 4, 4], operator: {magnitude: product}, classifier_bias: true, "
-    "classifier_operator: {magnitude: linear}, batch_norm: {decay: 0.9}}",
+    ("{type: plain, depth: 3, widths: [4, 4, 4], operator: {magnitude: product}, classifier_bias: true, "
+     "classifier_operator: {magnitude: linear}, batch_norm: {decay: 0.9}}"),
 };
 
 /* What `show` prints is a spec of the identical network, and showing that changes nothing. */
@@ -880,6 +900,145 @@ START_TEST(bench_prints_its_ratio) {
     run(0, "bench spec.yaml --set train.batch_size=2");
     ck_assert_double_gt(printed("\nratio: "), 0);
     ck_assert(!exists("runs"));
+}
+END_TEST
+
+/* --- OpenBLAS's kernels ------------------------------------------------------------------------------------------ */
+
+/* The line "products: ..." of a text. */
+static char *products_line(const char *text) {
+    const char *line = strstr(text, "products: OpenBLAS ");
+    ck_assert_msg(line != NULL, "no line of products in \"%s\"", text);
+    return arena_printf(&arena, "%.*s", (int)strcspn(line, "\n"), line);
+}
+
+static void expect_kernels(const char *text, const char *core) {
+    ck_assert_ptr_nonnull(strstr(products_line(text), arena_printf(&arena, ", %s kernels", core)));
+}
+
+/* Whether OpenBLAS lets its kernels be chosen, which all that follows needs. */
+static bool kernels_can_be_chosen(void) {
+    ck_assert_int_eq(setenv(BLAS_CORE_VARIABLE, "Prescott", 1), 0);
+    run(0, "--version");
+    ck_assert_int_eq(unsetenv(BLAS_CORE_VARIABLE), 0);
+    return strstr(output, ", Prescott kernels") != NULL;
+}
+
+START_TEST(machine_and_kernels_are_told) {
+    run(0, "--version");
+    const char *machine = arena_printf(&arena, "machine: %s, ", cpu_description()), *products = products_line(output);
+    expect_output(machine);
+    run(0, "train spec.yaml");
+    ck_assert_str_eq(products_line(read_text("runs/tiny/run.log")), products);
+    ck_assert_ptr_nonnull(strstr(read_text("runs/tiny/run.log"), machine));
+    run(0, "bench spec.yaml --set train.batch_size=2");
+    ck_assert_str_eq(products_line(output), products);
+    expect_output(machine);
+}
+END_TEST
+
+START_TEST(slow_kernels_from_the_environment_are_told) {
+    if (!kernels_can_be_chosen() || cpu_vectors() == CPU_SSE || cpu_has(CPU_FMA4))
+        return;
+    const char *warning = arena_printf(&arena,
+                                       "warning: OPENBLAS_CORETYPE=prescott in the environment makes OpenBLAS use "
+                                       "Prescott kernels (SSE), but this CPU has %s: products may take up to %d times "
+                                       "as long; unset it, or give --set train.openblas_core=",
+                                       cpu_feature_name(cpu_vectors()), 1 << (cpu_vectors() - CPU_SSE));
+    const char *line = arena_printf(&arena, "spherenet: %s", warning);
+    ck_assert_int_eq(setenv(BLAS_CORE_VARIABLE, "prescott", 1), 0);
+    static const char *const commands[] = {"--version", "train spec.yaml", "eval runs/tiny",
+                                           "bench spec.yaml --set train.batch_size=2"};
+    for (int i = 0; i < 4; i++) {
+        run(0, "%s", commands[i]);
+        ck_assert_msg(!strncmp(warnings, line, strlen(line)), "%s: \"%s\"", commands[i], warnings);
+        ck_assert_ptr_eq(strchr(warnings, '\n'), warnings + strlen(warnings) - 1);
+    }
+    run(0, "train spec.yaml --overwrite --quiet");
+    ck_assert_str_eq(warnings, "");
+    ck_assert_ptr_nonnull(strstr(read_text("runs/tiny/run.log"), warning));
+    run(0, "train spec.yaml --overwrite --set train.openblas_core=Prescott");
+    ck_assert_str_eq(warnings, "");
+}
+END_TEST
+
+START_TEST(kernels_are_those_of_the_spec) {
+    if (!kernels_can_be_chosen())
+        return;
+    run(0, "train spec.yaml --set train.openblas_core=Prescott");
+    expect_kernels(output, "Prescott");
+    ck_assert_ptr_nonnull(strstr(read_text("runs/tiny/spec.yaml"), "openblas_core: Prescott\n"));
+    run(0, "bench spec.yaml --set train.openblas_core=prescott --set train.batch_size=2");
+    expect_kernels(output, "Prescott");
+    run(0, "eval runs/tiny"); /* starts over, too */
+    ck_assert_str_eq(warnings, "");
+    ck_assert_int_eq(setenv(BLAS_CORE_VARIABLE, "Core2", 1), 0);
+    run(0, "train runs/tiny/spec.yaml --run-dir again");
+    expect_kernels(output, "Prescott");
+    expect_same_runs("again", "runs/tiny");
+    run(0, "train spec.yaml --set train.threads=2 --run-dir other");
+    expect_kernels(output, "Core2");
+}
+END_TEST
+
+START_TEST(kernels_that_cannot_be_had) {
+    struct text list = {0};
+    blas_core_list(&list);
+    run(2, "train spec.yaml --set train.openblas_core=fastest");
+    expect_error(arena_printf(&arena,
+                              "--set train.openblas_core=fastest: train.openblas_core: unknown value \"fastest\"; "
+                              "expected one of (%s)\n",
+                              list.data));
+    run(2, "show spec.yaml --set train.openblas_core=aut");
+    expect_error("unknown value \"aut\"; did you mean \"auto\"? (auto");
+    if (kernels_can_be_chosen() && !cpu_has(CPU_FMA4)) {
+        run(1, "train spec.yaml --set train.openblas_core=Excavator");
+        ck_assert_str_eq(errors, arena_printf(&arena,
+                                              "spherenet: train.openblas_core: Excavator kernels need FMA4, which this "
+                                              "CPU does not have; this machine can use %s\n",
+                                              list.data));
+        ck_assert_int_eq(setenv(BLAS_CORE_VARIABLE, "Excavator", 1), 0);
+        run(1, "train spec.yaml");
+        ck_assert_str_eq(errors, "spherenet: OPENBLAS_CORETYPE=Excavator in the environment: Excavator kernels need "
+                                 "FMA4, which this CPU does not have; unset it\n");
+        run(0, "train spec.yaml --set train.openblas_core=Prescott");
+    }
+    text_free(&list);
+}
+END_TEST
+
+/* OpenBLAS has a name for kernels that it then does not use: the program starts over once, not for ever. */
+START_TEST(the_program_starts_over_once) {
+    int status = blas_core_known("Athlon") ? 1 : 2;
+    run(status, "train spec.yaml --set train.openblas_core=Athlon");
+    expect_error(status == 1 ? " has no Athlon kernels; this machine can use auto, " : "unknown value \"Athlon\"");
+    ck_assert(!exists("runs"));
+}
+END_TEST
+
+START_TEST(a_spec_from_a_pipe_cannot_start_over) {
+    if (!kernels_can_be_chosen())
+        return;
+    const char *command =
+        "cat spec.yaml | \"$SPHERENET\" train /dev/stdin --set train.openblas_core=Prescott 2>errors.txt";
+    ck_assert_int_eq(shell(command), 1);
+    ck_assert_str_eq(read_text("errors.txt"),
+                     "spherenet: /dev/stdin: cannot be read twice, as train.openblas_core needs; set "
+                     "OPENBLAS_CORETYPE=Prescott in the environment, or give the spec as a file\n");
+    ck_assert_int_eq(shell("cat spec.yaml | OPENBLAS_CORETYPE=Prescott \"$SPHERENET\" train /dev/stdin --quiet"
+                           " --set train.openblas_core=Prescott"),
+                     0);
+}
+END_TEST
+
+START_TEST(a_name_that_openblas_does_not_know_is_told) {
+    if (!kernels_can_be_chosen())
+        return;
+    ck_assert_int_eq(setenv(BLAS_CORE_VARIABLE, "fastest", 1), 0);
+    run(0, "train spec.yaml");
+    const char *start =
+        "spherenet: warning: OPENBLAS_CORETYPE=fastest in the environment names no kernels of OpenBLAS ";
+    ck_assert_msg(!strncmp(warnings, start, strlen(start)), "\"%s\"", warnings);
 }
 END_TEST
 
@@ -1054,6 +1213,15 @@ Suite *test_suite(void) {
     tcase_add_test(others, eval_refuses_what_does_not_fit);
     tcase_add_loop_test(others, show_writes_the_network_out, 0, COUNT(families));
     tcase_add_test(others, bench_prints_its_ratio);
+
+    TCase *kernels = add_case(suite, "OpenBLAS's kernels");
+    tcase_add_test(kernels, machine_and_kernels_are_told);
+    tcase_add_test(kernels, slow_kernels_from_the_environment_are_told);
+    tcase_add_test(kernels, kernels_are_those_of_the_spec);
+    tcase_add_test(kernels, kernels_that_cannot_be_had);
+    tcase_add_test(kernels, the_program_starts_over_once);
+    tcase_add_test(kernels, a_spec_from_a_pipe_cannot_start_over);
+    tcase_add_test(kernels, a_name_that_openblas_does_not_know_is_told);
 
     TCase *files = add_case(suite, "files");
     tcase_add_test(files, data_files_with_mistakes);

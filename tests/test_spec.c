@@ -70,8 +70,8 @@ END_TEST
 
 START_TEST(line_ends_and_byte_order_marks) {
     static const char *const texts[] = {"a: 1\r\nb: x y\r\n",
-                                        "\xef\xbb\xbf"
-                                        "a: 1\nb: x y",
+                                        ("\xef\xbb\xbf"
+                                         "a: 1\nb: x y"),
                                         "---\na: 1\nb: x y\n...\n", "# comment\na: 1 # comment\nb: x\n  y\n"};
     struct node *root = read_good(texts[_i]);
     ck_assert_str_eq(node_get(root, "a")->scalar, "1");
@@ -727,7 +727,7 @@ START_TEST(overrides_are_checked_as_the_spec_is) {
         "--set network.layers[0].units=0: network.layers[0].units: found \"0\"; expected a whole number from 1 to "
         "65536\n"
         "--set train.batch_sise=3: train.batch_sise: unknown key \"batch_sise\"; did you mean \"batch_size\"? "
-        "(iterations, batch_size, eval_every, checkpoint_every, log_every, keep, threads)\n");
+        "(iterations, batch_size, eval_every, checkpoint_every, log_every, keep, threads, openblas_core)\n");
 }
 END_TEST
 

@@ -1,27 +1,31 @@
 #define _GNU_SOURCE
 #include "base/cpu.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 
-/* Whole processors that a cgroup (version 2) allows, or `most`. */
-static int cgroup_limit(int most) {
-    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r");
-    double quota, period;
-    if (!file)
-        return most;
-    if (fscanf(file, "%lf %lf", &quota, &period) == 2 && period > 0 && quota / period < most)
-        most = quota < period ? 1 : (int)(quota / period);
-    fclose(file);
-    return most;
+/* The mask has to be as large as the system's own, which nothing tells but a call that fails. */
+static int affinity_count(void) {
+    for (int most = CPU_SETSIZE; most <= 1 << 22; most *= 2) {
+        size_t size = CPU_ALLOC_SIZE(most);
+        cpu_set_t *set = CPU_ALLOC(most);
+        if (!set)
+            break;
+        bool good = sched_getaffinity(0, size, set) == 0;
+        bool too_small = !good && errno == EINVAL;
+        int count = good ? CPU_COUNT_S(size, set) : 1;
+        CPU_FREE(set);
+        if (!too_small)
+            return count;
+    }
+    return 1;
 }
 
 int cpu_count(void) {
-    cpu_set_t set;
-    int count = sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
-    return cgroup_limit(count);
+    return cpu_quota("", affinity_count());
 }
 
 const char *cpu_name(void) {
@@ -38,6 +42,18 @@ const char *cpu_name(void) {
     if (file)
         fclose(file);
     return name;
+}
+
+const char *cpu_description(void) {
+    static char text[256];
+    enum cpu_feature vectors = cpu_vectors(), built_for = cpu_built_for();
+    if (vectors == CPU_ANY)
+        return cpu_name();
+    int length = snprintf(text, sizeof text, "%s, %s", cpu_name(), cpu_feature_name(vectors));
+    if (built_for < vectors)
+        snprintf(text + length, sizeof text - (size_t)length, " (this program is built for %s)",
+                 cpu_feature_name(built_for));
+    return text;
 }
 
 double cpu_peak_memory(void) {

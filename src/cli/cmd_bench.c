@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/cpu.h"
 #include "cli/command.h"
+#include "kernel/blas.h"
 #include "kernel/gemm.h"
 #include "kernel/threads.h"
 #include "train/trainer.h"
@@ -48,6 +49,7 @@ static bool bench(const struct experiment *experiment, struct error *err) {
     struct loader *loader = NULL;
     double sgemm[ROUNDS], rate[ROUNDS];
     int64_t multiply_adds = 0;
+    command_warn_of_core(experiment);
     threads_set(experiment->train.threads);
     bool good = dataset_load(&dataset, experiment->data, (uint64_t)experiment->seed, err) &&
                 trainer_open(&trainer, experiment, err);
@@ -59,7 +61,7 @@ static bool bench(const struct experiment *experiment, struct error *err) {
         chain_visit(&trainer.net.chain, add_layer, &multiply_adds);
         double images = median(rate, ROUNDS), products = median(sgemm, ROUNDS);
         double effective = 6.0 * (double)multiply_adds * images;
-        printf("machine: %s, %d threads\nproducts: %s\n", cpu_name(), threads_count(), gemm_library());
+        printf("machine: %s, %d threads\nproducts: %s\n", cpu_description(), threads_count(), blas_library());
         printf("matrix products (%d^3): %.1f GFLOP/s\n", GEMM_SIZE, products / 1e9);
         printf("training step: %.1f images/s, %.3f GFLOP an image, %.1f effective GFLOP/s\n", images,
                6e-9 * (double)multiply_adds, effective / 1e9);
@@ -78,7 +80,8 @@ static enum exit_status run(int operand_count, const char *const *operands) {
     struct error err;
     enum exit_status status = EXIT_USAGE;
     if (command_read_spec(&experiment, operands[0], &overrides)) {
-        status = bench(&experiment, &err) ? EXIT_DONE : EXIT_FAILED;
+        bool good = command_take_core(&experiment, operands[0], &err) && bench(&experiment, &err);
+        status = good ? EXIT_DONE : EXIT_FAILED;
         if (status == EXIT_FAILED)
             fprintf(stderr, "spherenet: %s\n", err.text);
     }

@@ -114,6 +114,14 @@ static bool evaluate(const struct tensor_file *file, const char *path, const str
     return good;
 }
 
+/* The kernels that the run asked for. */
+static bool take_core(const struct experiment *experiment, struct error *err) {
+    if (!command_take_core(experiment, NULL, err))
+        return false;
+    command_warn_of_core(experiment);
+    return true;
+}
+
 static int find_split(void) {
     for (int i = 0; split_names[i]; i++)
         if (!strcmp(split_names[i], split_name))
@@ -144,7 +152,7 @@ static enum exit_status run(int operand_count, const char *const *operands) {
         status = EXIT_USAGE;
     } else if (spec) {
         threads_set(experiment.train.threads);
-        if (evaluate(&file, path, &experiment, split, &err))
+        if (take_core(&experiment, &err) && evaluate(&file, path, &experiment, split, &err))
             status = EXIT_DONE;
     }
     if (status == EXIT_FAILED)

@@ -38,7 +38,7 @@ static enum exit_status run(int operand_count, const char *const *operands) {
     enum exit_status status = EXIT_USAGE;
     if (command_read_spec(&experiment, operands[0], &overrides)) {
         status = EXIT_DONE;
-        if (!session_run(&experiment, &session, &err)) {
+        if (!command_take_core(&experiment, operands[0], &err) || !session_run(&experiment, &session, &err)) {
             fprintf(stderr, "spherenet: %s\n", err.text);
             status = EXIT_FAILED;
         }

@@ -2,7 +2,10 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "cli/restart.h"
+#include "kernel/blas.h"
 #include "train/experiment.h"
 
 static const struct option *find_option(const struct option *options, const char *name, size_t length) {
@@ -116,4 +119,28 @@ bool command_read_spec(struct experiment *experiment, const char *path, const st
                 diags.count == 1 ? "" : "s");
     text_free(&diags.text);
     return good;
+}
+
+bool command_take_core(const struct experiment *experiment, const char *spec, struct error *err) {
+    const char *wish = experiment->train.openblas_core;
+    struct stat status;
+    if (!blas_core_check(wish, err))
+        return false;
+    if (blas_core_used(wish))
+        return true;
+    if (spec && (stat(spec, &status) || !S_ISREG(status.st_mode)))
+        return error_set(err,
+                         "%s: cannot be read twice, as train.openblas_core needs; set " BLAS_CORE_VARIABLE
+                         "=%s in the environment, or give the spec as a file",
+                         spec, wish);
+    restart_with(BLAS_CORE_VARIABLE, wish);
+    return error_set_errno(
+        err, "the program cannot start over for train.openblas_core; set " BLAS_CORE_VARIABLE "=%s in the environment",
+        wish);
+}
+
+void command_warn_of_core(const struct experiment *experiment) {
+    const char *warning = blas_core_warning(experiment->train.openblas_core);
+    if (warning)
+        fprintf(stderr, "spherenet: warning: %s\n", warning);
 }

@@ -6,9 +6,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cpu.h"
 #include "base/text.h"
 #include "base/version.h"
 #include "cli/command.h"
+#include "cli/restart.h"
+#include "kernel/blas.h"
 #include "kernel/gemm.h"
 
 extern const struct command command_train, command_eval, command_show, command_bench, command_list, command_help_;
@@ -53,11 +56,17 @@ static void secure_streams(void) {
 /* Idle OpenMP threads of the GNU library spin for milliseconds, which starves whoever shares the processors: two
  * trainings on one machine would run ten times slower, not twice. It reads its settings before main, so the program
  * starts itself once more, unless the user has chosen. */
-static void calm_idle_threads(char **argv) {
-    if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY"))
-        return;
-    if (setenv("GOMP_SPINCOUNT", "20000", 1) == 0)
-        execv("/proc/self/exe", argv);
+static void calm_idle_threads(void) {
+    if (!getenv("GOMP_SPINCOUNT") && !getenv("OMP_WAIT_POLICY"))
+        restart_with("GOMP_SPINCOUNT", "20000");
+}
+
+static void print_version(void) {
+    const char *warning = blas_core_warning("auto");
+    printf("spherenet %s\nmachine: %s, %d processors\nproducts: %s\n", SPHERENET_VERSION, cpu_description(),
+           cpu_count(), blas_library());
+    if (warning)
+        fprintf(stderr, "spherenet: warning: %s\n", warning);
 }
 
 /* What was printed is on its way, or the status says that it is not. */
@@ -69,12 +78,13 @@ static enum exit_status finish(enum exit_status status) {
 }
 
 int main(int argc, char **argv) {
-    calm_idle_threads(argv);
+    restart_remember(argv);
+    calm_idle_threads();
     secure_streams();
     gemm_setup();
     const char *word = argc > 1 ? argv[1] : "help";
     if (!strcmp(word, "--version")) {
-        printf("spherenet %s (%s)\n", SPHERENET_VERSION, gemm_library());
+        print_version();
         return finish(EXIT_DONE);
     }
     if (!strcmp(word, "--help") || !strcmp(word, "-h"))

@@ -1,9 +1,8 @@
 #include "kernel/gemm.h"
 
 #include <cblas.h>
-#include <stdio.h>
+#include <omp.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -30,19 +29,6 @@ void gemm_tn(int m, int n, int k, const real *a, int lda, const real *b, int ldb
     GEMM(CblasRowMajor, CblasTrans, CblasNoTrans, m, n, k, 1, a, lda, b, ldb, beta, c, ldc);
 }
 
-const char *gemm_library(void) {
-    static char name[128];
-    char config[96];
-    snprintf(config, sizeof config, "%s", openblas_get_config());
-    /* "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH ...": the first two words say which. */
-    char *end = strchr(config, ' ');
-    end = end ? strchr(end + 1, ' ') : NULL;
-    if (end)
-        *end = '\0';
-    snprintf(name, sizeof name, "%s, %s kernels", config, openblas_get_corename());
-    return name;
-}
-
 double gemm_rate(int size, int threads, int repeats) {
     size_t count = (size_t)size * (size_t)size;
     real *memory = mem_block(3 * count * sizeof *memory);
@@ -51,6 +37,7 @@ double gemm_rate(int size, int threads, int repeats) {
     for (size_t i = 0; i < 2 * count; i++)
         memory[i] = (real)0.5;
     double best = 0;
+    int workers = omp_get_max_threads(); /* an OpenBLAS on OpenMP changes it too */
     openblas_set_num_threads(threads);
     for (int i = 0; i <= repeats; i++) {
         double start = clock_seconds();
@@ -60,6 +47,7 @@ double gemm_rate(int size, int threads, int repeats) {
             best = rate;
     }
     openblas_set_num_threads(1);
+    omp_set_num_threads(workers);
     free(memory);
     return best;
 }

@@ -1,4 +1,4 @@
-/* Matrix products: the only place that calls OpenBLAS.
+/* Matrix products: the only place that has OpenBLAS compute (kernel/blas.h asks it what it is).
  *
  * All matrices are row-major; `lda` and so on are the distances between rows. Each call runs on the calling thread
  * alone: the workers that call it divide the work, in pieces that do not depend on their number. */
@@ -16,9 +16,6 @@ void gemm_nn(int m, int n, int k, const real *a, int lda, const real *b, int ldb
 void gemm_nt(int m, int n, int k, const real *a, int lda, const real *b, int ldb, real beta, real *c, int ldc);
 /* c[m][n] = a[k][m]^T b[k][n] + beta c */
 void gemm_tn(int m, int n, int k, const real *a, int lda, const real *b, int ldb, real beta, real *c, int ldc);
-
-/* "0.3.21 Zen": OpenBLAS's version and the kernels it has chosen for this CPU. */
-const char *gemm_library(void);
 
 /* The machine's own rate: the best of `repeats` products of size x size matrices on that many threads, in FLOP/s.
  * 0 when there is not enough memory. */

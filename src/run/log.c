@@ -41,6 +41,16 @@ void log_line(struct log *log, const char *format, ...) {
     va_end(again);
 }
 
+void log_warning(struct log *log, const char *text) {
+    fprintf(log->file, "warning: %s\n", text);
+    fflush(log->file);
+    if (log->quiet)
+        return;
+    close_line(log);
+    fflush(stdout);
+    fprintf(stderr, "spherenet: warning: %s\n", text);
+}
+
 static void print_duration(double seconds) {
     int64_t whole = (int64_t)(seconds + 0.5);
     if (whole >= 3600)

@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "base/cpu.h"
 #include "base/version.h"
-#include "kernel/gemm.h"
+#include "kernel/blas.h"
 #include "kernel/threads.h"
 #include "run/checkpoint.h"
 #include "run/csv.h"
@@ -136,8 +136,11 @@ static void log_opening(struct session *s) {
     for (int i = 0; i < s->trainer.net.tensor_count; i++)
         weights += s->trainer.net.tensors[i]->trained ? s->trainer.net.tensors[i]->count : 0;
     log_line(&s->log, "spherenet %s: %s on %s", SPHERENET_VERSION, e->name, e->data.kind->name);
-    log_line(&s->log, "machine: %s, %d threads", cpu_name(), threads_count());
-    log_line(&s->log, "products: %s", gemm_library());
+    log_line(&s->log, "machine: %s, %d threads", cpu_description(), threads_count());
+    log_line(&s->log, "products: %s", blas_library());
+    const char *warning = blas_core_warning(e->train.openblas_core);
+    if (warning)
+        log_warning(&s->log, warning);
     log_line(&s->log, "data: %d training and %d test images of %dx%dx%d, %d classes", d->splits[SPLIT_TRAIN].count,
              d->splits[SPLIT_TEST].count, d->height, d->width, d->channels, d->classes);
     log_line(&s->log, "network: %s, %zu weights, %.0f MB for batches of %d", e->network.kind->name, weights,

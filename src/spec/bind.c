@@ -307,7 +307,7 @@ static void bind_value(struct binder *b, void *value, const struct param *param,
         break;
     case PARAM_INCLUDE:
     case PARAM_END:
-        assert(!"not a key");
+        assert(false && "not a key");
     }
     if (!good)
         complain_type(b, param, node, path);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernel/blas.h"
 #include "loss/loss.h"
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
@@ -16,7 +17,11 @@ static const struct param train_params[] = {
     TRAIN_INT(checkpoint_every, "1000", 0, 2e9, "iterations between checkpoints; 0: at the end only"),
     TRAIN_INT(log_every, "10", 0, 2e9, "iterations between rows of train.csv; 0: at the end only"),
     TRAIN_INT(keep, "3", 0, 1e6, "newest checkpoints that stay, beside the best; 0: all"),
-    TRAIN_INT(threads, "0", 0, 1024, "worker threads; 0: as many as there are processors"),
+    TRAIN_INT(threads, "0", 0, 1024, "worker threads; 0: as many as the processors that the process may use"),
+    TEXT_KEY(
+        struct train_config, openblas_core, "openblas_core", "auto",
+        "OpenBLAS's kernels, such as Haswell; auto: those that OPENBLAS_CORETYPE names, else that OpenBLAS chooses. "
+        "Others round differently"),
     END_OF_KEYS,
 };
 
@@ -61,6 +66,21 @@ static void check_name(const struct experiment *experiment, const struct node *r
                  advice);
 }
 
+/* A name that this machine refuses may stand in the spec of a run that began elsewhere; one that is none may not. */
+static void check_core(const struct experiment *experiment, const struct node *root, struct diagnostics *diags) {
+    const char *wish = experiment->train.openblas_core;
+    const struct node *train = node_get(root, "train"), *node = train ? node_get(train, "openblas_core") : NULL;
+    if (!node || node->type != NODE_SCALAR || blas_core_known(wish))
+        return;
+    struct text message = {0};
+    const char *nearest = blas_core_nearest(wish);
+    text_printf(&message, nearest ? "did you mean \"%s\"? (" : "expected one of (", nearest);
+    blas_core_list(&message);
+    diagnose(diags, node->source, node->line, "train.openblas_core", "unknown value \"%.60s\"; %s)", wish,
+             message.data);
+    text_free(&message);
+}
+
 bool experiment_plan(const struct experiment *experiment, struct net *net, struct diagnostics *diags) {
     struct shape in = {experiment->shape.height, experiment->shape.width, experiment->shape.channels, false};
     int batch = experiment->train.batch_size > 0 ? experiment->train.batch_size : 1; /* 0: itself a mistake */
@@ -93,6 +113,7 @@ static bool read_tree(struct experiment *experiment, struct node *root, const ch
     if (!*experiment->name)
         experiment->name = name_from_path(&experiment->arena, path);
     check_name(experiment, root, diags);
+    check_core(experiment, root, diags);
     if (experiment->data.kind && experiment->network.kind)
         check_network(experiment, diags);
     return !diags->count;

@@ -11,6 +11,7 @@ struct train_config {
     int eval_every, checkpoint_every, log_every; /* iterations; 0: at the end only */
     int keep;                                    /* checkpoints; 0: all */
     int threads;                                 /* 0: as many as the process may use */
+    const char *openblas_core;                   /* a wish as in kernel/blas.h; known, but this machine may refuse it */
 };
 
 struct experiment {

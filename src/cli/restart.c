@@ -1,0 +1,15 @@
+#include "cli/restart.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+static char **arguments;
+
+void restart_remember(char **argv) {
+    arguments = argv;
+}
+
+void restart_with(const char *variable, const char *value) {
+    if (arguments && setenv(variable, value, 1) == 0)
+        execv("/proc/self/exe", arguments);
+}

@@ -1,0 +1,180 @@
+/* What the machine offers: quotas of made-up trees of control groups, instruction sets. */
+#define _GNU_SOURCE /* nftw, sched_setaffinity */
+
+#include "runner.h"
+
+#include <errno.h>
+#include <ftw.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/cpu.h"
+#include "base/cpu_guard.h"
+
+/* --- Quotas ------------------------------------------------------------------------------------------------------ */
+
+struct tree_file {
+    const char *path, *text;
+};
+
+struct tree {
+    const char *what;
+    int expected; /* of at most 8 processors */
+    struct tree_file files[8];
+};
+
+#define CGROUP "/proc/self/cgroup"
+#define MOUNTS "/proc/self/mountinfo"
+#define MOUNT_2(TOP) "24 1 8:1 / / rw - ext4 /dev/sda1 rw\n32 24 0:29 " TOP " /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
+#define MOUNT_1                                                                                                        \
+    "33 31 0:30 / /sys/fs/cgroup/cpuset rw shared:5 - cgroup cgroup rw,cpuset\n"                                       \
+    "34 31 0:31 / /sys/fs/cgroup/cpu,cpuacct rw shared:6 - cgroup cgroup rw,cpu,cpuacct\n"
+
+static const struct tree trees[] = {
+    {"nothing can be read", 8, {{NULL, NULL}}},
+    {"no controllers", 8, {{CGROUP, "0::/\n"}, {MOUNTS, MOUNT_2("/")}}},
+    {"no mount", 8, {{CGROUP, "0::/a\n"}, {MOUNTS, "24 1 8:1 / / rw - ext4 /dev/sda1 rw\n"}}},
+    {"no limit", 8, {{CGROUP, "0::/a\n"}, {MOUNTS, MOUNT_2("/")}, {"/sys/fs/cgroup/a/cpu.max", "max 100000\n"}}},
+    {"two", 2, {{CGROUP, "0::/a\n"}, {MOUNTS, MOUNT_2("/")}, {"/sys/fs/cgroup/a/cpu.max", "200000 100000\n"}}},
+    {"more than there are",
+     8,
+     {{CGROUP, "0::/a\n"}, {MOUNTS, MOUNT_2("/")}, {"/sys/fs/cgroup/a/cpu.max", "6400000 100000\n"}}},
+    {"a part counts as a whole",
+     3,
+     {{CGROUP, "0::/a\n"}, {MOUNTS, MOUNT_2("/")}, {"/sys/fs/cgroup/a/cpu.max", "125000 50000\n"}}},
+    {"less than one", 1, {{CGROUP, "0::/a\n"}, {MOUNTS, MOUNT_2("/")}, {"/sys/fs/cgroup/a/cpu.max", "1000 100000\n"}}},
+    {"the group above it",
+     3,
+     {{CGROUP, "0::/a/b/c\n"},
+      {MOUNTS, MOUNT_2("/")},
+      {"/sys/fs/cgroup/a/b/c/cpu.max", "max 100000\n"},
+      {"/sys/fs/cgroup/a/b/cpu.max", "500000 100000\n"},
+      {"/sys/fs/cgroup/a/cpu.max", "300000 100000\n"}}},
+    {"a group beside it does not count",
+     8,
+     {{CGROUP, "0::/a/b\n"},
+      {MOUNTS, MOUNT_2("/")},
+      {"/sys/fs/cgroup/a/b/cpu.max", "max 100000\n"},
+      {"/sys/fs/cgroup/a/c/cpu.max", "100000 100000\n"},
+      {"/sys/fs/cgroup/ab/cpu.max", "100000 100000\n"}}},
+    {"a container's own view: the group stands at the mount point",
+     4,
+     {{CGROUP, "0::/\n"}, {MOUNTS, MOUNT_2("/")}, {"/sys/fs/cgroup/cpu.max", "400000 100000\n"}}},
+    {"a container in the host's view",
+     2,
+     {{CGROUP, "0::/docker/17/job\n"},
+      {MOUNTS, MOUNT_2("/docker/17")},
+      {"/sys/fs/cgroup/job/cpu.max", "max 100000\n"},
+      {"/sys/fs/cgroup/cpu.max", "200000 100000\n"}}},
+    {"a name that begins as the mounted one",
+     5,
+     {{CGROUP, "0::/docker/170\n"}, {MOUNTS, MOUNT_2("/docker/17")}, {"/sys/fs/cgroup/cpu.max", "500000 100000\n"}}},
+    {"a damaged file",
+     8,
+     {{CGROUP, "\n:\n0::/a\n"}, {MOUNTS, "\n - \n" MOUNT_2("/")}, {"/sys/fs/cgroup/a/cpu.max", "-7 zero\n"}}},
+    {"version 1",
+     3,
+     {{CGROUP, "5:cpuset:/\n4:cpu,cpuacct:/a/b\n1:name=systemd:/a\n"},
+      {MOUNTS, MOUNT_1},
+      {"/sys/fs/cgroup/cpu,cpuacct/a/b/cpu.cfs_quota_us", "-1\n"},
+      {"/sys/fs/cgroup/cpu,cpuacct/a/b/cpu.cfs_period_us", "100000\n"},
+      {"/sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us", "210000\n"},
+      {"/sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_period_us", "100000\n"}}},
+    {"version 1 without a limit",
+     8,
+     {{CGROUP, "4:cpuacct,cpu:/\n"},
+      {MOUNTS, MOUNT_1},
+      {"/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "-1\n"},
+      {"/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us", "100000\n"}}},
+    {"both versions, the smaller counts",
+     2,
+     {{CGROUP, "4:cpu,cpuacct:/a\n0::/b\n"},
+      {MOUNTS, MOUNT_1 "41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"},
+      {"/sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us", "200000\n"},
+      {"/sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_period_us", "100000\n"},
+      {"/sys/fs/cgroup/unified/b/cpu.max", "300000 100000\n"}}},
+};
+
+static void write_file(const char *root, const struct tree_file *file) {
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s%s", root, file->path);
+    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        ck_assert(mkdir(path, 0777) == 0 || errno == EEXIST);
+        *slash = '/';
+    }
+    FILE *out = fopen(path, "w");
+    ck_assert_ptr_nonnull(out);
+    fputs(file->text, out);
+    ck_assert_int_eq(fclose(out), 0);
+}
+
+static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *place) {
+    (void)status, (void)type, (void)place;
+    return remove(path);
+}
+
+START_TEST(quotas_of_control_groups) {
+    const struct tree *tree = &trees[_i];
+    char root[] = "/tmp/spherenet-test-cpu-XXXXXX";
+    ck_assert_ptr_nonnull(mkdtemp(root));
+    for (const struct tree_file *file = tree->files; file->path; file++)
+        write_file(root, file);
+    int quota = cpu_quota(root, 8);
+    nftw(root, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    ck_assert_msg(quota == tree->expected, "%s: %d processors instead of %d", tree->what, quota, tree->expected);
+}
+END_TEST
+
+START_TEST(the_affinity_mask_counts) {
+    cpu_set_t all, one;
+    ck_assert_int_ge(cpu_count(), 1);
+    if (sched_getaffinity(0, sizeof all, &all))
+        return; /* more processors than the mask holds */
+    int first = 0;
+    while (!CPU_ISSET(first, &all))
+        first++;
+    CPU_ZERO(&one);
+    CPU_SET(first, &one);
+    ck_assert_int_eq(sched_setaffinity(0, sizeof one, &one), 0);
+    ck_assert_int_eq(cpu_count(), 1);
+}
+END_TEST
+
+/* --- Instructions ------------------------------------------------------------------------------------------------ */
+
+START_TEST(this_program_runs_here) {
+    ck_assert(cpu_has(cpu_vectors()));
+    ck_assert_int_le(cpu_built_for(), cpu_vectors());
+    ck_assert_ptr_null(cpu_guard_lacks(cpu_guard_needs));
+    ck_assert_ptr_nonnull(strstr(cpu_description(), cpu_name()));
+}
+END_TEST
+
+START_TEST(what_the_cpu_lacks_is_named) {
+    ck_assert_ptr_null(cpu_guard_lacks(0));
+#ifdef __x86_64__
+    if (!cpu_has(CPU_FMA4))
+        ck_assert_str_eq(cpu_guard_lacks(cpu_guard_needs | 1u << SET_FMA4), "FMA4");
+    if (!cpu_has(CPU_AVX512))
+        ck_assert_ptr_nonnull(cpu_guard_lacks(1u << SET_AVX512F | 1u << SET_AVX512VL));
+#endif
+}
+END_TEST
+
+Suite *test_suite(void) {
+    Suite *suite = suite_create("cpu");
+    TCase *tcase = tcase_create("processors");
+    tcase_add_loop_test(tcase, quotas_of_control_groups, 0, (int)(sizeof trees / sizeof *trees));
+    tcase_add_test(tcase, the_affinity_mask_counts);
+    suite_add_tcase(suite, tcase);
+    tcase = tcase_create("instructions");
+    tcase_add_test(tcase, this_program_runs_here);
+    tcase_add_test(tcase, what_the_cpu_lacks_is_named);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
