@@ -8,7 +8,7 @@ int cpu_count(void);
 /* The CPU's name as the system gives it, "unknown CPU" when it does not. */
 const char *cpu_name(void);
 
-/* Most memory this process has held so far, bytes. */
+/* Most memory this program has held so far, bytes. Not what getrusage says, which counts whoever started it, too. */
 double cpu_peak_memory(void);
 
 #endif
