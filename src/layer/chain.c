@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "layer/times.h"
+
 enum { MOST_VALUES = 1 << 27 };
 
 static const char *layer_name(struct planner *planner, const struct choice *choice) {
@@ -24,6 +26,7 @@ static bool check_size(struct planner *planner, const struct layer *layer, const
 
 static bool plan_layer(struct planner *planner, struct layer *layer, struct choice choice, struct shape in) {
     *layer = (struct layer){.type = (const struct layer_type *)choice.kind, .choice = choice, .in = in, .out = in};
+    layer->number = planner->layers;
     layer->name = layer_name(planner, &choice);
     layer->state = arena_alloc(planner->arena, layer->type->state_size);
     return check_size(planner, layer, &in) && layer->type->plan(layer, planner) &&
@@ -80,6 +83,7 @@ const real *chain_forward(struct chain *chain, const struct pass *pass, const re
         real *y = output_of(chain, i);
         struct layer *layer = &chain->layers[i];
         layer->type->forward(layer, pass, y, x);
+        layer_times_add(pass->times, layer, PASS_FORWARD);
         x = y;
     }
     return x;
@@ -98,6 +102,7 @@ void chain_backward(struct chain *chain, const struct pass *pass, real *dx, cons
         else if (layer->in_place && gradient != dy)
             target = gradient == own[0] ? own[0] : own[1];
         layer->type->backward(layer, pass, target, gradient, i ? output_of(chain, i - 1) : x, output_of(chain, i));
+        layer_times_add(pass->times, layer, PASS_BACKWARD);
         gradient = target;
     }
 }

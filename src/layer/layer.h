@@ -54,6 +54,7 @@ struct layer {
     struct choice choice; /* its part of the spec */
     struct shape in, out;
     void *state;
+    int number;            /* from 0 in the order of planning, which is chain_visit's */
     int64_t multiply_adds; /* an image, forward */
     /* What plan() says of the layer's memory. */
     bool reads_input;  /* backward reads x */
@@ -61,11 +62,14 @@ struct layer {
     bool in_place;     /* y may be x's memory, and dx dy's */
 };
 
+struct layer_times;
+
 struct pass {
     int n; /* images in this batch, at most the planned number */
     bool training;
     real *scratch;               /* as much as the hungriest layer asked for */
     real *const (*gradients)[3]; /* activation gradients by depth: two in turn along a chain, one for a shortcut */
+    struct layer_times *times;   /* NULL: not measured */
 };
 
 struct planner;

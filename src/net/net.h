@@ -3,6 +3,7 @@
 #define SPHERENET_NET_NET_H
 
 #include "layer/chain.h"
+#include "layer/times.h"
 
 struct net {
     struct arena arena;
@@ -12,6 +13,7 @@ struct net {
     int batch; /* most images in one pass */
     int tensor_count;
     struct tensor **tensors;
+    struct layer_times *times; /* the caller's, with room for every layer; NULL: passes are not measured */
 };
 
 /* Plans the layers for images of that shape: checks shapes and names, but allocates no tensor. The last layer must put
