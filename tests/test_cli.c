@@ -981,6 +981,18 @@ START_TEST(bench_looks_into_residual_units) {
 }
 END_TEST
 
+/* The comparison with PyTorch is no part of these tests, but without PyTorch it says what to install. */
+START_TEST(bench_peers_says_what_is_missing) {
+    if (!exists("/usr/bin/python3"))
+        return;
+    write_text("torch.py", "raise ImportError('no torch here')\n");
+    int status = shell(arena_printf(&arena, "PYTHONPATH=. '%s/tools/bench_peers' spec.yaml 2>errors.txt", home));
+    ck_assert_int_eq(status, 1);
+    ck_assert_str_eq(read_text("errors.txt"), "bench_peers: no torch here; it runs on Debian's PyTorch: apt-get "
+                                              "install python3-torch python3-yaml\n");
+}
+END_TEST
+
 /* --- Data files -------------------------------------------------------------------------------------------------- */
 
 enum { RECORD_BYTES = 3073 };
@@ -1154,6 +1166,7 @@ Suite *test_suite(void) {
     tcase_add_test(others, bench_prints_tables);
     tcase_add_test(others, bench_prints_csv);
     tcase_add_test(others, bench_looks_into_residual_units);
+    tcase_add_test(others, bench_peers_says_what_is_missing);
 
     TCase *files = add_case(suite, "files");
     tcase_add_test(files, data_files_with_mistakes);
