@@ -7,3 +7,9 @@ double clock_seconds(void) {
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
+
+double clock_lap(double *last) {
+    double now = clock_seconds(), seconds = now - *last;
+    *last = now;
+    return seconds;
+}

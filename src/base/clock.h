@@ -5,4 +5,7 @@
 /* Seconds since some fixed moment. */
 double clock_seconds(void);
 
+/* Seconds since *last, a moment of clock_seconds, which becomes now. */
+double clock_lap(double *last);
+
 #endif

@@ -46,7 +46,7 @@ const char *cpu_feature_name(enum cpu_feature feature); /* "AVX-512" */
 enum cpu_feature cpu_vectors(void);
 enum cpu_feature cpu_built_for(void);
 
-/* Most memory this process has held so far, bytes. */
+/* Most memory this program has held so far, bytes. Not what getrusage says, which counts whoever started it, too. */
 double cpu_peak_memory(void);
 
 #endif

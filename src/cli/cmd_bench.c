@@ -1,90 +1,216 @@
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "base/clock.h"
 #include "base/cpu.h"
+#include "cli/bench.h"
 #include "cli/command.h"
 #include "kernel/blas.h"
 #include "kernel/gemm.h"
 #include "kernel/threads.h"
-#include "train/trainer.h"
 
-enum { GEMM_SIZE = 2048, ROUNDS = 5 };
+enum { MOST_ROUNDS = 1000 };
 
 static struct values overrides;
+static const char *rounds_text = "5";
+static bool as_csv;
 
-static const struct option options[] = {SET_OPTION(&overrides), {0}};
+static const struct option options[] = {
+    SET_OPTION(&overrides),
+    {"rounds", OPTION_VALUE, &rounds_text, "N", "measure N times and take medians; 5 unless told"},
+    {"csv", OPTION_FLAG, &as_csv, NULL, "print rows of measure,layer,value,unit instead of tables"},
+    {0},
+};
 
-static void add_layer(const struct layer *layer, int level, void *context) {
+static const char *const phase_names[STEP_PHASES] = {"input", "forward", "loss", "backward", "penalties", "optimizer"};
+static const char *const direction_names[PASS_DIRECTIONS] = {"forward", "backward"};
+
+/* FLOP of the whole step a second, six for each multiply-add of the forward pass. */
+static double step_rate(const struct bench *bench) {
+    return 6.0 * (double)bench->multiply_adds * bench_median(bench, BENCH_TRAINING);
+}
+
+static size_t parameters(const struct bench *bench) {
+    const struct net *net = &bench->trainer.net;
+    size_t count = 0;
+    for (int i = 0; i < net->tensor_count; i++)
+        count += net->tensors[i]->trained ? net->tensors[i]->count : 0;
+    return count;
+}
+
+static double dataset_bytes(const struct dataset *dataset) {
+    double images = (double)dataset->splits[SPLIT_TRAIN].count + dataset->splits[SPLIT_TEST].count;
+    return images * (double)dataset_image_bytes(dataset);
+}
+
+/* --- Tables ------------------------------------------------------------------------------------------------------ */
+
+static void print_direction(const struct bench *bench, const struct layer *layer, enum pass_direction direction) {
+    double seconds = bench_median(bench, bench_layer(layer, direction)), flop = bench_flop(bench, layer, direction);
+    printf(" %9.3f", 1e3 * seconds);
+    if (flop > 0)
+        printf(" %8.1f", 1e-9 * flop / seconds);
+    else
+        printf(" %8s", "-");
+}
+
+static void print_layer(const struct layer *layer, int level, void *context) {
+    const struct bench *bench = context;
+    char name[80], shape[48];
+    snprintf(name, sizeof name, "%*s%s", 2 * level, "", layer->name);
+    snprintf(shape, sizeof shape, "%dx%dx%d", layer->out.height, layer->out.width, layer->out.channels);
+    printf("%-28s %-11s %11s", name, layer->type->kind.name, shape);
+    for (int direction = 0; direction < PASS_DIRECTIONS; direction++)
+        print_direction(bench, layer, direction);
+    printf(" %8.1f\n", bench_tensor_bytes(bench, layer) / 1e6);
+}
+
+static void print_layers(const struct bench *bench) {
+    printf("\n%-28s %-11s %11s %9s %8s %9s %8s %8s\n", "layer", "type", "output", "forward", "", "backward", "",
+           "tensors");
+    printf("%-28s %-11s %11s %9s %8s %9s %8s %8s\n", "", "", "", "ms", "GFLOP/s", "ms", "GFLOP/s", "MB");
+    chain_visit(&bench->trainer.net.chain, print_layer, (void *)bench);
+}
+
+static void print_phases(const struct bench *bench) {
+    double whole = 0;
+    for (int phase = 0; phase < STEP_PHASES; phase++)
+        whole += bench_median(bench, BENCH_PHASES + phase);
+    printf("\n%-24s %9s %6s\n", "phase of the step", "ms", "%");
+    for (int phase = 0; phase < STEP_PHASES; phase++) {
+        double seconds = bench_median(bench, BENCH_PHASES + phase);
+        printf("%-24s %9.3f %6.1f\n", phase_names[phase], 1e3 * seconds, 100 * seconds / whole);
+    }
+}
+
+static void print_tables(const struct bench *bench) {
+    double products = bench_median(bench, BENCH_GEMM), training = bench_median(bench, BENCH_TRAINING);
+    double evaluation = bench_median(bench, BENCH_EVALUATION);
+    printf("machine: %s, %d threads\nproducts: %s\n", cpu_description(), threads_count(), blas_library());
+    printf("network: %zu trained parameters, %.3f GFLOP an image forward; batches of %d\n", parameters(bench),
+           2e-9 * (double)bench->multiply_adds, bench->trainer.net.batch);
+    print_layers(bench);
+    print_phases(bench);
+    printf("\nmatrix products (%d^3): %.1f GFLOP/s\n", BENCH_GEMM_SIZE, products / 1e9);
+    printf("copying (%d MB): %.1f GB/s read and written\n", BENCH_COPY_BYTES / 1000000,
+           bench_median(bench, BENCH_COPY) / 1e9);
+    printf("training step: %.1f images/s, %.3f GFLOP an image, %.1f effective GFLOP/s\n", training,
+           6e-9 * (double)bench->multiply_adds, step_rate(bench) / 1e9);
+    printf("ratio: %.3f of the matrix products\n", step_rate(bench) / products);
+    printf("evaluation: %.1f images/s, %.2f times training\n", evaluation, evaluation / training);
+    printf("peak memory: %.0f MB, of which images %.0f MB; without what measuring the machine took\n",
+           bench->peak_memory / 1e6, dataset_bytes(&bench->dataset) / 1e6);
+    printf("medians of %d round%s\n", bench->rounds, bench->rounds == 1 ? "" : "s");
+}
+
+/* --- CSV --------------------------------------------------------------------------------------------------------- */
+
+/* Names come from specs and may hold anything. */
+static void print_field(const char *text) {
+    if (!strpbrk(text, ",\"\r\n")) {
+        fputs(text, stdout);
+        return;
+    }
+    putchar('"');
+    for (const char *c = text; *c; c++) {
+        if (*c == '"')
+            putchar('"');
+        putchar(*c);
+    }
+    putchar('"');
+}
+
+static void row(const char *measure, const char *layer, double value, const char *unit) {
+    printf("%s,", measure);
+    print_field(layer);
+    printf(",%.9g,%s\n", value, unit);
+}
+
+static void layer_rows(const struct layer *layer, int level, void *context) {
     (void)level;
-    *(int64_t *)context += layer->multiply_adds;
-}
-
-static int compare(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, int count) {
-    qsort(values, (size_t)count, sizeof *values, compare);
-    return values[count / 2];
-}
-
-/* Alternates products and steps, so that both see the same minutes of a machine whose speed drifts. */
-static bool measure(struct trainer *trainer, struct loader *loader, double *sgemm, double *images_per_second) {
-    int batch = trainer->experiment->train.batch_size;
-    trainer_step(trainer, loader_next(loader));
-    for (int i = 0; i < ROUNDS; i++) {
-        sgemm[i] = gemm_rate(GEMM_SIZE, threads_count(), 2);
-        double start = clock_seconds();
-        trainer_step(trainer, loader_next(loader));
-        images_per_second[i] = batch / (clock_seconds() - start);
+    const struct bench *bench = context;
+    for (int direction = 0; direction < PASS_DIRECTIONS; direction++) {
+        double seconds = bench_median(bench, bench_layer(layer, direction)), flop = bench_flop(bench, layer, direction);
+        char rate[32];
+        snprintf(rate, sizeof rate, "%s_rate", direction_names[direction]);
+        row(direction_names[direction], layer->name, 1e3 * seconds, "ms");
+        if (flop > 0)
+            row(rate, layer->name, 1e-9 * flop / seconds, "GFLOP/s");
     }
-    return sgemm[0] > 0;
+    row("outputs", layer->name, (double)shape_size(&layer->out), "values");
+    row("tensors", layer->name, bench_tensor_bytes(bench, layer) / 1e6, "MB");
 }
 
-static bool bench(const struct experiment *experiment, struct error *err) {
-    struct dataset dataset = {0};
-    struct trainer trainer = {0};
-    struct loader *loader = NULL;
-    double sgemm[ROUNDS], rate[ROUNDS];
-    int64_t multiply_adds = 0;
-    command_warn_of_core(experiment);
-    threads_set(experiment->train.threads);
-    bool good = dataset_load(&dataset, experiment->data, (uint64_t)experiment->seed, err) &&
-                trainer_open(&trainer, experiment, err);
-    if (good)
-        loader = loader_train(&dataset, experiment_data(experiment), (uint64_t)experiment->seed,
-                              experiment->train.batch_size, 0, err);
-    good = loader && (measure(&trainer, loader, sgemm, rate) || error_set(err, "not enough memory for the products"));
+static void spec_rows(const struct bench *bench) {
+    const struct dataset *dataset = &bench->dataset;
+    row("rounds", "", bench->rounds, "rounds");
+    row("threads", "", threads_count(), "threads");
+    row("batch", "", bench->trainer.net.batch, "images");
+    row("height", "", dataset->height, "pixels");
+    row("width", "", dataset->width, "pixels");
+    row("channels", "", dataset->channels, "channels");
+    row("dataset", "", dataset_bytes(dataset) / 1e6, "MB");
+    row("parameters", "", (double)parameters(bench), "values");
+    row("multiply_adds", "", (double)bench->multiply_adds, "multiply-adds");
+}
+
+static void print_rows(const struct bench *bench) {
+    double products = bench_median(bench, BENCH_GEMM), training = bench_median(bench, BENCH_TRAINING);
+    double evaluation = bench_median(bench, BENCH_EVALUATION);
+    printf("measure,layer,value,unit\n");
+    spec_rows(bench);
+    row("sgemm", "", products / 1e9, "GFLOP/s");
+    row("copy", "", bench_median(bench, BENCH_COPY) / 1e9, "GB/s");
+    row("training_step", "", training, "images/s");
+    row("training_rate", "", step_rate(bench) / 1e9, "GFLOP/s");
+    row("training_ratio", "", step_rate(bench) / products, "of sgemm");
+    row("evaluation", "", evaluation, "images/s");
+    row("evaluation_ratio", "", evaluation / training, "of training_step");
+    row("peak_memory", "", bench->peak_memory / 1e6, "MB");
+    for (int phase = 0; phase < STEP_PHASES; phase++)
+        row(phase_names[phase], "", 1e3 * bench_median(bench, BENCH_PHASES + phase), "ms");
+    chain_visit(&bench->trainer.net.chain, layer_rows, (void *)bench);
+}
+
+/* --- The command ------------------------------------------------------------------------------------------------- */
+
+static bool read_rounds(int *rounds) {
+    char *end;
+    long value = strtol(rounds_text, &end, 10);
+    *rounds = (int)value;
+    if (end != rounds_text && !*end && value >= 1 && value <= MOST_ROUNDS)
+        return true;
+    fprintf(stderr, "spherenet bench: --rounds %s: expected a whole number from 1 to %d\n", rounds_text, MOST_ROUNDS);
+    return false;
+}
+
+static enum exit_status run_spec(const struct experiment *experiment, const char *path, int rounds) {
+    struct bench bench = {0};
+    struct error err;
+    bool good = command_take_core(experiment, path, &err);
     if (good) {
-        chain_visit(&trainer.net.chain, add_layer, &multiply_adds);
-        double images = median(rate, ROUNDS), products = median(sgemm, ROUNDS);
-        double effective = 6.0 * (double)multiply_adds * images;
-        printf("machine: %s, %d threads\nproducts: %s\n", cpu_description(), threads_count(), blas_library());
-        printf("matrix products (%d^3): %.1f GFLOP/s\n", GEMM_SIZE, products / 1e9);
-        printf("training step: %.1f images/s, %.3f GFLOP an image, %.1f effective GFLOP/s\n", images,
-               6e-9 * (double)multiply_adds, effective / 1e9);
-        printf("ratio: %.3f (medians of %d, alternating)\npeak memory: %.0f MB\n", effective / products, ROUNDS,
-               cpu_peak_memory() / 1e6);
+        command_warn_of_core(experiment);
+        good = bench_run(&bench, experiment, rounds, &err);
     }
-    loader_close(loader);
-    trainer_close(&trainer);
-    dataset_free(&dataset);
-    return good;
+    if (!good)
+        fprintf(stderr, "spherenet: %s\n", err.text);
+    else if (as_csv)
+        print_rows(&bench);
+    else
+        print_tables(&bench);
+    bench_close(&bench);
+    return good ? EXIT_DONE : EXIT_FAILED;
 }
 
 static enum exit_status run(int operand_count, const char *const *operands) {
     (void)operand_count;
+    int rounds;
     struct experiment experiment;
-    struct error err;
+    if (!read_rounds(&rounds))
+        return EXIT_USAGE;
     enum exit_status status = EXIT_USAGE;
-    if (command_read_spec(&experiment, operands[0], &overrides)) {
-        bool good = command_take_core(&experiment, operands[0], &err) && bench(&experiment, &err);
-        status = good ? EXIT_DONE : EXIT_FAILED;
-        if (status == EXIT_FAILED)
-            fprintf(stderr, "spherenet: %s\n", err.text);
-    }
+    if (command_read_spec(&experiment, operands[0], &overrides))
+        status = run_spec(&experiment, operands[0], rounds);
     experiment_free(&experiment);
     return status;
 }
@@ -92,9 +218,22 @@ static enum exit_status run(int operand_count, const char *const *operands) {
 const struct command command_bench = {
     .name = "bench",
     .operands = "SPEC",
-    .summary = "Time the training step of a spec against the machine's own matrix products.",
-    .details = "FLOP are counted as direct convolution: six for each multiply-add of the forward pass, which is a\n"
-               "multiplication and an addition forward, backward to the data, and backward to the weights.\n",
+    .summary = "Time a spec's training, layer by layer, beside the machine's own matrix products and copies.",
+    .details =
+        "A round measures matrix products, copying, training steps, and forward passes as in evaluation, for at least\n"
+        "half a second each of the last two; figures are medians of the rounds.\n"
+        "\n"
+        "FLOP are counted as direct convolution: six for each multiply-add of the forward pass, which is a\n"
+        "multiplication and an addition forward, backward to the input, and backward to the weights. The first layer\n"
+        "goes back to the weights alone, and its own row counts that.\n"
+        "ms of a residual unit are those of its addition; the layers within it have rows of their own.\n"
+        "input is the time that a step waits for its batch.\n"
+        "MB of tensors: what a step reads or writes at least once for the layer, forward or backward: a batch of its\n"
+        "input, its output, and the gradients of both. The output of one layer is the input of the next, so the "
+        "column\n"
+        "does not add up to the memory of the network.\n"
+        "Peak memory is that of training and evaluation, images of the dataset included; the arrays that measure the\n"
+        "machine come after.\n",
     .options = options,
     .least_operands = 1,
     .most_operands = 1,

@@ -1,6 +1,7 @@
 #include "layer/chain.h"
 
 #include "kernel/chunk.h"
+#include "layer/times.h"
 
 enum { MOST_VALUES = 1 << 27 };
 
@@ -24,6 +25,7 @@ static bool check_size(struct planner *planner, const struct layer *layer, const
 
 static bool plan_layer(struct planner *planner, struct layer *layer, struct choice choice, struct shape in) {
     *layer = (struct layer){.type = (const struct layer_type *)choice.kind, .choice = choice, .in = in, .out = in};
+    layer->number = planner->layers;
     layer->name = layer_name(planner, &choice);
     layer->state = arena_alloc(planner->arena, layer->type->state_size);
     return check_size(planner, layer, &in) && layer->type->plan(layer, planner) &&
@@ -66,7 +68,7 @@ static struct stage *add_stage(struct chain *chain, struct layer *layer) {
 /* Puts a copy of its input in front of a map that cannot join a stage. */
 static struct stage *add_copy(struct chain *chain, struct planner *planner, struct layer *map) {
     struct layer *copy = arena_alloc(planner->arena, sizeof *copy);
-    *copy = (struct layer){.type = &layer_copy, .name = map->name, .in = map->in, .out = map->in, .in_place = true};
+    *copy = (struct layer){.type = &layer_copy, .name = map->name, .number = map->number, .in = map->in, .out = map->in, .in_place = true};
     struct stage *stage = add_stage(chain, copy);
     stage->maps = map;
     return stage;
@@ -168,6 +170,7 @@ const struct view *chain_forward(struct chain *chain, const struct pass *pass, c
         struct stage *stage = &chain->stages[s];
         real *moments = pass->training ? stage->moments : NULL;
         stage->layer->type->forward(stage->layer, pass, stage->y, x, moments);
+        layer_times_add(pass->times, stage->layer, PASS_FORWARD);
         stage->view = (struct view){.data = stage->y, .channels = stage->layer->out.channels};
         if (moments) {
             join_moments(stage, pass);
@@ -177,6 +180,7 @@ const struct view *chain_forward(struct chain *chain, const struct pass *pass, c
         for (int i = 0; i < stage->map_count; i++) {
             stage->inputs[i] = stage->view;
             stage->maps[i].type->map(&stage->maps[i], pass, &stage->view);
+            layer_times_add(pass->times, &stage->maps[i], PASS_FORWARD);
         }
         x = &stage->view;
     }
@@ -208,6 +212,7 @@ static void unmap(const struct stage *stage, const struct pass *pass, struct gra
         };
         if (stage->maps[i].type->unmap)
             stage->maps[i].type->unmap(&stage->maps[i], pass, &map);
+        layer_times_add(pass->times, &stage->maps[i], PASS_BACKWARD);
     }
     gradient->slope = slope;
     gradient->curve = curve;
@@ -220,6 +225,7 @@ static void stage_backward(const struct stage *stage, const struct pass *pass, c
     if (stage->sums)
         unmap(stage, pass, &gradient);
     stage->layer->type->backward(stage->layer, pass, dx, &gradient, x);
+    layer_times_add(pass->times, stage->layer, PASS_BACKWARD);
 }
 
 void chain_backward(struct chain *chain, const struct pass *pass, const struct gradient_target *dx, const real *d,

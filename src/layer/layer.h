@@ -55,15 +55,19 @@ struct layer {
     struct choice choice; /* its part of the spec */
     struct shape in, out;
     void *state;
+    int number;            /* from 0 in the order of planning, which is chain_visit's */
     int64_t multiply_adds; /* an image, forward */
     bool in_place;         /* set by plan: backward may write the gradient of x over that of y */
 };
+
+struct layer_times;
 
 struct pass {
     int n; /* images in this batch, at most the planned number */
     bool training;
     real *scratch;               /* as much as the hungriest layer asked for */
     real *const (*gradients)[3]; /* activation gradients by depth: two in turn along a chain, one for a residual unit */
+    struct layer_times *times;   /* NULL: not measured */
 };
 
 /* Gradients of maps, per channel. With d the gradient of the view's value before it is rectified, that of a map's

@@ -67,7 +67,8 @@ void net_free(struct net *net) {
 /* --- Passes ------------------------------------------------------------------------------------------------------ */
 
 static struct pass pass_of(const struct net *net, int n, bool training) {
-    return (struct pass){n, training, net->memory.scratch, net->memory.gradients};
+    layer_times_begin(net->times);
+    return (struct pass){n, training, net->memory.scratch, net->memory.gradients, net->times};
 }
 
 const real *net_forward(struct net *net, int n, const real *images, bool training) {

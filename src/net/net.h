@@ -3,6 +3,7 @@
 #define SPHERENET_NET_NET_H
 
 #include "layer/chain.h"
+#include "layer/times.h"
 
 struct net {
     struct arena arena;
@@ -13,6 +14,7 @@ struct net {
     real *output; /* logits, where the last layers are maps; else NULL */
     int tensor_count;
     struct tensor **tensors;
+    struct layer_times *times; /* the caller's, with room for every layer; NULL: passes are not measured */
 };
 
 /* Plans the layers for images of that shape: checks shapes and names, but allocates no tensor. The last layer must put

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "loss/loss.h"
 #include "optim/schedule.h"
 
@@ -62,24 +63,35 @@ static double batch_accuracy(const real *logits, const uint8_t *labels, int n, i
     return (double)right / n;
 }
 
+static void phase_ends(const struct trainer *trainer, enum step_phase phase) {
+    if (trainer->times)
+        trainer->times->seconds[phase] += clock_lap(&trainer->times->last);
+}
+
 struct step_result trainer_step(struct trainer *trainer, const struct batch *batch) {
     const struct experiment *experiment = trainer->experiment;
     const struct optimizer_config *optimizer = experiment->optimizer.config;
     struct net *net = &trainer->net;
     int n = batch->count, classes = experiment->shape.classes;
     struct step_result result;
+    phase_ends(trainer, STEP_INPUT);
     const real *logits = net_forward(net, n, batch->images, true);
+    phase_ends(trainer, STEP_FORWARD);
     result.fit = loss_evaluate(experiment->loss, n, classes, trainer->dlogits, logits, batch->labels);
     result.accuracy = batch_accuracy(logits, batch->labels, n, classes);
+    phase_ends(trainer, STEP_LOSS);
     net_backward(net, n, trainer->dlogits, batch->images);
+    phase_ends(trainer, STEP_BACKWARD);
     struct penalty_values penalties = penalty_add(&experiment->regularizer, net, trainer->penalty_work);
     result.weight_decay = penalties.weight_decay;
     result.orthogonality = penalties.orthogonality;
+    phase_ends(trainer, STEP_PENALTIES);
     result.rate = optimizer->learning_rate *
                   schedule_factor(experiment->schedule, trainer->iteration, experiment->train.iterations);
     trainer->iteration++;
     trainer->optimizer->step(optimizer, result.rate, trainer->iteration, trainer->trained, net->memory.values,
                              net->memory.grads, trainer->slots);
+    phase_ends(trainer, STEP_OPTIMIZER);
     return result;
 }
 

@@ -6,6 +6,22 @@
 #include "optim/optimizer.h"
 #include "train/experiment.h"
 
+/* What a step spends its time on. */
+enum step_phase {
+    STEP_INPUT, /* between the end of the step before and the start of this one: waiting for the batch */
+    STEP_FORWARD,
+    STEP_LOSS,
+    STEP_BACKWARD,
+    STEP_PENALTIES,
+    STEP_OPTIMIZER,
+    STEP_PHASES
+};
+
+struct step_times {
+    double last;                 /* clock when the latest phase ended; before the first step the caller sets it */
+    double seconds[STEP_PHASES]; /* all steps added */
+};
+
 struct trainer {
     const struct experiment *experiment;
     struct net net;
@@ -14,8 +30,9 @@ struct trainer {
     size_t trained;               /* reals in each */
     real *dlogits;                /* [batch][classes] */
     real *penalty_work;
-    void *block;       /* what the above point into */
-    int64_t iteration; /* updates made so far */
+    void *block;              /* what the above point into */
+    int64_t iteration;        /* updates made so far */
+    struct step_times *times; /* the caller's; NULL: steps are not measured */
 };
 
 struct step_result {

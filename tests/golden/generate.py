@@ -312,8 +312,8 @@ def parameter_groups(layers: Layers, tensors: Tensors) -> dict[str, str]:
 
 
 def softmax_loss(loss: Spec, logits: Tensor, labels: Tensor) -> Tensor:
-    smoothing = loss["label_smoothing"]
-    targets = (1 - smoothing) * F.one_hot(labels, CLASSES).to(logits) + smoothing / CLASSES
+    smoothing, classes = loss["label_smoothing"], logits.shape[1]
+    targets = (1 - smoothing) * F.one_hot(labels, classes).to(logits) + smoothing / classes
     probabilities = torch.softmax(logits, dim=1)
     return -(targets * torch.log(probabilities + loss["probability_floor"])).sum(1).mean()
 

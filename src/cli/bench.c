@@ -1,0 +1,163 @@
+#include "cli/bench.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/cpu.h"
+#include "kernel/copy.h"
+#include "kernel/gemm.h"
+#include "kernel/threads.h"
+
+/* A round has at least as many steps, and goes on for at least as long, so that small networks are not measured by
+ * single steps of a millisecond. */
+enum { LEAST_STEPS = 2 };
+static const double least_seconds = 0.5;
+
+enum { MACHINE_REPEATS = 2 };
+
+/* --- What is known without measuring ----------------------------------------------------------------------------- */
+
+static bool is_first(const struct bench *bench, const struct layer *layer) {
+    return layer == bench->trainer.net.chain.layers;
+}
+
+double bench_tensor_bytes(const struct bench *bench, const struct layer *layer) {
+    double in = (double)shape_size(&layer->in), out = (double)shape_size(&layer->out);
+    return sizeof(real) * bench->trainer.net.batch * ((is_first(bench, layer) ? 1 : 2) * in + 2 * out);
+}
+
+double bench_flop(const struct bench *bench, const struct layer *layer, enum pass_direction direction) {
+    int products = direction == PASS_FORWARD || is_first(bench, layer) ? 1 : 2;
+    return 2.0 * products * (double)layer->multiply_adds * bench->trainer.net.batch;
+}
+
+static void count_layer(const struct layer *layer, int level, void *context) {
+    (void)level;
+    struct bench *bench = context;
+    bench->layers++;
+    bench->multiply_adds += layer->multiply_adds;
+}
+
+/* --- Opening ----------------------------------------------------------------------------------------------------- */
+
+static bool open_bench(struct bench *bench, const struct experiment *experiment, struct error *err) {
+    uint64_t seed = (uint64_t)experiment->seed;
+    threads_set(experiment->train.threads);
+    if (!dataset_load(&bench->dataset, experiment->data, seed, err) || !trainer_open(&bench->trainer, experiment, err))
+        return false;
+    bench->loader =
+        loader_train(&bench->dataset, experiment_data(experiment), seed, experiment->train.batch_size, 0, err);
+    if (!bench->loader)
+        return false;
+    chain_visit(&bench->trainer.net.chain, count_layer, bench);
+    size_t measures = BENCH_LAYERS + PASS_DIRECTIONS * (size_t)bench->layers;
+    bench->samples = mem_alloc(measures * (size_t)bench->rounds * sizeof *bench->samples);
+    bench->times.seconds = mem_alloc((size_t)bench->layers * sizeof *bench->times.seconds);
+    return true;
+}
+
+void bench_close(struct bench *bench) {
+    loader_close(bench->loader);
+    trainer_close(&bench->trainer);
+    dataset_free(&bench->dataset);
+    free(bench->samples);
+    free(bench->times.seconds);
+    *bench = (struct bench){0};
+}
+
+/* --- Measuring --------------------------------------------------------------------------------------------------- */
+
+static void keep(struct bench *bench, int measure, int round, double value) {
+    bench->samples[(size_t)measure * (size_t)bench->rounds + (size_t)round] = value;
+}
+
+static bool enough(int steps, double seconds) {
+    return steps >= LEAST_STEPS && seconds >= least_seconds;
+}
+
+static void keep_times(struct bench *bench, int round, int steps) {
+    for (int phase = 0; phase < STEP_PHASES; phase++)
+        keep(bench, BENCH_PHASES + phase, round, bench->step.seconds[phase] / steps);
+    const double *seconds = bench->times.seconds[0];
+    for (int i = 0; i < PASS_DIRECTIONS * bench->layers; i++)
+        keep(bench, BENCH_LAYERS + i, round, seconds[i] / steps);
+}
+
+/* Returns the last batch. */
+static const struct batch *measure_training(struct bench *bench, int round) {
+    struct trainer *trainer = &bench->trainer;
+    const struct batch *batch;
+    int steps = 0;
+    double start = clock_seconds(), seconds = 0;
+    bench->step = (struct step_times){.last = start};
+    memset(bench->times.seconds, 0, (size_t)bench->layers * sizeof *bench->times.seconds);
+    trainer->times = &bench->step;
+    trainer->net.times = &bench->times;
+    while (!enough(steps, seconds)) {
+        batch = loader_next(bench->loader);
+        trainer_step(trainer, batch);
+        steps++;
+        seconds = clock_seconds() - start;
+    }
+    trainer->times = NULL;
+    trainer->net.times = NULL;
+    keep(bench, BENCH_TRAINING, round, (double)trainer->net.batch * steps / seconds);
+    keep_times(bench, round, steps);
+    return batch;
+}
+
+static void measure_evaluation(struct bench *bench, int round, const struct batch *batch) {
+    int steps = 0;
+    double start = clock_seconds(), seconds = 0;
+    while (!enough(steps, seconds)) {
+        net_forward(&bench->trainer.net, batch->count, batch->images, false);
+        steps++;
+        seconds = clock_seconds() - start;
+    }
+    keep(bench, BENCH_EVALUATION, round, (double)batch->count * steps / seconds);
+}
+
+static bool measure_machine(struct bench *bench, int round, struct error *err) {
+    double products = gemm_rate(BENCH_GEMM_SIZE, threads_count(), MACHINE_REPEATS);
+    double copies = copy_rate(BENCH_COPY_BYTES, MACHINE_REPEATS);
+    keep(bench, BENCH_GEMM, round, products);
+    keep(bench, BENCH_COPY, round, copies);
+    return (products > 0 && copies > 0) || error_set(err, "not enough memory to measure the machine");
+}
+
+/* What a step does for the first time is not measured: memory is touched, and the batches are being prepared. */
+static void warm_up(struct bench *bench) {
+    const struct batch *batch = loader_next(bench->loader);
+    trainer_step(&bench->trainer, batch);
+    net_forward(&bench->trainer.net, batch->count, batch->images, false);
+    bench->peak_memory = cpu_peak_memory();
+}
+
+bool bench_run(struct bench *bench, const struct experiment *experiment, int rounds, struct error *err) {
+    *bench = (struct bench){.rounds = rounds};
+    if (!open_bench(bench, experiment, err))
+        return false;
+    warm_up(bench);
+    for (int round = 0; round < rounds; round++) {
+        if (!measure_machine(bench, round, err))
+            return false;
+        measure_evaluation(bench, round, measure_training(bench, round));
+    }
+    return true;
+}
+
+/* --- Summing up -------------------------------------------------------------------------------------------------- */
+
+static int compare(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double bench_median(const struct bench *bench, int measure) {
+    size_t count = (size_t)bench->rounds;
+    double sorted[count];
+    memcpy(sorted, bench->samples + (size_t)measure * count, sizeof sorted);
+    qsort(sorted, count, sizeof *sorted, compare);
+    return (sorted[(count - 1) / 2] + sorted[count / 2]) / 2;
+}
