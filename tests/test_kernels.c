@@ -333,7 +333,7 @@ static void conv_compute(struct conv_results *c, const struct conv_geometry *g, 
             box_image(&conv, c, image, &memory);
         memory_free(&memory);
     }
-    conv.way->finish_weights(&conv, c->dw.data, sums.data, partials);
+    conv_finish_weights(&conv, c->dw.data, sums.data, partials);
     array_free("packed", &packed);
     array_free("turned", &turned);
     array_free("sums", &sums);

@@ -38,6 +38,18 @@ bool conv_next_part(const struct conv_output *output, int images, struct conv_pa
     return part->image < images;
 }
 
+void conv_finish_weights(const struct conv *conv, real *dw, real *sums, int count) {
+    size_t size = conv->sum;
+#pragma omp parallel for simd schedule(static)
+    for (size_t i = 0; i < size; i++) {
+        real sum = sums[i];
+        for (int p = 1; p < count; p++)
+            sum += sums[(size_t)p * size + i];
+        sums[i] = sum;
+    }
+    conv->way->finish_weights(conv, dw, sums);
+}
+
 /* --- Box sums ---------------------------------------------------------------------------------------------------- */
 
 void conv_patch_squares(const struct conv *conv, real *sums, const real *squares) {

@@ -94,8 +94,8 @@ struct conv_way {
     /* Adds a block's weight gradient to `sum` (or, the first time, sets it). sum: [conv->sum] */
     void (*add_weights)(const struct conv *conv, int images, real *sum, bool first, const real *x, const real *dy,
                         real *work);
-    /* dw from `count` sums that lie one after the other; all threads. */
-    void (*finish_weights)(const struct conv *conv, real *dw, const real *sums, int count);
+    /* dw from the sum over all blocks; all threads. */
+    void (*finish_weights)(const struct conv *conv, real *dw, const real *sum);
 };
 
 extern const struct conv_way conv_winograd, conv_im2col;
@@ -107,6 +107,9 @@ enum conv_algorithm { CONV_AUTO, CONV_IM2COL, CONV_WINOGRAD };
 
 /* Plans the convolution of a complete geometry. False when the algorithm asked for does not fit it. */
 bool conv_plan(struct conv *conv, const struct conv_geometry *g, enum conv_algorithm algorithm);
+
+/* dw from `count` sums that lie one after the other; the first is overwritten. */
+void conv_finish_weights(const struct conv *conv, real *dw, real *sums, int count);
 
 /* The parts of a block: false after the last. A part of zeros comes before the first. */
 bool conv_next_part(const struct conv_output *output, int images, struct conv_part *part);

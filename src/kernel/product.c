@@ -28,7 +28,7 @@ static inline __attribute__((always_inline)) void multiply(const struct tile *t,
 #pragma GCC unroll 4
     for (int d = 0; d < t->depth; d++, a += t->a_step, b += t->b_step, fetch += t->fetch_step) {
         vector right[PANEL_VECTORS];
-        __builtin_prefetch(fetch, 0, 2);
+        __builtin_prefetch(fetch, 0, 3);
         for (int v = 0; v < vectors; v++)
             right[v] = vector_load(b + v * LANES);
         for (int r = 0; r < rows; r++)

@@ -188,16 +188,21 @@ void moments_measure(real *moments, const real *x, int n, int positions, int cha
 }
 
 void moments_join(real *mean, real *variance, const real *moments, int n, int positions, int channels) {
-#pragma omp parallel for schedule(static)
-    for (int c = 0; c < channels; c++) {
-        double joined = 0, squares = 0;
-        for (int image = 0; image < n; image++) {
-            const real *part = moments + (size_t)image * 2 * (size_t)channels + c;
-            double difference = (double)part[0] - joined;
-            joined += difference / (image + 1);
-            squares += (double)part[channels] + difference * difference * positions * image / (image + 1);
+    double joined[channels], squares[channels];
+    for (int c = 0; c < channels; c++)
+        joined[c] = squares[c] = 0;
+    for (int image = 0; image < n; image++) {
+        const real *part = moments + (size_t)image * 2 * (size_t)channels;
+        double share = 1.0 / (image + 1), weight = (double)positions * image * share;
+#pragma omp simd
+        for (int c = 0; c < channels; c++) {
+            double difference = (double)part[c] - joined[c];
+            joined[c] += difference * share;
+            squares[c] += (double)part[channels + c] + difference * difference * weight;
         }
-        mean[c] = (real)joined;
-        variance[c] = (real)(squares / ((double)n * positions));
+    }
+    for (int c = 0; c < channels; c++) {
+        mean[c] = (real)joined[c];
+        variance[c] = (real)(squares[c] / ((double)n * positions));
     }
 }

@@ -32,9 +32,9 @@ enum {
     POINTS = PATCH * PATCH,
     PART_TILES = 32,           /* whose transforms and products stay in a core's second-level cache */
     SUM_TILES = 64,            /* of a step of the weight gradient: its sums pass through the cache once a step */
-    SUMS_BYTES = 44 * 1048576, /* of memory for sums of the weight gradient, about */
+    SUMS_BYTES = 20 * 1048576, /* of memory for sums of the weight gradient, about */
     LEAST_PARTIALS = 4,
-    MOST_PARTIALS = 16
+    MOST_PARTIALS = 8
 };
 
 static int smaller(int a, int b) {
@@ -297,20 +297,17 @@ static const real *pack_turned(const struct conv *conv, real *to, const real *w)
     return to;
 }
 
-/* dw: [filters][3][3][channels] from sums of [point], packed [channels] rows, [filters] columns */
-static void finish_weights(const struct conv *conv, real *dw, const real *sums, int count) {
+/* dw: [filters][3][3][channels] from sum[point], packed [channels] rows, [filters] columns */
+static void finish_weights(const struct conv *conv, real *dw, const real *sum) {
     const struct conv_geometry *g = &conv->g;
     size_t point_size = (size_t)g->channels * (size_t)g->filters;
-#pragma omp parallel for collapse(2) schedule(static)
+#pragma omp parallel for schedule(static)
     for (int k = 0; k < g->filters; k += LANES) {
         for (int c = 0; c < g->channels; c++) {
             vector v[POINTS];
-            for (int point = 0; point < POINTS; point++) {
-                const real *from = sums + (size_t)point * point_size + packed_offset(k, c, g->channels, g->filters);
-                v[point] = vector_load(from);
-                for (int partial = 1; partial < count; partial++)
-                    v[point] += vector_load(from + (size_t)partial * conv->sum);
-            }
+            const real *from = sum + packed_offset(k, c, g->channels, g->filters);
+            for (int point = 0; point < POINTS; point++)
+                v[point] = vector_load(from + (size_t)point * point_size);
             for (int j = 0; j < PATCH; j++)
                 transform_sums(v + j, PATCH);
             for (int i = 0; i < 3; i++)

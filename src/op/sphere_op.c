@@ -465,7 +465,7 @@ void sphere_op_backward(struct sphere_op *op, int n, const struct gradient_targe
         }
         vector_stream_end();
     }
-    conv->way->finish_weights(conv, op->dw, scratch + at.weights, partials);
+    conv_finish_weights(conv, op->dw, scratch + at.weights, partials);
     chunk_reduce(sums, image_sums, n, SUMS * filters);
     if (op->bias)
         memcpy(op->db, sums + SUM_BIAS * filters, (size_t)filters * sizeof *op->db);
