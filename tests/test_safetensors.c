@@ -15,6 +15,7 @@
 #include <zlib.h>
 
 #include "base/rng.h"
+#include "kernel/threads.h"
 #include "run/safetensors.h"
 
 #define COUNT(array) (int)(sizeof(array) / sizeof *(array))
@@ -211,6 +212,29 @@ START_TEST(round_trip_of_megabytes) {
     expect_tensor(&file.tensors[0], &large[0]);
     expect_tensor(&file.tensors[1], &large[1]);
     tensor_file_free(&file);
+    free(values);
+}
+END_TEST
+
+/* Several pieces, deflated one after the other and at the same time. */
+START_TEST(threads_do_not_matter) {
+    enum { VALUES = 1500000 };
+    real *values = calloc(VALUES, sizeof *values);
+    struct rng rng = rng_stream(1, RNG_TEST, 0, 0);
+    for (int i = 0; i < VALUES / 2; i++)
+        values[i] = (real)rng_normal(&rng);
+    struct stored_tensor large = {"large", 1, {VALUES}, values};
+    char other[sizeof path + 8], command[2 * sizeof other + 16];
+    snprintf(other, sizeof other, "%s.other", path);
+    snprintf(command, sizeof command, "cmp %s %s", path, other);
+    threads_set(1);
+    ck_assert(tensor_file_write(path, &large, 1, NULL, 0, &err));
+    threads_set(3);
+    ck_assert(tensor_file_write(other, &large, 1, NULL, 0, &err));
+    ck_assert_int_eq(system(command), 0);
+    struct stat status;
+    ck_assert_int_eq(stat(path, &status), 0);
+    ck_assert_int_lt(status.st_size, VALUES / 2 * (int)sizeof *values); /* zeros take no room */
     free(values);
 }
 END_TEST
@@ -722,6 +746,7 @@ Suite *test_suite(void) {
         round_trip_without_anything,
         round_trip_without_texts,
         round_trip_of_megabytes,
+        threads_do_not_matter,
         plain_file_is_read_too,
         same_content_same_bytes,
         old_file_is_replaced,

@@ -2,6 +2,9 @@
 
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
 
 /* A new dataset is one file that defines its row, and the row's name in the two lists below. */
 extern const struct dataset_type dataset_cifar10, dataset_cifar100, dataset_mnist, dataset_fashion_mnist,
@@ -40,19 +43,28 @@ size_t dataset_image_bytes(const struct dataset *dataset) {
     return (size_t)dataset->height * (size_t)dataset->width * (size_t)dataset->channels;
 }
 
-bool dataset_resize_split(struct dataset *dataset, int split, int count, struct error *err) {
-    struct split *images = &dataset->splits[split];
-    size_t pixel_bytes = (size_t)count * dataset_image_bytes(dataset);
-    uint8_t *pixels = realloc(images->pixels, pixel_bytes);
-    if (pixels)
-        images->pixels = pixels;
-    uint8_t *labels = realloc(images->labels, (size_t)count);
-    if (labels)
-        images->labels = labels;
-    if (!pixels || !labels)
-        return error_set(err, "data: not enough memory for %d %s images (%zu bytes)", count, split_names[split],
+static void free_split(struct split *split) {
+    free(split->pixels);
+    free(split->labels);
+}
+
+bool dataset_reserve(struct dataset *dataset, int split, int images, struct error *err) {
+    struct split *old = &dataset->splits[split];
+    size_t image_bytes = dataset_image_bytes(dataset), pixel_bytes = (size_t)images * image_bytes;
+    if (images <= old->capacity)
+        return true;
+    struct split new = {old->count, images, mem_block(pixel_bytes), mem_block((size_t)images)};
+    if (!new.pixels || !new.labels) {
+        free_split(&new);
+        return error_set(err, "data: not enough memory for %d %s images (%zu bytes)", images, split_names[split],
                          pixel_bytes);
-    images->count = count;
+    }
+    if (old->count) {
+        memcpy(new.pixels, old->pixels, (size_t)old->count * image_bytes);
+        memcpy(new.labels, old->labels, (size_t)old->count);
+    }
+    free_split(old);
+    *old = new;
     return true;
 }
 
@@ -92,9 +104,7 @@ bool dataset_load(struct dataset *dataset, struct choice data, uint64_t seed, st
 }
 
 void dataset_free(struct dataset *dataset) {
-    for (int s = 0; s < SPLIT_COUNT; s++) {
-        free(dataset->splits[s].pixels);
-        free(dataset->splits[s].labels);
-    }
+    for (int s = 0; s < SPLIT_COUNT; s++)
+        free_split(&dataset->splits[s]);
     *dataset = (struct dataset){0};
 }

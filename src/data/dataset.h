@@ -9,9 +9,9 @@
 #include "spec/param.h"
 
 struct split {
-    int count;
-    uint8_t *pixels; /* [count][height][width][channels] */
-    uint8_t *labels; /* [count], each < classes */
+    int count, capacity; /* images that there are; that there is room for */
+    uint8_t *pixels;     /* [count][height][width][channels] */
+    uint8_t *labels;     /* [count], each < classes */
 };
 
 enum { SPLIT_TRAIN, SPLIT_TEST, SPLIT_COUNT };
@@ -58,9 +58,9 @@ size_t dataset_image_bytes(const struct dataset *dataset);
 /* The most images to load of a split; INT_MAX where the configuration sets no limit. */
 int data_config_limit(const struct data_config *config, int split);
 
-/* Makes room for `count` > 0 images and labels in a split and sets its count. Those it held before stay; what is new is
- * undefined. Fails when there is not enough memory; the split is then as it was. */
-bool dataset_resize_split(struct dataset *dataset, int split, int count, struct error *err);
+/* Makes room for `images` > 0 images and labels in a split, which keeps its `count` images. What is new is zero; the
+ * caller fills it and raises the count. Fails when there is not enough memory; the split is then as it was. */
+bool dataset_reserve(struct dataset *dataset, int split, int images, struct error *err);
 
 /* Checks labels[0..count) of the file `path`; the error names the first bad record, counted from 0. */
 bool dataset_check_labels(const char *path, const uint8_t *labels, int count, int classes, struct error *err);

@@ -60,35 +60,44 @@ static void interleave(uint8_t *pixels, const uint8_t *planes) {
             pixels[i * CHANNELS + c] = planes[c * PLANE + i];
 }
 
-/* Appends the file's records to a split until that has `limit` images. */
+static int smaller(int a, int b) {
+    return a < b ? a : b;
+}
+
+/* Appends the file's records to a split until that has `limit` images. Room is made for as many records in each of the
+ * `files_left` files, this one included: the official ones are all alike. */
 static bool append_records(struct dataset *dataset, int split, const struct file *file, const struct layout *layout,
-                           int limit, struct error *err) {
+                           int limit, int files_left, struct error *err) {
     size_t record_bytes = (size_t)layout->label_bytes + IMAGE_BYTES;
     if (file->size == 0 || file->size % record_bytes)
         return error_set(err, "%s: its size of %zu bytes is not a multiple of the record size, %zu bytes", file->path,
                          file->size, record_bytes);
     struct split *images = &dataset->splits[split];
-    int start = images->count;
-    int records = (int)(file->size / record_bytes);
-    int count = records < limit - start ? records : limit - start;
-    if (!dataset_resize_split(dataset, split, start + count, err))
+    int records = (int)(file->size / record_bytes), start = images->count;
+    int count = smaller(records, limit - start);
+    if (!dataset_reserve(dataset, split, start + smaller(records * files_left, limit - start), err))
         return false;
+#pragma omp parallel for schedule(static)
     for (int i = 0; i < count; i++) {
         const uint8_t *record = file->bytes + (size_t)i * record_bytes;
         images->labels[start + i] = record[layout->label_offset];
         interleave(images->pixels + (size_t)(start + i) * IMAGE_BYTES, record + layout->label_bytes);
     }
+    images->count += count;
     return dataset_check_labels(file->path, images->labels + start, count, layout->classes, err);
 }
 
 static bool load_split(struct dataset *dataset, int split, const struct layout *layout, const char *folder, int limit,
                        struct error *err) {
     const char *const *names = layout->files[split];
-    for (int i = 0; names[i] && dataset->splits[split].count < limit; i++) {
+    int files_left = 0;
+    while (names[files_left])
+        files_left++;
+    for (; files_left && dataset->splits[split].count < limit; names++, files_left--) {
         struct file file;
-        if (!file_read(&file, folder, names[i], FILE_MAX_BYTES, layout->advice, err))
+        if (!file_read(&file, folder, *names, FILE_MAX_BYTES, layout->advice, err))
             return false;
-        bool ok = append_records(dataset, split, &file, layout, limit, err);
+        bool ok = append_records(dataset, split, &file, layout, limit, files_left, err);
         file_free(&file);
         if (!ok)
             return false;

@@ -69,8 +69,9 @@ static bool load_images(struct dataset *dataset, int split, const struct file *f
     if (!check_images(file, in_file, err))
         return false;
     int count = *in_file < (uint32_t)limit ? (int)*in_file : limit;
-    if (!dataset_resize_split(dataset, split, count, err))
+    if (!dataset_reserve(dataset, split, count, err))
         return false;
+    dataset->splits[split].count = count;
     memcpy(dataset->splits[split].pixels, file->bytes + header_bytes(3), (size_t)count * IMAGE_BYTES);
     return true;
 }

@@ -78,10 +78,11 @@ static void make_image(uint8_t *pixels, const float *pattern, const struct datas
 
 static bool make_split(struct dataset *dataset, int split, int count, const float *patterns, uint64_t seed,
                        struct error *err) {
-    if (!dataset_resize_split(dataset, split, count, err))
+    if (!dataset_reserve(dataset, split, count, err))
         return false;
     size_t size = dataset_image_bytes(dataset);
     struct split *images = &dataset->splits[split];
+    images->count = count;
     for (int i = 0; i < count; i++) {
         int label = i % dataset->classes; /* as many of each class; training shuffles */
         images->labels[i] = (uint8_t)label;

@@ -53,6 +53,7 @@ bool net_allocate(struct net *net, uint64_t seed, struct error *err) {
                          "not enough memory: the network and a batch of %d need %.0f MB; lower train.batch_size or "
                          "the widths",
                          net->batch, (double)(plan_sizes(&net->planner).total * sizeof(real)) / 1e6);
+#pragma omp parallel for schedule(dynamic)
     for (int i = 0; i < net->tensor_count; i++)
         initialise(net->tensors[i], rng_stream(seed, RNG_INITIAL_WEIGHTS, (uint64_t)i, 0));
     return true;

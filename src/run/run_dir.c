@@ -197,7 +197,10 @@ bool run_dir_resolve(const char *path, char *checkpoint, struct error *err) {
     snprintf(dir.path, sizeof dir.path, "%s", path);
     int64_t newest = run_dir_newest(&dir);
     if (newest < 0)
-        return error_set(err, "%s: no checkpoint below this folder; give a run's folder or a checkpoint file", path);
+        return error_set(err,
+                         "%s: no checkpoint below this folder; give a checkpoint file, or a run's folder once the run "
+                         "has made one",
+                         path);
     run_dir_checkpoint(&dir, newest, checkpoint);
     return true;
 }

@@ -1,5 +1,5 @@
 /* Writing safetensors files: header, gzip stream, and the change from the old file to the new one. */
-#define ZLIB_CONST
+#define ZLIB_CONST /* zlib reads its input only */
 #include "run/safetensors.h"
 
 #include <assert.h>
@@ -18,11 +18,11 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "values are written as they lie in memory");
 
 enum {
-    GZIP_LEVEL = 1,             /* random weights hardly compress; more effort costs time and saves nothing */
-    GZIP_WINDOW_BITS = 16 + 15, /* 16 asks zlib for a gzip header, which it fills with zeros: no time, no name */
-    GZIP_MEMORY_LEVEL = 8,
-    SINK_BUFFER_BYTES = 64 * 1024,
-    SINK_STEP_BYTES = 1 << 30, /* zlib counts input in an unsigned int */
+    RAW_WINDOW_BITS = -15, /* negative: a deflate stream without gzip's header and checksum */
+    DEFLATE_LEVEL = 1,     /* no matter which, with the strategy below */
+    DEFLATE_MEMORY_LEVEL = 8,
+    PIECE_BYTES = 1 << 20,
+    PIECE_MAX_DEFLATED = PIECE_BYTES + PIECE_BYTES / 16, /* 5 bytes more for every 16 KiB, when nothing helps */
     HEADER_ALIGNMENT = 8
 };
 
@@ -102,25 +102,28 @@ static bool encode_header(struct text *bytes, const char *path, const struct sto
 
 /* ---- The gzip stream ---- */
 
+/* The stream is made of pieces that all threads deflate at the same time, each on its own and to whole bytes, so that
+ * they can be put one after the other. No tensor shares a piece with another one. */
+struct piece {
+    const unsigned char *data;
+    size_t bytes;
+};
+
 struct sink {
     int fd;
     const char *path; /* for messages */
     struct error *err;
-    z_stream deflate;
-    unsigned char buffer[SINK_BUFFER_BYTES];
+    bool good;
+    uLong checksum; /* of what was added, before deflation */
+    uint32_t bytes; /* modulo 2^32, as gzip wants it */
 };
 
 static bool write_failed(const char *path, struct error *err) {
     return error_set_errno(err, "%s: cannot be written", path);
 }
 
-static void empty_buffer(struct sink *sink) {
-    sink->deflate.next_out = sink->buffer;
-    sink->deflate.avail_out = sizeof sink->buffer;
-}
-
-static bool write_buffer(struct sink *sink) {
-    const unsigned char *bytes = sink->buffer, *end = sink->deflate.next_out;
+static bool write_bytes(const struct sink *sink, const unsigned char *bytes, size_t count) {
+    const unsigned char *end = bytes + count;
     while (bytes < end) {
         ssize_t written = write(sink->fd, bytes, (size_t)(end - bytes));
         if (written < 0 && errno != EINTR)
@@ -128,53 +131,82 @@ static bool write_buffer(struct sink *sink) {
         if (written > 0)
             bytes += written;
     }
-    empty_buffer(sink);
     return true;
 }
 
-static bool sink_add(struct sink *sink, const void *data, size_t bytes) {
-    sink->deflate.next_in = data;
-    while (bytes > 0) {
-        sink->deflate.avail_in = bytes < SINK_STEP_BYTES ? (uInt)bytes : SINK_STEP_BYTES;
-        bytes -= sink->deflate.avail_in;
-        while (sink->deflate.avail_in > 0) {
-            deflate(&sink->deflate, Z_NO_FLUSH);
-            if (sink->deflate.avail_out == 0 && !write_buffer(sink))
-                return false;
-        }
+/* Appends the pieces of `data` to the list, and returns its new length. */
+static int cut(struct piece *pieces, int count, const void *data, size_t bytes) {
+    for (size_t at = 0; at < bytes; at += PIECE_BYTES)
+        pieces[count++] =
+            (struct piece){(const unsigned char *)data + at, bytes - at < PIECE_BYTES ? bytes - at : PIECE_BYTES};
+    return count;
+}
+
+/* Sequences repeat in weights by chance only, except for zeros: to look for runs of one byte and nothing else gives
+ * files that are smaller by a few bytes in a thousand, and takes less than half the time of deflate's fastest level.
+ * NULL: no memory. To be freed. */
+static unsigned char *deflate_piece(const struct piece *piece, size_t *count) {
+    z_stream stream = {.next_in = piece->data, .avail_in = (uInt)piece->bytes, .avail_out = PIECE_MAX_DEFLATED};
+    unsigned char *deflated = stream.next_out = malloc(PIECE_MAX_DEFLATED);
+    if (!deflated ||
+        deflateInit2(&stream, DEFLATE_LEVEL, Z_DEFLATED, RAW_WINDOW_BITS, DEFLATE_MEMORY_LEVEL, Z_RLE) != Z_OK) {
+        free(deflated);
+        return NULL;
     }
-    return true;
+    deflate(&stream, Z_SYNC_FLUSH);
+    assert(stream.avail_in == 0 && stream.avail_out > 0);
+    *count = stream.total_out;
+    deflateEnd(&stream);
+    return deflated;
 }
 
+static void sink_add(struct sink *sink, const struct piece *piece, uLong checksum, const unsigned char *deflated,
+                     size_t count) {
+    if (!sink->good)
+        return;
+    sink->good = deflated ? write_bytes(sink, deflated, count)
+                          : error_set(sink->err, "%s: cannot be written: not enough memory to compress", sink->path);
+    sink->checksum = crc32_combine(sink->checksum, checksum, (z_off_t)piece->bytes);
+    sink->bytes += (uint32_t)piece->bytes;
+}
+
+static void add_pieces(struct sink *sink, const struct piece *pieces, int count) {
+#pragma omp parallel for ordered schedule(dynamic)
+    for (int i = 0; i < count; i++) {
+        size_t deflated_count = 0;
+        unsigned char *deflated = deflate_piece(&pieces[i], &deflated_count);
+        uLong checksum = crc32(0, pieces[i].data, (uInt)pieces[i].bytes);
+#pragma omp ordered
+        sink_add(sink, &pieces[i], checksum, deflated, deflated_count);
+        free(deflated);
+    }
+}
+
+/* Ends the deflate stream with an empty block, and the gzip stream with checksum and length, little-endian. */
 static bool sink_finish(struct sink *sink) {
-    int code;
-    do {
-        code = deflate(&sink->deflate, Z_FINISH);
-        if (!write_buffer(sink))
-            return false;
-    } while (code != Z_STREAM_END);
-    return true;
-}
-
-static bool add_tensors(struct sink *sink, const struct stored_tensor *tensors, int count) {
-    for (int i = 0; i < count; i++)
-        if (!sink_add(sink, tensors[i].data, (size_t)tensor_bytes(&tensors[i])))
-            return false;
-    return true;
+    uint32_t sums[] = {(uint32_t)sink->checksum, sink->bytes};
+    unsigned char end[2 + sizeof sums] = {3, 0};
+    memcpy(end + 2, sums, sizeof sums);
+    return sink->good && write_bytes(sink, end, sizeof end);
 }
 
 /* Writes the whole gzip stream to fd; the caller closes it. */
 static bool write_stream(int fd, const char *path, const struct text *header, const struct stored_tensor *tensors,
                          int tensor_count, struct error *err) {
+    /* Deflate, no name, no time, the fastest compression, Unix. */
+    static const unsigned char gzip_header[] = {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 3};
     struct sink sink = {.fd = fd, .path = path, .err = err};
-    if (deflateInit2(&sink.deflate, GZIP_LEVEL, Z_DEFLATED, GZIP_WINDOW_BITS, GZIP_MEMORY_LEVEL, Z_DEFAULT_STRATEGY) !=
-        Z_OK)
-        return error_set(err, "%s: cannot be written: not enough memory to compress", path);
-    empty_buffer(&sink);
-    bool good = sink_add(&sink, header->data, header->length) && add_tensors(&sink, tensors, tensor_count) &&
-                sink_finish(&sink);
-    deflateEnd(&sink.deflate);
-    return good;
+    size_t most = header->length / PIECE_BYTES + 1;
+    for (int i = 0; i < tensor_count; i++)
+        most += (size_t)tensor_bytes(&tensors[i]) / PIECE_BYTES + 1;
+    struct piece *pieces = mem_alloc(most * sizeof *pieces);
+    int count = cut(pieces, 0, header->data, header->length);
+    for (int i = 0; i < tensor_count; i++)
+        count = cut(pieces, count, tensors[i].data, (size_t)tensor_bytes(&tensors[i]));
+    sink.good = write_bytes(&sink, gzip_header, sizeof gzip_header);
+    add_pieces(&sink, pieces, count);
+    free(pieces);
+    return sink_finish(&sink);
 }
 
 /* ---- From the old file to the new ---- */

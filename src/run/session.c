@@ -96,7 +96,7 @@ static bool load_newest(struct session *s, struct error *err) {
     struct tensor_file file;
     s->saved = run_dir_newest(&s->dir);
     if (s->saved < 0)
-        return true; /* the run was stopped before its first checkpoint: begin again */
+        return true; /* the run was stopped before its first checkpoint: the seed makes all of it again */
     if (!tensor_file_read(&file, run_dir_checkpoint(&s->dir, s->saved, path), err))
         return false;
     const char *spec = checkpoint_spec(&file, path, err);
@@ -215,15 +215,20 @@ static void measure_speed(struct session *s) {
     }
 }
 
+static bool report_infinite_loss(const struct session *s, struct error *err) {
+    char checkpoint[64] = "there is no checkpoint yet";
+    if (s->saved >= 0)
+        snprintf(checkpoint, sizeof checkpoint, "the last checkpoint is that of iteration %" PRId64, s->saved);
+    return error_set(err, "the loss is not a finite number at iteration %" PRId64 "; %s. Lower optimizer.learning_rate",
+                     s->trainer.iteration, checkpoint);
+}
+
 static bool step(struct session *s, struct loader *loader, struct error *err) {
     const struct train_config *train = &s->experiment->train;
     struct step_result result = trainer_step(&s->trainer, loader_next(loader));
     measure_speed(s);
     if (!isfinite(result.fit))
-        return error_set(err,
-                         "the loss is not a finite number at iteration %" PRId64
-                         "; the last checkpoint is that of iteration %" PRId64 ". Lower optimizer.learning_rate",
-                         s->trainer.iteration, s->saved);
+        return report_infinite_loss(s, err);
     struct progress progress = {s->trainer.iteration, train->iterations, result.fit, result.accuracy,
                                 s->images_per_second};
     log_progress(&s->log, &progress, train->batch_size);
@@ -242,7 +247,7 @@ static bool train(struct session *s, struct error *err) {
                                          train->batch_size, s->trainer.iteration, err);
     if (!loader)
         return false;
-    bool good = s->trainer.iteration > 0 || save(s, err);
+    bool good = true;
     while (good && s->trainer.iteration < train->iterations)
         good = step(s, loader, err);
     loader_close(loader);
@@ -274,6 +279,8 @@ bool session_run(const struct experiment *experiment, const struct session_optio
         log_opening(&s);
         if (s.saved >= 0)
             log_line(&s.log, "resumed at iteration %" PRId64, s.trainer.iteration);
+        else if (options->mode == RUN_RESUME)
+            log_line(&s.log, "there was no checkpoint yet: begun again");
         good = train(&s, err);
         if (!good)
             log_line(&s.log, "stopped: %s", err->text);
