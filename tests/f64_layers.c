@@ -124,12 +124,7 @@ static void subject_close(struct subject *s) {
 }
 
 static void backward(struct subject *s, real *dx) {
-    struct pass pass = {
-        s->n,
-        true,
-        s->net.memory.scratch,
-        (real *const(*)[3])s->net.memory.gradients,
-    };
+    struct pass pass = {.n = s->n, .training = true};
     struct view x = {.data = s->x, .channels = s->in.channels};
     struct gradient_target target = {.d = dx};
     chain_backward(&s->net.chain, &pass, dx ? &target : NULL, s->dy, &x);

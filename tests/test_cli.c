@@ -1074,6 +1074,9 @@ START_TEST(a_name_that_openblas_does_not_know_is_told) {
     const char *start =
         "spherenet: warning: OPENBLAS_CORETYPE=fastest in the environment names no kernels of OpenBLAS ";
     ck_assert_msg(!strncmp(warnings, start, strlen(start)), "\"%s\"", warnings);
+}
+END_TEST
+
 /* The value in the row of bench's CSV that begins so, as in "forward,first". */
 static double csv_value(const char *row) {
     return printed(arena_printf(&arena, "\n%s,", row));

@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <sys/mman.h>
 
 enum { ARENA_CHUNK_BYTES = 16 * 1024, BLOCK_ALIGNMENT = 64, LARGE_BYTES = 1 << 24 };
@@ -73,6 +76,12 @@ void *mem_block(size_t bytes) {
         return NULL;
     memset(memory, 0, bytes);
     return memory;
+}
+
+void mem_trim(void) {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 void *arena_alloc(struct arena *arena, size_t bytes) {

@@ -15,6 +15,9 @@ char *mem_string(const char *text);
 /* Zeroed, 64-byte aligned; NULL when there is not enough. Pass to free. */
 void *mem_block(size_t bytes);
 
+/* Gives memory that was freed back to the system, where the C library would keep it. */
+void mem_trim(void);
+
 /* Everything allocated from an arena is freed at once. An arena of zeros is empty and ready. */
 struct arena {
     struct arena_chunk *chunks;

@@ -4,7 +4,7 @@
 
 #ifdef SN_DOUBLE
 typedef double real;
-#define REAL_NAME "F64" /* the safetensors data type */
+#define REAL_NAME "F64"      /* the safetensors data type */
 #define REAL_EPSILON 0x1p-53 /* 1 - REAL_EPSILON is the largest value below 1 */
 #else
 typedef float real;

@@ -49,10 +49,10 @@ static void print_network(const struct net *net) {
     struct plan_sizes sizes = plan_sizes(&net->planner);
     printf("# %-28s %-12s %14s %12zu %16" PRId64 "\n", "total", "", "", totals.parameters, totals.multiply_adds);
     printf("# multiply-adds: forward, one image; training takes about three times as many\n");
-    printf("# memory for batches of %d: %.1f MB weights and gradients, %.1f MB activations, %.1f MB their gradients, "
-           "%.1f MB work; optimizer and data come on top\n",
-           net->batch, megabytes(2 * sizes.trained + sizes.buffers), megabytes(sizes.kept), megabytes(sizes.gradients),
-           megabytes(sizes.scratch));
+    printf("# memory for batches of %d: %.1f MB weights and gradients, %.1f MB activations, %.1f MB work beyond; "
+           "optimizer and data come on top\n",
+           net->batch, megabytes(2 * sizes.trained + sizes.buffers), megabytes(sizes.kept),
+           megabytes(sizes.region - sizes.kept));
 }
 
 /* The spec with its network written out layer by layer. */

@@ -97,10 +97,11 @@ static bool check(const struct dataset *dataset, const char *name, struct error 
 bool dataset_load(struct dataset *dataset, struct choice data, uint64_t seed, struct error *err) {
     *dataset = (struct dataset){0};
     dataset_describe(dataset, data);
-    if (type_of(data)->load(dataset, data.config, seed, err) && check(dataset, data.kind->name, err))
-        return true;
-    dataset_free(dataset);
-    return false;
+    bool good = type_of(data)->load(dataset, data.config, seed, err) && check(dataset, data.kind->name, err);
+    if (!good)
+        dataset_free(dataset);
+    mem_trim(); /* the files' bytes */
+    return good;
 }
 
 void dataset_free(struct dataset *dataset) {

@@ -1,5 +1,7 @@
 #include "layer/chain.h"
 
+#include <stdint.h>
+
 #include "kernel/chunk.h"
 #include "layer/times.h"
 
@@ -34,10 +36,6 @@ static bool plan_layer(struct planner *planner, struct layer *layer, struct choi
 
 /* --- Stages ------------------------------------------------------------------------------------------------------ */
 
-static bool is_map(const struct layer *layer) {
-    return layer->type->map != NULL;
-}
-
 static bool is_rectified(const struct stage *stage) {
     for (int i = 0; i < stage->map_count; i++)
         if (stage->maps[i].type->rectifies)
@@ -53,37 +51,34 @@ static bool is_scaled(const struct stage *stage) {
 }
 
 /* A map joins the stage before it, unless its input would be rectified first: scale and shift come before that. */
-static bool joins(const struct chain *chain, const struct layer *map) {
-    if (!chain->stage_count)
+static bool joins(const struct chain *chain, const struct layer_type *type) {
+    if (!type->map || !chain->stage_count)
         return false;
-    return !map->type->unmap || !is_rectified(&chain->stages[chain->stage_count - 1]);
+    return !type->unmap || !is_rectified(&chain->stages[chain->stage_count - 1]);
 }
 
-static struct stage *add_stage(struct chain *chain, struct layer *layer) {
+/* A new stage that begins with `layer`, or with a copy of its input when that is a map. */
+static struct stage *begin_stage(struct chain *chain, struct planner *planner, struct layer *layer,
+                                 const struct layer_type *type) {
     struct stage *stage = &chain->stages[chain->stage_count++];
-    *stage = (struct stage){.layer = layer, .maps = layer + 1};
+    *stage = (struct stage){.layer = layer, .maps = layer + 1, .first_request = planner->request_count};
+    if (type->map) {
+        struct layer *copy = arena_alloc(planner->arena, sizeof *copy);
+        *copy = (struct layer){
+            .type = &layer_copy, .number = planner->layers, .in = chain->out, .out = chain->out, .in_place = true};
+        stage->layer = copy;
+        stage->maps = layer;
+    }
+    if (chain->level == 0)
+        planner->work = planner->scratch = 0;
     return stage;
 }
 
-/* Puts a copy of its input in front of a map that cannot join a stage. */
-static struct stage *add_copy(struct chain *chain, struct planner *planner, struct layer *map) {
-    struct layer *copy = arena_alloc(planner->arena, sizeof *copy);
-    *copy = (struct layer){.type = &layer_copy, .name = map->name, .number = map->number, .in = map->in, .out = map->in, .in_place = true};
-    struct stage *stage = add_stage(chain, copy);
-    stage->maps = map;
-    return stage;
-}
-
-static void add_layer(struct chain *chain, struct planner *planner, struct layer *layer) {
-    if (!is_map(layer))
-        add_stage(chain, layer);
-    else if (joins(chain, layer))
-        chain->stages[chain->stage_count - 1].map_count++;
-    else
-        add_copy(chain, planner, layer)->map_count++;
-}
-
-static void plan_stage(struct planner *planner, struct stage *stage) {
+/* When its layers are planned. */
+static void end_stage(const struct chain *chain, struct planner *planner) {
+    if (!chain->stage_count)
+        return;
+    struct stage *stage = &chain->stages[chain->stage_count - 1];
     size_t channels = (size_t)stage->layer->out.channels, batch = (size_t)planner->batch;
     bool moments = false;
     for (int i = 0; i < stage->map_count; i++)
@@ -100,36 +95,84 @@ static void plan_stage(struct planner *planner, struct stage *stage) {
         plan_keep(planner, 2 * channels, &stage->joined);
         plan_keep(planner, 3 * channels, &stage->coefficients);
     }
+    stage->last_request = planner->request_count;
+    stage->kept = planner->kept;
+    stage->work = planner->work;
+    stage->scratch = planner->scratch;
 }
 
-/* Which of a chain's two gradients takes that of a stage's input; `current` has that of its output, -1: neither. */
-static int next_gradient(const struct stage *stage, int current) {
-    if (stage->layer->in_place && current >= 0)
-        return current;
-    return current == 0 ? 1 : 0;
-}
+/* --- Where gradients go ------------------------------------------------------------------------------------------ */
 
 /* Whether the gradient of a stage's values takes a pass before the stage can use it: gradient_write's work, undone. */
 static bool is_unfinished(const struct stage *stage) {
     return is_rectified(stage) || is_scaled(stage);
 }
 
-/* The same for the gradient that a chain is given. */
-static int first_gradient(const struct chain *chain) {
-    return chain->stage_count && is_unfinished(&chain->stages[chain->stage_count - 1]) ? 0 : -1;
-}
-
 bool chain_in_place(const struct chain *chain) {
-    return chain->stage_count != 1 || first_gradient(chain) >= 0 || chain->stages[0].layer->in_place;
+    return chain->stage_count != 1 || is_unfinished(&chain->stages[0]) || chain->stages[0].layer->in_place;
 }
 
-static void plan_gradients(const struct chain *chain, struct planner *planner) {
-    int current = first_gradient(chain);
-    if (current >= 0)
-        plan_gradient(planner, chain->level, current, &chain->out);
-    for (int s = chain->stage_count - 1; s > 0; s--) {
-        current = next_gradient(&chain->stages[s], current);
-        plan_gradient(planner, chain->level, current, &chain->stages[s].layer->in);
+static size_t output_reals(const struct planner *planner, const struct stage *stage) {
+    return shape_size(&stage->layer->out) * (size_t)planner->batch;
+}
+
+/* A chain within a residual unit has two gradients, which take turns. */
+static void plan_inner_gradients(const struct chain *chain, struct planner *planner) {
+    int last = chain->stage_count - 1, turn = 0;
+    bool given = last >= 0 && !is_unfinished(&chain->stages[last]); /* the one that the chain starts from */
+    size_t offset[2] = {0}, most = 0;
+    for (int s = 0; s <= last - given; s++)
+        if (most < output_reals(planner, &chain->stages[s]))
+            most = output_reals(planner, &chain->stages[s]);
+    for (int i = 0; i < 2 && i <= last - given; i++)
+        offset[i] = plan_work(planner, most);
+    for (int s = last - given; s >= 0; s--) {
+        if (s < last - given && !chain->stages[s + 1].layer->in_place)
+            turn = 1 - turn;
+        plan_work_at(planner, offset[turn], &chain->stages[s].gradient);
+    }
+}
+
+/* A piece of the region. */
+struct piece {
+    size_t offset, reals;
+};
+
+/* The lowest place from `floor` on that two pieces leave free. */
+static struct piece first_fit(size_t floor, size_t reals, const struct piece *taken) {
+    size_t candidates[] = {floor, taken[0].offset + taken[0].reals, taken[1].offset + taken[1].reals};
+    struct piece best = {SIZE_MAX, plan_aligned(reals)};
+    for (int i = 0; i < 3; i++) {
+        size_t begin = candidates[i], end = begin + best.reals;
+        bool is_free = begin >= floor;
+        for (int j = 0; j < 2; j++)
+            is_free = is_free && (end <= taken[j].offset || begin >= taken[j].offset + taken[j].reals);
+        if (is_free && begin < best.offset)
+            best.offset = begin;
+    }
+    return best;
+}
+
+/* The outermost chain puts gradients and work where activations are not needed any more. */
+static void plan_outer_gradients(const struct chain *chain, struct planner *planner) {
+    struct piece live[2] = {{0, 0}, {0, 0}}; /* the gradients of a stage's output and of its input */
+    for (int s = chain->stage_count - 1; s >= 0; s--) {
+        struct stage *stage = &chain->stages[s], *before = stage - 1;
+        size_t floor = stage->kept, work = plan_aligned(stage->work);
+        if (s == chain->stage_count - 1 && is_unfinished(stage)) {
+            live[0] = first_fit(floor, output_reals(planner, stage), live);
+            plan_place(planner, live[0].offset, live[0].reals, &stage->gradient);
+        }
+        live[1] = live[0];
+        if (s > 0 && !(stage->layer->in_place && live[0].reals))
+            live[1] = first_fit(floor, output_reals(planner, before), live);
+        struct piece all = first_fit(floor, work + stage->scratch, live);
+        plan_place(planner, all.offset + work, stage->scratch, &stage->backward_scratch);
+        plan_place_work(planner, stage->first_request, stage->last_request, all.offset);
+        plan_place(planner, floor, stage->scratch, &stage->forward_scratch);
+        if (s > 0)
+            plan_place(planner, live[1].offset, live[1].reals, &before->gradient);
+        live[0] = live[1];
     }
 }
 
@@ -139,16 +182,24 @@ bool chain_plan(struct chain *chain, struct planner *planner, const struct choic
     chain->stages = arena_alloc(planner->arena, sizeof *chain->stages * (size_t)list->count);
     planner->depth++;
     for (int i = 0; i < list->count; i++) {
+        const struct layer_type *type = (const struct layer_type *)list->choices[i].kind;
+        if (!joins(chain, type)) {
+            end_stage(chain, planner);
+            begin_stage(chain, planner, &chain->layers[i], type);
+        }
         /* After a mistake the shapes are unknown, and complaints about them would mislead. */
         if (!plan_layer(planner, &chain->layers[i], list->choices[i], chain->out))
             return false;
         chain->out = chain->layers[i].out;
-        add_layer(chain, planner, &chain->layers[i]);
+        if (type->map)
+            chain->stages[chain->stage_count - 1].map_count++;
     }
     planner->depth--;
-    for (int s = 0; s < chain->stage_count; s++)
-        plan_stage(planner, &chain->stages[s]);
-    plan_gradients(chain, planner);
+    end_stage(chain, planner);
+    if (chain->level > 0)
+        plan_inner_gradients(chain, planner);
+    else
+        plan_outer_gradients(chain, planner);
     return true;
 }
 
@@ -165,11 +216,20 @@ static void join_moments(const struct stage *stage, const struct pass *pass) {
     moments_join(stage->mean, stage->variance, stage->moments, pass->n, positions(stage->layer), channels);
 }
 
+/* A stage of the outermost chain has scratch of its own, shared with the stages within. */
+static struct pass pass_through(const struct pass *pass, real *scratch) {
+    struct pass own = *pass;
+    if (scratch)
+        own.scratch = scratch;
+    return own;
+}
+
 const struct view *chain_forward(struct chain *chain, const struct pass *pass, const struct view *x) {
     for (int s = 0; s < chain->stage_count; s++) {
         struct stage *stage = &chain->stages[s];
+        struct pass own = pass_through(pass, stage->forward_scratch);
         real *moments = pass->training ? stage->moments : NULL;
-        stage->layer->type->forward(stage->layer, pass, stage->y, x, moments);
+        stage->layer->type->forward(stage->layer, &own, stage->y, x, moments);
         layer_times_add(pass->times, stage->layer, PASS_FORWARD);
         stage->view = (struct view){.data = stage->y, .channels = stage->layer->out.channels};
         if (moments) {
@@ -224,26 +284,25 @@ static void stage_backward(const struct stage *stage, const struct pass *pass, c
     struct gradient gradient = {.d = d, .of = stage->view};
     if (stage->sums)
         unmap(stage, pass, &gradient);
-    stage->layer->type->backward(stage->layer, pass, dx, &gradient, x);
+    struct pass own = pass_through(pass, stage->backward_scratch);
+    stage->layer->type->backward(stage->layer, &own, dx, &gradient, x);
     layer_times_add(pass->times, stage->layer, PASS_BACKWARD);
 }
 
 void chain_backward(struct chain *chain, const struct pass *pass, const struct gradient_target *dx, const real *d,
                     const struct view *x) {
-    real *const *own = pass->gradients[chain->level];
-    int current = first_gradient(chain), last = chain->stage_count - 1;
+    int last = chain->stage_count - 1;
     if (last < 0 && dx)
         gradient_write_all(dx, x, pass->n, chain->in.height * chain->in.width, d);
-    if (current >= 0) {
+    if (last >= 0 && is_unfinished(&chain->stages[last])) {
         const struct stage *stage = &chain->stages[last];
-        struct gradient_target finished = {own[current], false, stage->sums};
+        struct gradient_target finished = {stage->gradient, false, stage->sums};
         gradient_write_all(&finished, &stage->view, pass->n, positions(stage->layer), d);
         d = finished.d;
     }
     for (int s = last; s > 0; s--) {
         const struct stage *before = &chain->stages[s - 1];
-        current = next_gradient(&chain->stages[s], current);
-        struct gradient_target target = {own[current], false, before->sums};
+        struct gradient_target target = {before->gradient, false, before->sums};
         stage_backward(&chain->stages[s], pass, &target, d, &before->view);
         d = target.d;
     }

@@ -13,8 +13,14 @@ struct stage {
     struct view *inputs; /* [map_count], of y up to each map */
     /* Where a map asks for them, else NULL. Of y: [n][2][channels], and per channel over the batch. */
     real *moments, *mean, *variance;
+    real *gradient; /* of y's values before they are rectified, [n][out]; NULL: the chain is given it */
     /* Of its gradient: [n][2][channels], and joined; slope, curve and level of struct gradient, [3][channels]. */
     real *sums, *joined, *coefficients;
+    /* In the outermost chain, else NULL. */
+    real *forward_scratch, *backward_scratch;
+    /* While planning: what was asked for up to the end of the stage, and its own requests. */
+    size_t kept, work, scratch;
+    int first_request, last_request;
 };
 
 struct chain {

@@ -65,9 +65,8 @@ struct layer_times;
 struct pass {
     int n; /* images in this batch, at most the planned number */
     bool training;
-    real *scratch;               /* as much as the hungriest layer asked for */
-    real *const (*gradients)[3]; /* activation gradients by depth: two in turn along a chain, one for a residual unit */
-    struct layer_times *times;   /* NULL: not measured */
+    real *scratch;             /* as much as the layer asked for */
+    struct layer_times *times; /* NULL: not measured */
 };
 
 /* Gradients of maps, per channel. With d the gradient of the view's value before it is rectified, that of a map's

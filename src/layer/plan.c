@@ -5,17 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ALIGN_REALS = 16 }; /* 64 bytes of float */
-
 /* A pointer to be filled in. */
 struct request {
     real **place;
-    size_t offset; /* in the kept block */
+    size_t offset; /* in the region; of work, first in the outermost stage's */
+    bool is_work;
 };
-
-static size_t aligned(size_t reals) {
-    return (reals + ALIGN_REALS - 1) / ALIGN_REALS * ALIGN_REALS;
-}
 
 struct planned_tensor {
     struct tensor *tensor;
@@ -61,22 +56,45 @@ void plan_filters(struct planner *planner, const struct layer *layer, enum tenso
     tensor->initial_deviation = sqrt(2.0 / ((double)kernel * inputs));
 }
 
-void plan_keep(struct planner *planner, size_t reals, real **place) {
+static void add_request(struct planner *planner, struct request request) {
     planner->requests =
         arena_grow(planner->arena, planner->requests, planner->request_count, sizeof *planner->requests);
-    planner->requests[planner->request_count++] = (struct request){place, planner->kept};
-    planner->kept += aligned(reals);
+    planner->requests[planner->request_count++] = request;
 }
 
-void plan_gradient(struct planner *planner, int depth, int index, const struct shape *shape) {
-    size_t reals = shape_size(shape) * (size_t)planner->batch;
-    if (reals > planner->gradients[depth][index])
-        planner->gradients[depth][index] = reals;
+void plan_place(struct planner *planner, size_t offset, size_t reals, real **place) {
+    add_request(planner, (struct request){place, offset, false});
+    if (planner->region < offset + plan_aligned(reals))
+        planner->region = offset + plan_aligned(reals);
+}
+
+void plan_keep(struct planner *planner, size_t reals, real **place) {
+    plan_place(planner, planner->kept, reals, place);
+    planner->kept += plan_aligned(reals);
 }
 
 void plan_scratch(struct planner *planner, size_t reals) {
     if (reals > planner->scratch)
         planner->scratch = reals;
+}
+
+size_t plan_work(struct planner *planner, size_t reals) {
+    size_t offset = planner->work;
+    planner->work += plan_aligned(reals);
+    return offset;
+}
+
+void plan_work_at(struct planner *planner, size_t offset, real **place) {
+    add_request(planner, (struct request){place, offset, true});
+}
+
+void plan_place_work(struct planner *planner, int first, int end, size_t offset) {
+    for (int i = first; i < end; i++) {
+        struct request *request = &planner->requests[i];
+        if (request->is_work)
+            request->offset += offset;
+        request->is_work = false;
+    }
 }
 
 bool plan_error(struct planner *planner, const struct layer *layer, const char *format, ...) {
@@ -99,7 +117,7 @@ static void place_tensors(const struct planner *planner, struct plan_sizes *size
             if (tensor->trained != trained)
                 continue;
             tensor->offset = offset;
-            offset += aligned(tensor->count);
+            offset += plan_aligned(tensor->count);
         }
         if (trained)
             sizes->trained = offset;
@@ -108,30 +126,20 @@ static void place_tensors(const struct planner *planner, struct plan_sizes *size
 }
 
 struct plan_sizes plan_sizes(const struct planner *planner) {
-    struct plan_sizes sizes = {.kept = planner->kept, .scratch = aligned(planner->scratch)};
+    struct plan_sizes sizes = {.kept = planner->kept, .region = planner->region};
     place_tensors(planner, &sizes);
-    for (int level = 0; level < PLAN_LEVELS; level++)
-        for (int i = 0; i < 3; i++)
-            sizes.gradients += aligned(planner->gradients[level][i]);
-    sizes.total = 2 * sizes.trained + sizes.buffers + sizes.kept + sizes.gradients + sizes.scratch;
+    sizes.total = 2 * sizes.trained + sizes.buffers + sizes.region;
     return sizes;
 }
 
 bool plan_allocate(struct planner *planner, struct plan_memory *memory) {
     struct plan_sizes sizes = plan_sizes(planner);
-    real *next = memory->block = mem_block(sizes.total * sizeof *next);
-    if (!next)
+    memory->block = mem_block(sizes.total * sizeof(real));
+    if (!memory->block)
         return false;
-    memory->values = next;
-    memory->grads = next += sizes.trained + sizes.buffers;
-    real *kept = next += sizes.trained;
-    memory->scratch = next += sizes.kept;
-    next += sizes.scratch;
-    for (int level = 0; level < PLAN_LEVELS; level++)
-        for (int i = 0; i < 3; i++) {
-            memory->gradients[level][i] = next;
-            next += aligned(planner->gradients[level][i]);
-        }
+    memory->values = memory->block;
+    memory->grads = memory->values + sizes.trained + sizes.buffers;
+    real *region = memory->grads + sizes.trained;
     for (int i = 0; i < planner->tensor_count; i++) {
         const struct planned_tensor *planned = &planner->tensors[i];
         struct tensor *tensor = planned->tensor;
@@ -140,6 +148,6 @@ bool plan_allocate(struct planner *planner, struct plan_memory *memory) {
             *planned->grad = tensor->grad = memory->grads + tensor->offset;
     }
     for (int i = 0; i < planner->request_count; i++)
-        *planner->requests[i].place = kept + planner->requests[i].offset;
+        *planner->requests[i].place = region + planner->requests[i].offset;
     return true;
 }

@@ -1,4 +1,8 @@
-/* The memory of a network, gathered while its layers are planned and then allocated at once. */
+/* The memory of a network, gathered while its layers are planned and then allocated at once.
+ *
+ * Besides its tensors a network has one region, in which memory that is not needed at the same time may overlap. What a
+ * stage of the outermost chain keeps from forward to backward lies above what the stages before it keep, so that in the
+ * backward pass everything above the current stage is free again: activation gradients and scratch go there. */
 #ifndef SPHERENET_LAYER_PLAN_H
 #define SPHERENET_LAYER_PLAN_H
 
@@ -20,8 +24,9 @@ struct planner {
     int tensor_count;
     struct request *requests;
     int request_count;
-    size_t kept, scratch;             /* reals */
-    size_t gradients[PLAN_LEVELS][3]; /* reals of the activation gradients at that depth */
+    size_t kept;          /* reals that last from forward to backward, so far: the region's lower part */
+    size_t work, scratch; /* reals of the outermost stage being planned: for its backward pass, for any one call */
+    size_t region;        /* reals in all */
 };
 
 /* A vector of `count` values, all `initial` at first. When the plan is carried out *value and, where trained, *grad are
@@ -40,11 +45,22 @@ struct tensor *plan_tensor(const struct planner *planner, int index);
 /* Memory that lasts from forward to backward. */
 void plan_keep(struct planner *planner, size_t reals, real **place);
 
-/* Room for an activation gradient of that shape: pass->gradients[depth][index]. */
-void plan_gradient(struct planner *planner, int depth, int index, const struct shape *shape);
-
-/* Scratch for one forward or backward call. */
+/* Scratch for one forward or backward call: pass->scratch. */
 void plan_scratch(struct planner *planner, size_t reals);
+
+/* Memory that lasts through the backward pass of the outermost stage: its offset there, for plan_work_at. */
+size_t plan_work(struct planner *planner, size_t reals);
+void plan_work_at(struct planner *planner, size_t offset, real **place);
+
+/* Puts `reals` of the region at an offset in it. */
+void plan_place(struct planner *planner, size_t offset, size_t reals, real **place);
+
+/* Gives the work of the requests from number `first` on its place in the region. */
+void plan_place_work(struct planner *planner, int first, int end, size_t offset);
+
+static inline size_t plan_aligned(size_t reals) {
+    return (reals + 15) / 16 * 16; /* 64 bytes of float */
+}
 
 /* A mistake in the spec, reported at the layer's place; returns false. */
 bool plan_error(struct planner *planner, const struct layer *layer, const char *format, ...)
@@ -54,7 +70,8 @@ bool plan_error(struct planner *planner, const struct layer *layer, const char *
 struct plan_sizes {
     size_t trained; /* values of trained tensors; as many gradients */
     size_t buffers; /* values of the others */
-    size_t kept, gradients, scratch;
+    size_t kept;    /* activations, and what else lasts from forward to backward */
+    size_t region;  /* with activation gradients and scratch */
     size_t total;
 };
 struct plan_sizes plan_sizes(const struct planner *planner);
@@ -64,8 +81,6 @@ struct plan_memory {
     void *block;
     real *values; /* all tensors, the trained ones first */
     real *grads;  /* of the trained ones, at the same offsets */
-    real *scratch;
-    real *gradients[PLAN_LEVELS][3]; /* as in struct pass */
 };
 
 /* Allocates everything, zeroed, and fills in every pointer asked for; false when there is not enough memory. */

@@ -14,9 +14,8 @@ static const struct param params[] = {
 
 struct residual {
     struct chain body, shortcut;
+    real *sum_gradient; /* of y, where dy->d cannot serve */
 };
-
-enum { OWN_GRADIENT = 2 }; /* of pass->gradients: the chains within take the first two */
 
 static bool residual_plan(struct layer *layer, struct planner *planner) {
     struct residual *unit = layer->state;
@@ -36,7 +35,8 @@ static bool residual_plan(struct layer *layer, struct planner *planner) {
     layer->out = *body;
     /* The identity's share of dx is dy itself, to which the body's is then added. */
     layer->in_place = !unit->shortcut.stage_count;
-    plan_gradient(planner, unit->body.level, OWN_GRADIENT, &layer->out);
+    size_t own = plan_work(planner, shape_size(&layer->out) * (size_t)planner->batch);
+    plan_work_at(planner, own, &unit->sum_gradient);
     return true;
 }
 
@@ -65,7 +65,7 @@ static void residual_forward(struct layer *layer, const struct pass *pass, real 
 static const real *gradient_of_sum(const struct layer *layer, const struct pass *pass, const struct gradient_target *dx,
                                    const struct gradient *dy) {
     const struct residual *unit = layer->state;
-    real *own = pass->gradients[unit->body.level][OWN_GRADIENT];
+    real *own = unit->sum_gradient;
     int positions = layer->out.height * layer->out.width;
     bool overwritten = dx && dx->d == dy->d && !(layer->in_place && chain_in_place(&unit->body));
     if (!dy->slope && !overwritten)

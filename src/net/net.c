@@ -69,7 +69,7 @@ void net_free(struct net *net) {
 
 static struct pass pass_of(const struct net *net, int n, bool training) {
     layer_times_begin(net->times);
-    return (struct pass){n, training, net->memory.scratch, net->memory.gradients, net->times};
+    return (struct pass){n, training, NULL, net->times};
 }
 
 const real *net_forward(struct net *net, int n, const real *images, bool training) {
