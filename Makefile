@@ -5,6 +5,8 @@ ARCH ?= native
 CC ?= cc
 # Tests share the processors with each other; idle threads that spin for long would slow them down.
 export GOMP_SPINCOUNT ?= 20000
+# Compilers prefer half of the vectors that a CPU with AVX-512 has, out of care for older ones.
+WIDE := $(if $(filter x86_64,$(shell uname -m)),-mprefer-vector-width=512)
 # V=1 shows whole command lines.
 Q := $(if $(V),,@)
 say = $(if $(V),,@echo "  $(1)")
@@ -22,7 +24,7 @@ OPT_asan64  := $(SANITIZE) -DSN_DOUBLE
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wmissing-prototypes
 # clang warns of every loop that `omp simd` does not make it vectorise, such as those over functions of the C library.
 WARNINGS += $(if $(findstring clang,$(CC)),-Wno-pass-failed)
-COMPILE = $(CC) -std=gnu11 $(OPT_$(VARIANT)) -march=$(ARCH) -fopenmp -fno-math-errno -fno-trapping-math $(WARNINGS) \
+COMPILE = $(CC) -std=gnu11 $(OPT_$(VARIANT)) -march=$(ARCH) -fopenmp -fno-math-errno -fno-trapping-math $(WIDE) $(WARNINGS) \
           -MMD -MP -Isrc -Itests $(shell pkg-config --cflags $(PKGS)) $(CFLAGS) $(OWN_FLAGS)
 LINK    = $(CC) $(OPT_$(VARIANT)) -fopenmp
 LIBS    = $(shell pkg-config --libs $(PKGS)) -lm $(LDFLAGS)

@@ -16,6 +16,8 @@ void gemm_nn(int m, int n, int k, const real *a, int lda, const real *b, int ldb
 void gemm_nt(int m, int n, int k, const real *a, int lda, const real *b, int ldb, real beta, real *c, int ldc);
 /* c[m][n] = a[k][m]^T b[k][n] + beta c */
 void gemm_tn(int m, int n, int k, const real *a, int lda, const real *b, int ldb, real beta, real *c, int ldc);
+/* c[m][m] = a[m][k] a[m][k]^T */
+void gemm_gram(int m, int k, const real *a, int lda, real *c, int ldc);
 
 /* The machine's own rate: the best of `repeats` products of size x size matrices on that many threads, in FLOP/s.
  * 0 when there is not enough memory. */

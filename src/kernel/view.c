@@ -10,26 +10,33 @@ static inline real rectify(real value) {
     return value < 0 ? 0 : value; /* a NaN stays one */
 }
 
-void view_read(const struct view *view, size_t position, int count, real *to) {
+/* One position; scale NULL and rectified are known to the compiler where this is called. Returns the sum of squares. */
+static inline __attribute__((always_inline)) real read_position(int channels, real *to, const real *data,
+                                                                const real *scale, const real *shift, bool rectified) {
+    real squares = 0;
+#pragma omp simd reduction(+ : squares)
+    for (int c = 0; c < channels; c++) {
+        real value = scale ? scale[c] * data[c] + shift[c] : data[c];
+        value = rectified ? rectify(value) : value;
+        to[c] = value;
+        squares += value * value;
+    }
+    return squares;
+}
+
+void view_read(const struct view *view, size_t position, int count, real *to, real *squares) {
     int channels = view->channels;
     const real *data = view->data + position * (size_t)channels, *scale = view->scale, *shift = view->shift;
-    if (!scale && !view->rectified) {
+    if (!scale && !view->rectified && !squares) {
         memcpy(to, data, (size_t)count * (size_t)channels * sizeof *to);
         return;
     }
     for (int p = 0; p < count; p++, data += channels, to += channels) {
-        if (!scale)
-#pragma omp simd
-            for (int c = 0; c < channels; c++)
-                to[c] = rectify(data[c]);
-        else if (view->rectified)
-#pragma omp simd
-            for (int c = 0; c < channels; c++)
-                to[c] = rectify(scale[c] * data[c] + shift[c]);
-        else
-#pragma omp simd
-            for (int c = 0; c < channels; c++)
-                to[c] = scale[c] * data[c] + shift[c];
+        real sum = scale && view->rectified ? read_position(channels, to, data, scale, shift, true)
+                   : scale                  ? read_position(channels, to, data, scale, shift, false)
+                                            : read_position(channels, to, data, NULL, NULL, view->rectified);
+        if (squares)
+            squares[p] = sum;
     }
 }
 
@@ -61,46 +68,42 @@ void gradient_begin(const struct gradient_target *target, const struct view *vie
         memset(target->sums + (size_t)image * size, 0, size * sizeof *target->sums);
 }
 
-/* Adds box times the value to the gradients of one position, and zeroes those of values that were rectified. */
-static void mask_position(const struct view *view, real *d, const real *data, real box) {
-    int channels = view->channels;
-    const real *scale = view->scale, *shift = view->shift;
-    if (view->rectified && scale)
-#pragma omp simd
-        for (int c = 0; c < channels; c++) {
-            real value = scale[c] * data[c] + shift[c];
-            d[c] = value > 0 ? d[c] + box * value : 0;
-        }
-    else if (view->rectified)
-#pragma omp simd
-        for (int c = 0; c < channels; c++)
-            d[c] = data[c] > 0 ? d[c] + box * data[c] : 0;
-    else if (scale)
-#pragma omp simd
-        for (int c = 0; c < channels; c++)
-            d[c] += box * (scale[c] * data[c] + shift[c]);
-    else
-#pragma omp simd
-        for (int c = 0; c < channels; c++)
-            d[c] += box * data[c];
+/* What gradient_write does to one value: `value` is the view's before it is rectified. */
+static inline real masked(real d, real value, real box, bool rectified) {
+    d += box * value;
+    return rectified && !(value > 0) ? 0 : d;
 }
 
-static void add_sums(const struct view *view, real *sums, const real *d, const real *data) {
+/* One position. scale, shift, mean and sums NULL are known to the compiler where this is called. */
+static inline __attribute__((always_inline)) void write_position(int channels, real *d, const real *data,
+                                                                 const real *scale, const real *shift, bool rectified,
+                                                                 real box, const real *mean, real *sums) {
+#pragma omp simd
+    for (int c = 0; c < channels; c++) {
+        real value = scale ? scale[c] * data[c] + shift[c] : data[c];
+        real gradient = masked(d[c], value, box, rectified);
+        d[c] = gradient;
+        if (sums) {
+            sums[c] += gradient;
+            sums[channels + c] += gradient * (mean ? data[c] - mean[c] : data[c]);
+        }
+    }
+}
+
+/* The common cases apart, so that each is one loop without conditions. */
+static void finish_position(const struct view *view, real *d, const real *data, real box, real *sums) {
     int channels = view->channels;
-    const real *mean = view->mean;
-    real *products = sums + channels;
-    if (mean)
-#pragma omp simd
-        for (int c = 0; c < channels; c++) {
-            sums[c] += d[c];
-            products[c] += d[c] * (data[c] - mean[c]);
-        }
+    const real *scale = view->scale, *shift = view->shift, *mean = view->mean;
+    if (scale && mean && sums && view->rectified)
+        write_position(channels, d, data, scale, shift, true, box, mean, sums);
+    else if (scale && mean && sums)
+        write_position(channels, d, data, scale, shift, false, box, mean, sums);
+    else if (scale && sums)
+        write_position(channels, d, data, scale, shift, view->rectified, box, mean, sums);
+    else if (scale)
+        write_position(channels, d, data, scale, shift, view->rectified, box, NULL, NULL);
     else
-#pragma omp simd
-        for (int c = 0; c < channels; c++) {
-            sums[c] += d[c];
-            products[c] += d[c] * data[c];
-        }
+        write_position(channels, d, data, NULL, NULL, view->rectified, box, NULL, NULL);
 }
 
 void gradient_write(const struct gradient_target *target, const struct view *view, int image, size_t position,
@@ -115,10 +118,8 @@ void gradient_write(const struct gradient_target *target, const struct view *vie
 #pragma omp simd
             for (size_t c = 0; c < channels; c++)
                 here[c] += d[(size_t)p * channels + c];
-        if (box || view->rectified)
-            mask_position(view, here, data + (size_t)p * channels, box ? box[p] : 0);
-        if (sums)
-            add_sums(view, sums, here, data + (size_t)p * channels);
+        if (box || view->rectified || sums)
+            finish_position(view, here, data + (size_t)p * channels, box ? box[p] : 0, sums);
     }
     vector_stream(d, row, (size_t)count * channels);
 }

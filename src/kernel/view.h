@@ -22,8 +22,9 @@ struct view {
     const real *mean, *variance; /* of data over the batch, where they are wanted */
 };
 
-/* to[count][channels]: the values at `count` positions from `position` on. */
-void view_read(const struct view *view, size_t position, int count, real *to);
+/* to[count][channels]: the values at `count` positions from `position` on. squares[count]: the sum of each position's
+ * squares; NULL: not wanted. */
+void view_read(const struct view *view, size_t position, int count, real *to, real *squares);
 
 /* dL/d data = slope d + curve (data - mean) + level, where d is the gradient of the view's value before it is
  * rectified. Slope, curve and level are all NULL or all there. */

@@ -1,3 +1,4 @@
+#include "kernel/vector.h"
 #include "layer/layer.h"
 
 static void copy_forward(struct layer *layer, const struct pass *pass, real *y, const struct view *x, real *moments) {
@@ -5,7 +6,7 @@ static void copy_forward(struct layer *layer, const struct pass *pass, real *y, 
     int positions = layer->out.height * layer->out.width;
 #pragma omp parallel for schedule(static)
     for (int image = 0; image < pass->n; image++)
-        view_read(x, (size_t)image * (size_t)positions, positions, y + (size_t)image * shape_size(&layer->out));
+        view_read(x, (size_t)image * (size_t)positions, positions, y + (size_t)image * shape_size(&layer->out), NULL);
 }
 
 static void copy_backward(struct layer *layer, const struct pass *pass, const struct gradient_target *dx,
@@ -22,6 +23,7 @@ static void copy_backward(struct layer *layer, const struct pass *pass, const st
             gradient_read(dy, position, 1, row);
             gradient_write(dx, x, image, position, 1, row, NULL);
         }
+        vector_stream_end();
     }
 }
 

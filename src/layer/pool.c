@@ -2,6 +2,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "kernel/vector.h"
 #include "layer/layers.h"
 #include "layer/plan.h"
 
@@ -45,20 +46,49 @@ static struct worker worker_of(const struct layer *layer, const struct pass *pas
     return worker;
 }
 
-static int positions(const struct shape *shape) {
-    return shape->height * shape->width;
+/* Windows that do not overlap are taken a row of them at a time, so that their pixels stay in the nearest cache. */
+struct band {
+    int top, bottom; /* rows of the input */
+    int first, end;  /* rows of the output */
+};
+
+static int band_count(const struct layer *layer) {
+    const struct window *w = layer->state;
+    return w->stride < w->kernel_h || w->padding ? 1 : layer->out.height;
 }
 
-static void read_image(const struct layer *layer, real *to, const struct view *x, int image) {
-    view_read(x, (size_t)image * (size_t)positions(&layer->in), positions(&layer->in), to);
+static struct band band_of(const struct layer *layer, int index) {
+    const struct window *w = layer->state;
+    int last = band_count(layer) - 1;
+    if (last == 0)
+        return (struct band){0, layer->in.height, 0, layer->out.height};
+    return (struct band){index * w->stride, index == last ? layer->in.height : (index + 1) * w->stride, index,
+                         index + 1};
 }
 
-/* The image's dx, gathered in the worker's, goes out. */
-static void write_image(const struct layer *layer, const struct gradient_target *dx, const struct view *x, int image,
-                        real *gathered) {
-    int count = positions(&layer->in);
-    gradient_begin(dx, x, image);
-    gradient_write(dx, x, image, (size_t)image * (size_t)count, count, gathered, NULL);
+static size_t position_of(const struct shape *shape, int image, int y) {
+    return ((size_t)image * (size_t)shape->height + (size_t)y) * (size_t)shape->width;
+}
+
+static void read_band(const struct layer *layer, real *to, const struct view *x, int image, const struct band *band) {
+    const struct shape *in = &layer->in;
+    view_read(x, position_of(in, image, band->top), (band->bottom - band->top) * in->width, to, NULL);
+}
+
+/* Reads the band's dy and zeroes its dx. */
+static void begin_gradient(const struct layer *layer, const struct worker *worker, const struct gradient *dy, int image,
+                           const struct band *band) {
+    const struct shape *in = &layer->in, *out = &layer->out;
+    size_t rows = (size_t)(band->bottom - band->top);
+    gradient_read(dy, position_of(out, image, band->first), (band->end - band->first) * out->width, worker->dy);
+    memset(worker->dx, 0, rows * (size_t)in->width * (size_t)in->channels * sizeof *worker->dx);
+}
+
+static void write_gradient(const struct layer *layer, const struct worker *worker, const struct gradient_target *dx,
+                           const struct view *x, int image, const struct band *band) {
+    const struct shape *in = &layer->in;
+    gradient_write(dx, x, image, position_of(in, image, band->top), (band->bottom - band->top) * in->width, worker->dx,
+                   NULL);
 }
 
 static bool pool_plan(struct layer *layer, struct planner *planner) {
@@ -86,17 +116,18 @@ static bool pool_plan(struct layer *layer, struct planner *planner) {
     return true;
 }
 
-/* The part of a window that lies inside the image. */
+/* The part of a window that lies inside the image; rows counted from the top of its band. */
 struct area {
     int top, bottom, left, right;
 };
 
-static struct area window_area(const struct window *w, const struct shape *in, int oy, int ox) {
+static struct area window_area(const struct window *w, const struct shape *in, const struct band *band, int oy,
+                               int ox) {
     int top = oy * w->stride - w->padding, left = ox * w->stride - w->padding;
     struct area area = {top, top + w->kernel_h, left, left + w->kernel_w};
-    area.top = top < 0 ? 0 : top;
+    area.top = (top < 0 ? 0 : top) - band->top;
     area.left = left < 0 ? 0 : left;
-    area.bottom = area.bottom > in->height ? in->height : area.bottom;
+    area.bottom = (area.bottom > in->height ? in->height : area.bottom) - band->top;
     area.right = area.right > in->width ? in->width : area.right;
     return area;
 }
@@ -126,11 +157,14 @@ static void max_forward(struct layer *layer, const struct pass *pass, real *y, c
 #pragma omp parallel for schedule(static)
     for (int image = 0; image < pass->n; image++) {
         struct worker worker = worker_of(layer, pass);
-        read_image(layer, worker.x, x, image);
-        for (int oy = 0; oy < out->height; oy++)
-            for (int ox = 0; ox < out->width; ox++)
-                max_window(in, window_area(layer->state, in, oy, ox),
-                           y + (size_t)image * shape_size(out) + pixel_offset(out, oy, ox), worker.x);
+        for (int b = 0; b < band_count(layer); b++) {
+            struct band band = band_of(layer, b);
+            read_band(layer, worker.x, x, image, &band);
+            for (int oy = band.first; oy < band.end; oy++)
+                for (int ox = 0; ox < out->width; ox++)
+                    max_window(in, window_area(layer->state, in, &band, oy, ox),
+                               y + (size_t)image * shape_size(out) + pixel_offset(out, oy, ox), worker.x);
+        }
     }
 }
 
@@ -162,14 +196,19 @@ static void max_backward(struct layer *layer, const struct pass *pass, const str
     for (int image = 0; image < pass->n; image++) {
         struct worker worker = worker_of(layer, pass);
         const real *y = dy->of.data + (size_t)image * shape_size(out);
-        read_image(layer, worker.x, x, image);
-        gradient_read(dy, (size_t)image * (size_t)positions(out), positions(out), worker.dy);
-        memset(worker.dx, 0, shape_size(in) * sizeof *worker.dx);
-        for (int oy = 0; oy < out->height; oy++)
-            for (int ox = 0; ox < out->width; ox++)
-                max_window_backward(in, window_area(layer->state, in, oy, ox), worker.dx,
-                                    worker.dy + pixel_offset(out, oy, ox), y + pixel_offset(out, oy, ox), worker.x);
-        write_image(layer, dx, x, image, worker.dx);
+        gradient_begin(dx, x, image);
+        for (int b = 0; b < band_count(layer); b++) {
+            struct band band = band_of(layer, b);
+            read_band(layer, worker.x, x, image, &band);
+            begin_gradient(layer, &worker, dy, image, &band);
+            for (int oy = band.first; oy < band.end; oy++)
+                for (int ox = 0; ox < out->width; ox++)
+                    max_window_backward(in, window_area(layer->state, in, &band, oy, ox), worker.dx,
+                                        worker.dy + pixel_offset(out, oy - band.first, ox),
+                                        y + pixel_offset(out, oy, ox), worker.x);
+            write_gradient(layer, &worker, dx, x, image, &band);
+        }
+        vector_stream_end();
     }
 }
 
@@ -183,26 +222,50 @@ const struct layer_type layer_max_pool = {
 
 /* --- avg_pool ---------------------------------------------------------------------------------------------------- */
 
+/* The mean of one window. */
+static void avg_window(const struct shape *in, struct area area, real share, real *y, const real *x) {
+    int channels = in->channels;
+    memset(y, 0, (size_t)channels * sizeof *y);
+    for (int iy = area.top; iy < area.bottom; iy++) {
+        for (int ix = area.left; ix < area.right; ix++) {
+            const real *pixel = x + pixel_offset(in, iy, ix);
+#pragma omp simd
+            for (int c = 0; c < channels; c++)
+                y[c] += share * pixel[c];
+        }
+    }
+}
+
+static void avg_window_backward(const struct shape *in, struct area area, real share, real *dx, const real *dy) {
+    int channels = in->channels;
+    for (int iy = area.top; iy < area.bottom; iy++) {
+        for (int ix = area.left; ix < area.right; ix++) {
+            real *pixel = dx + pixel_offset(in, iy, ix);
+#pragma omp simd
+            for (int c = 0; c < channels; c++)
+                pixel[c] += share * dy[c];
+        }
+    }
+}
+
+static real share_of(const struct layer *layer) {
+    const struct window *window = layer->state;
+    return 1 / (real)(window->kernel_h * window->kernel_w);
+}
+
 static void avg_forward(struct layer *layer, const struct pass *pass, real *y, const struct view *x, real *moments) {
     (void)moments;
     const struct shape *in = &layer->in, *out = &layer->out;
-    const struct window *window = layer->state;
-    real share = 1 / (real)(window->kernel_h * window->kernel_w);
 #pragma omp parallel for schedule(static)
     for (int image = 0; image < pass->n; image++) {
         struct worker worker = worker_of(layer, pass);
-        read_image(layer, worker.x, x, image);
-        for (int p = 0; p < positions(out); p++) {
-            struct area area = window_area(window, in, p / out->width, p % out->width);
-            real *mean = y + (size_t)image * shape_size(out) + (size_t)p * (size_t)out->channels;
-            memset(mean, 0, (size_t)out->channels * sizeof *mean);
-            for (int i = 0; i < window->kernel_h * window->kernel_w; i++) {
-                const real *pixel =
-                    worker.x + pixel_offset(in, area.top + i / window->kernel_w, area.left + i % window->kernel_w);
-#pragma omp simd
-                for (int c = 0; c < out->channels; c++)
-                    mean[c] += share * pixel[c];
-            }
+        for (int b = 0; b < band_count(layer); b++) {
+            struct band band = band_of(layer, b);
+            read_band(layer, worker.x, x, image, &band);
+            for (int oy = band.first; oy < band.end; oy++)
+                for (int ox = 0; ox < out->width; ox++)
+                    avg_window(in, window_area(layer->state, in, &band, oy, ox), share_of(layer),
+                               y + (size_t)image * shape_size(out) + pixel_offset(out, oy, ox), worker.x);
         }
     }
 }
@@ -210,27 +273,22 @@ static void avg_forward(struct layer *layer, const struct pass *pass, real *y, c
 static void avg_backward(struct layer *layer, const struct pass *pass, const struct gradient_target *dx,
                          const struct gradient *dy, const struct view *x) {
     const struct shape *in = &layer->in, *out = &layer->out;
-    const struct window *window = layer->state;
-    real share = 1 / (real)(window->kernel_h * window->kernel_w);
     if (!dx)
         return;
 #pragma omp parallel for schedule(static)
     for (int image = 0; image < pass->n; image++) {
         struct worker worker = worker_of(layer, pass);
-        gradient_read(dy, (size_t)image * (size_t)positions(out), positions(out), worker.dy);
-        memset(worker.dx, 0, shape_size(in) * sizeof *worker.dx);
-        for (int p = 0; p < positions(out); p++) {
-            struct area area = window_area(window, in, p / out->width, p % out->width);
-            const real *gradient = worker.dy + (size_t)p * (size_t)out->channels;
-            for (int i = 0; i < window->kernel_h * window->kernel_w; i++) {
-                real *pixel =
-                    worker.dx + pixel_offset(in, area.top + i / window->kernel_w, area.left + i % window->kernel_w);
-#pragma omp simd
-                for (int c = 0; c < out->channels; c++)
-                    pixel[c] += share * gradient[c];
-            }
+        gradient_begin(dx, x, image);
+        for (int b = 0; b < band_count(layer); b++) {
+            struct band band = band_of(layer, b);
+            begin_gradient(layer, &worker, dy, image, &band);
+            for (int oy = band.first; oy < band.end; oy++)
+                for (int ox = 0; ox < out->width; ox++)
+                    avg_window_backward(in, window_area(layer->state, in, &band, oy, ox), share_of(layer), worker.dx,
+                                        worker.dy + pixel_offset(out, oy - band.first, ox));
+            write_gradient(layer, &worker, dx, x, image, &band);
         }
-        write_image(layer, dx, x, image, worker.dx);
+        vector_stream_end();
     }
 }
 

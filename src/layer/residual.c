@@ -51,8 +51,8 @@ static void residual_forward(struct layer *layer, const struct pass *pass, real 
     for (int row = 0; row < pass->n * layer->out.height; row++) {
         real sum[width], added[width];
         size_t position = (size_t)row * (size_t)layer->out.width;
-        view_read(body, position, layer->out.width, sum);
-        view_read(shortcut, position, layer->out.width, added);
+        view_read(body, position, layer->out.width, sum, NULL);
+        view_read(shortcut, position, layer->out.width, added, NULL);
 #pragma omp simd
         for (size_t i = 0; i < width; i++)
             sum[i] += added[i];

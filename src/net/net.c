@@ -79,7 +79,7 @@ const real *net_forward(struct net *net, int n, const real *images, bool trainin
     if (!net->output)
         return logits->data;
     int positions = net->chain.out.height * net->chain.out.width;
-    view_read(logits, 0, n * positions, net->output);
+    view_read(logits, 0, n * positions, net->output, NULL);
     return net->output;
 }
 

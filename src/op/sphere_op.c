@@ -181,10 +181,8 @@ static void read_image(const struct sphere_op *op, const struct view *x, int ima
     const struct conv_geometry *g = &op->conv.g;
     for (int y = 0; y < g->height; y++) {
         real *row = strip + strip_row(s, slot, y);
-        view_read(x, position_of(image, g->height, g->width, y), g->width, row);
-        real *row_squares = squares + (size_t)(y + s->border) * (size_t)s->width + s->border;
-        for (int p = 0; squares && p < g->width; p++)
-            row_squares[p] = sum_of_squares(row + (size_t)p * (size_t)g->channels, g->channels);
+        real *row_squares = squares ? squares + (size_t)(y + s->border) * (size_t)s->width + s->border : NULL;
+        view_read(x, position_of(image, g->height, g->width, y), g->width, row, row_squares);
     }
 }
 

@@ -51,7 +51,7 @@ static double add_decay(double decay, const struct tensor *tensor) {
 static double add_orthogonality(double strength, const struct tensor *tensor, real *gram) {
     int filters = tensor->filters, patch = tensor->kernel * tensor->inputs;
     size_t count = (size_t)filters * (size_t)filters;
-    gemm_nt(filters, filters, patch, tensor->value, patch, tensor->value, patch, 0, gram, filters);
+    gemm_gram(filters, patch, tensor->value, patch, gram, filters);
     for (int f = 0; f < filters; f++)
         gram[(size_t)f * (size_t)filters + (size_t)f] -= 1;
     double value = 0.5 * strength * sum_of_squares(gram, count);
@@ -70,7 +70,7 @@ struct penalty_values penalty_add(const struct penalty_config *config, struct ne
         work += gram_size(config, net->tensors[i]);
     }
 #pragma omp parallel for schedule(dynamic)
-    for (int i = 0; i < count; i++) {
+    for (int i = count - 1; i >= 0; i--) { /* the last layers are the largest: they go first */
         const struct tensor *tensor = net->tensors[i];
         bool decays = applies(config->weight_decay, config->weight_decay_on, tensor);
         decay[i] = decays ? add_decay(config->weight_decay, tensor) : 0;
