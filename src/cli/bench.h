@@ -43,7 +43,8 @@ double bench_median(const struct bench *bench, int measure);
 
 /* Bytes that a training step has to read or write at least once for this layer, forward or backward: a batch of its
  * input, its output, and the gradients of both. The network's first layer has no gradient of its input. What a layer
- * puts out the next takes in, so that the sum over layers is not the memory of the network. */
+ * puts out the next takes in, so that the sum over layers is not the memory of the network. 0 for layers that make no
+ * pass of their own. */
 double bench_tensor_bytes(const struct bench *bench, const struct layer *layer);
 
 /* FLOP of a batch in that direction, counted as direct convolution: a multiplication and an addition each forward,

@@ -62,7 +62,11 @@ static void print_layer(const struct layer *layer, int level, void *context) {
     printf("%-28s %-11s %11s", name, layer->type->kind.name, shape);
     for (int direction = 0; direction < PASS_DIRECTIONS; direction++)
         print_direction(bench, layer, direction);
-    printf(" %8.1f\n", bench_tensor_bytes(bench, layer) / 1e6);
+    double bytes = bench_tensor_bytes(bench, layer);
+    if (bytes > 0)
+        printf(" %8.1f\n", bytes / 1e6);
+    else
+        printf(" %8s\n", "-");
 }
 
 static void print_layers(const struct bench *bench) {
@@ -226,7 +230,8 @@ const struct command command_bench = {
         "FLOP are counted as direct convolution: six for each multiply-add of the forward pass, which is a\n"
         "multiplication and an addition forward, backward to the input, and backward to the weights. The first layer\n"
         "goes back to the weights alone, and its own row counts that.\n"
-        "ms of a residual unit are those of its addition; the layers within it have rows of their own.\n"
+        "batch_norm, sphere_norm, relu and flatten make no pass of their own: the layers beside them do their work.\n"
+        "ms of a residual unit: in training it is the addition; the layers within it have rows of their own.\n"
         "input is the time that a step waits for its batch.\n"
         "MB of tensors: what a step reads or writes at least once for the layer, forward or backward: a batch of its\n"
         "input, its output, and the gradients of both. The output of one layer is the input of the next, so the "

@@ -1,5 +1,7 @@
 #include "kernel/chunk.h"
 
+#include <stddef.h>
+
 void chunk_reduce(real *sums, const real *partial, int chunks, int width) {
     double total[width];
     for (int j = 0; j < width; j++)

@@ -38,6 +38,15 @@ bool conv_next_part(const struct conv_output *output, int images, struct conv_pa
     return part->image < images;
 }
 
+enum { SUMS_BYTES = 20 * 1048576, LEAST_PARTIALS = 4, MOST_PARTIALS = 8 };
+
+int conv_partials(size_t reals) {
+    int partials = MOST_PARTIALS;
+    while (partials > LEAST_PARTIALS && (size_t)partials * reals * sizeof(real) > SUMS_BYTES)
+        partials /= 2;
+    return partials;
+}
+
 void conv_finish_weights(const struct conv *conv, real *dw, real *sums, int count) {
     size_t size = conv->sum;
 #pragma omp parallel for simd schedule(static)

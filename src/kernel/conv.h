@@ -81,7 +81,6 @@ struct conv {
 
 /* An algorithm. `images`: in the block. work: conv->work reals, the thread's own. */
 struct conv_way {
-    const char *name;
     void (*plan)(struct conv *conv); /* from conv->g, everything below conv->way */
     /* Filters as forward and as backward_data want them, once a step; all threads. In `packed`, [conv->packed], or w
      * itself; returns which. */
@@ -107,6 +106,10 @@ enum conv_algorithm { CONV_AUTO, CONV_IM2COL, CONV_WINOGRAD };
 
 /* Plans the convolution of a complete geometry. False when the algorithm asked for does not fit it. */
 bool conv_plan(struct conv *conv, const struct conv_geometry *g, enum conv_algorithm algorithm);
+
+/* The number of sums, of `reals` each, that a weight gradient is gathered in. It bounds the threads that the backward
+ * pass can use, and does not depend on theirs, since the result depends on it. */
+int conv_partials(size_t reals);
 
 /* dw from `count` sums that lie one after the other; the first is overwritten. */
 void conv_finish_weights(const struct conv *conv, real *dw, real *sums, int count);

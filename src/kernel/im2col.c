@@ -8,11 +8,8 @@
 #include "kernel/gemm.h"
 
 enum {
-    ROWS = 128,                /* positions in one patch matrix */
-    BLOCK_IMAGES = 32,         /* most images in a block */
-    SUMS_BYTES = 16 * 1048576, /* of memory for sums of the weight gradient, about */
-    LEAST_PARTIALS = 4,
-    MOST_PARTIALS = 8
+    ROWS = 128,       /* positions in one patch matrix */
+    BLOCK_IMAGES = 32 /* most images in a block */
 };
 
 static int smaller(int a, int b) {
@@ -38,9 +35,7 @@ static void plan(struct conv *conv) {
     conv->y = (struct conv_output){y, g->out_height, images, g->out_height};
     conv->dx = (struct conv_output){x, g->height, images, g->height};
     conv->sum = (size_t)g->filters * (size_t)conv_patch(g);
-    conv->partials = MOST_PARTIALS;
-    while (conv->partials > LEAST_PARTIALS && (size_t)conv->partials * conv->sum * sizeof(real) > SUMS_BYTES)
-        conv->partials /= 2;
+    conv->partials = conv_partials(conv->sum);
     conv->work = is_matrix(g) ? 0 : (size_t)ROWS * (size_t)conv_patch(g);
 }
 
@@ -129,7 +124,6 @@ static void finish_weights(const struct conv *conv, real *dw, const real *sum) {
 }
 
 const struct conv_way conv_im2col = {
-    .name = "im2col",
     .plan = plan,
     .pack = pack,
     .pack_turned = pack,

@@ -103,7 +103,7 @@ static void finish_position(const struct view *view, real *d, const real *data, 
     else if (scale)
         write_position(channels, d, data, scale, shift, view->rectified, box, NULL, NULL);
     else
-        write_position(channels, d, data, NULL, NULL, view->rectified, box, NULL, NULL);
+        write_position(channels, d, data, NULL, NULL, view->rectified, box, mean, sums);
 }
 
 void gradient_write(const struct gradient_target *target, const struct view *view, int image, size_t position,

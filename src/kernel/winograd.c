@@ -30,11 +30,8 @@ enum {
     TILE = 4,
     PATCH = 6,
     POINTS = PATCH * PATCH,
-    PART_TILES = 32,           /* whose transforms and products stay in a core's second-level cache */
-    SUM_TILES = 64,            /* of a step of the weight gradient: its sums pass through the cache once a step */
-    SUMS_BYTES = 20 * 1048576, /* of memory for sums of the weight gradient, about */
-    LEAST_PARTIALS = 4,
-    MOST_PARTIALS = 8
+    PART_TILES = 32, /* whose transforms and products stay in a core's second-level cache */
+    SUM_TILES = 64   /* of a step of the weight gradient: its sums pass through the cache once a step */
 };
 
 static int smaller(int a, int b) {
@@ -103,9 +100,7 @@ static void plan(struct conv *conv) {
     conv->forward_images = conv->y.images;
     conv->backward_images = larger(1, SUM_TILES / (rows * columns));
     conv->packed = conv->sum = filter_reals(g);
-    conv->partials = MOST_PARTIALS;
-    while (conv->partials > LEAST_PARTIALS && (size_t)conv->partials * conv->sum * sizeof(real) > SUMS_BYTES)
-        conv->partials /= 2;
+    conv->partials = conv_partials(conv->sum);
     size_t part = transform_reals(conv, part_tiles(conv)), sum = transform_reals(conv, SUM_TILES);
     conv->work = part > sum ? part : sum;
 }
@@ -366,7 +361,6 @@ static void add_weights(const struct conv *conv, int images, real *sum, bool fir
 }
 
 const struct conv_way conv_winograd = {
-    .name = "winograd",
     .plan = plan,
     .pack = pack,
     .pack_turned = pack_turned,

@@ -31,8 +31,8 @@ struct chain {
     struct shape in, out;
 };
 
-/* Makes the layers of the list, from input to output shape, and asks for their memory. Goes on after a mistake where it
- * can, so that all are reported; false when there was one. */
+/* Makes the layers of the list, from input to output shape, and asks for their memory. False after the first mistake,
+ * which leaves the shapes behind it unknown. */
 bool chain_plan(struct chain *chain, struct planner *planner, const struct choice_list *list, struct shape in);
 
 /* The chain's output (x itself for an empty chain), valid until the next call. */

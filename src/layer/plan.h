@@ -55,7 +55,7 @@ void plan_work_at(struct planner *planner, size_t offset, real **place);
 /* Puts `reals` of the region at an offset in it. */
 void plan_place(struct planner *planner, size_t offset, size_t reals, real **place);
 
-/* Gives the work of the requests from number `first` on its place in the region. */
+/* Gives the work among the requests [first, end), once, its place in the region. */
 void plan_place_work(struct planner *planner, int first, int end, size_t offset);
 
 static inline size_t plan_aligned(size_t reals) {

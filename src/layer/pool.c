@@ -29,23 +29,6 @@ struct window {
     int kernel_h, kernel_w, stride, padding;
 };
 
-/* A thread has one image of the input, of its gradient, and of the output's gradient to work in. */
-struct worker {
-    real *x, *dx, *dy;
-};
-
-static size_t worker_reals(const struct layer *layer) {
-    return 2 * shape_size(&layer->in) + shape_size(&layer->out);
-}
-
-static struct worker worker_of(const struct layer *layer, const struct pass *pass) {
-    struct worker worker;
-    worker.x = pass->scratch + (size_t)omp_get_thread_num() * worker_reals(layer);
-    worker.dx = worker.x + shape_size(&layer->in);
-    worker.dy = worker.dx + shape_size(&layer->in);
-    return worker;
-}
-
 /* Windows that do not overlap are taken a row of them at a time, so that their pixels stay in the nearest cache. */
 struct band {
     int top, bottom; /* rows of the input */
@@ -64,6 +47,29 @@ static struct band band_of(const struct layer *layer, int index) {
         return (struct band){0, layer->in.height, 0, layer->out.height};
     return (struct band){index * w->stride, index == last ? layer->in.height : (index + 1) * w->stride, index,
                          index + 1};
+}
+
+/* What a thread works in: a band of the input, of its gradient, and of the output's gradient. */
+struct worker {
+    real *x, *dx, *dy;
+};
+
+static size_t band_reals(const struct layer *layer) {
+    struct band first = band_of(layer, 0), last = band_of(layer, band_count(layer) - 1);
+    int rows = first.bottom - first.top, last_rows = last.bottom - last.top; /* all but the last are alike */
+    return (size_t)(rows > last_rows ? rows : last_rows) * (size_t)layer->in.width * (size_t)layer->in.channels;
+}
+
+static size_t worker_reals(const struct layer *layer) {
+    return 2 * band_reals(layer) + shape_size(&layer->out);
+}
+
+static struct worker worker_of(const struct layer *layer, const struct pass *pass) {
+    struct worker worker;
+    worker.x = pass->scratch + (size_t)omp_get_thread_num() * worker_reals(layer);
+    worker.dx = worker.x + band_reals(layer);
+    worker.dy = worker.dx + band_reals(layer);
+    return worker;
 }
 
 static size_t position_of(const struct shape *shape, int image, int y) {

@@ -2,6 +2,7 @@
 #include "kernel/vector.h"
 #include "layer/chain.h"
 #include "layer/layers.h"
+#include "layer/times.h"
 
 static const struct param params[] = {
     LAYER_NAME_PARAM,
@@ -40,23 +41,29 @@ static bool residual_plan(struct layer *layer, struct planner *planner) {
     return true;
 }
 
+enum { PIECE_REALS = 4096 }; /* added at a time, within the nearest cache */
+
 static void residual_forward(struct layer *layer, const struct pass *pass, real *y, const struct view *x,
                              real *moments) {
     (void)moments;
     struct residual *unit = layer->state;
     const struct view *body = chain_forward(&unit->body, pass, x);
     const struct view *shortcut = chain_forward(&unit->shortcut, pass, x);
-    size_t channels = (size_t)layer->out.channels, width = (size_t)layer->out.width * channels;
-#pragma omp parallel for schedule(static)
-    for (int row = 0; row < pass->n * layer->out.height; row++) {
-        real sum[width], added[width];
-        size_t position = (size_t)row * (size_t)layer->out.width;
-        view_read(body, position, layer->out.width, sum, NULL);
-        view_read(shortcut, position, layer->out.width, added, NULL);
+    int channels = layer->out.channels, positions = pass->n * layer->out.height * layer->out.width;
+    int step = channels < PIECE_REALS ? PIECE_REALS / channels : 1;
+#pragma omp parallel
+    {
+        real sum[step * channels], added[step * channels];
+#pragma omp for schedule(static)
+        for (int first = 0; first < positions; first += step) {
+            int count = first + step < positions ? step : positions - first;
+            view_read(body, (size_t)first, count, sum, NULL);
+            view_read(shortcut, (size_t)first, count, added, NULL);
 #pragma omp simd
-        for (size_t i = 0; i < width; i++)
-            sum[i] += added[i];
-        vector_stream(y + position * channels, sum, width);
+            for (int i = 0; i < count * channels; i++)
+                sum[i] += added[i];
+            vector_stream(y + (size_t)first * (size_t)channels, sum, (size_t)(count * channels));
+        }
         vector_stream_end();
     }
 }
@@ -67,7 +74,7 @@ static const real *gradient_of_sum(const struct layer *layer, const struct pass 
     const struct residual *unit = layer->state;
     real *own = unit->sum_gradient;
     int positions = layer->out.height * layer->out.width;
-    bool overwritten = dx && dx->d == dy->d && !(layer->in_place && chain_in_place(&unit->body));
+    bool overwritten = dx && dx->d == dy->d && (dx->add || !(layer->in_place && chain_in_place(&unit->body)));
     if (!dy->slope && !overwritten)
         return dy->d;
 #pragma omp parallel for schedule(static)
@@ -81,6 +88,7 @@ static void residual_backward(struct layer *layer, const struct pass *pass, cons
     struct residual *unit = layer->state;
     bool identity = !unit->shortcut.stage_count;
     const real *sum = gradient_of_sum(layer, pass, dx, dy);
+    layer_times_add(pass->times, layer, PASS_BACKWARD);
     if (dx && identity && dx->d == sum) {
         struct gradient_target whole = {dx->d, true, dx->sums};
         chain_backward(&unit->body, pass, &whole, sum, x);

@@ -45,16 +45,14 @@ static void angles(real *angle, const real *c, int count) {
 /* The largest angle that comes from a clamped c: asin(1 - ANGULAR_CLAMP). */
 #define LARGEST_ANGLE 1.5693821131146521
 
-/* c[i] = sin angle[i], and then angle[i] = d asin(c) / dc = 1 / cos angle; the angle is clamped first. */
-static void cosines(real *c, real *angle, int count) {
+/* The cosines of clamped angles, and d asin(c) / dc; angle may be asin_slope. */
+static void cosines(real *c, real *asin_slope, const real *angle, int count) {
     const real limit = (real)LARGEST_ANGLE;
 #pragma omp simd
     for (int i = 0; i < count; i++)
-        angle[i] = angle[i] > limit ? limit : angle[i] < -limit ? -limit : angle[i];
-    vmath_sin_cos(c, angle, angle, count);
-#pragma omp simd
-    for (int i = 0; i < count; i++)
-        angle[i] = 1 / angle[i];
+        c[i] = angle[i] > limit ? limit : angle[i] < -limit ? -limit : angle[i];
+    vmath_sin(c, c, count);
+    vmath_asin_slope(asin_slope, c, count);
 }
 
 static void linear_value(real *g, const real *c, const struct angular_coefficients *k, int count) {
@@ -71,7 +69,7 @@ static void linear_slope(real *c, real *slope, real *k_slope, const real *g, con
 #pragma omp simd
     for (int i = 0; i < count; i++)
         slope[i] = g[i] * (real)HALF_PI;
-    cosines(c, slope, count);
+    cosines(c, slope, slope, count);
 #pragma omp simd
     for (int i = 0; i < count; i++)
         slope[i] *= (real)TWO_OVER_PI;
@@ -105,18 +103,18 @@ static void sigmoid_slope(real *c, real *slope, real *k_slope, const real *g, co
     real falloff[count], *tanh_u = c, *angle = slope;
 #pragma omp simd
     for (int i = 0; i < count; i++) {
-        real t = g[i] / k->height[i];
+        real t = g[i] * k->inverse_height[i];
         tanh_u[i] = t > limit ? limit : t < -limit ? -limit : t;
     }
     vmath_atanh(angle, tanh_u, count);
 #pragma omp simd
     for (int i = 0; i < count; i++) {
         real t = tanh_u[i], steepness = k->steepness[i];
-        angle[i] /= steepness;
+        angle[i] *= k->width[i];
         falloff[i] = k->height[i] * (1 - t) * (1 + t) * steepness;
         k_slope[i] = k->height_slope[i] * t - 2 * falloff[i] * angle[i] * steepness;
     }
-    cosines(c, angle, count);
+    cosines(c, slope, angle, count);
 #pragma omp simd
     for (int i = 0; i < count; i++)
         slope[i] *= falloff[i];
@@ -148,6 +146,8 @@ void angular_set_k(const struct angular_coefficients *coefficients, int filter, 
     double q = 0.78539816339744831 / k;
     double sinh_q = sinh(q > 300 ? 300 : q);
     coefficients->steepness[filter] = (real)(1 / (2 * k));
+    coefficients->width[filter] = (real)(2 * k);
     coefficients->height[filter] = (real)(1 / tanh(q));
+    coefficients->inverse_height[filter] = (real)tanh(q);
     coefficients->height_slope[filter] = (real)(q / k / (sinh_q * sinh_q));
 }

@@ -21,12 +21,12 @@
 
 /* What the sigmoid needs of k, an entry per filter: g = height * tanh(asin(c) * steepness). */
 struct angular_coefficients {
-    real *steepness;    /* 1 / (2k) */
-    real *height;       /* coth(pi / (4k)) */
-    real *height_slope; /* d height / dk */
+    real *steepness, *width;       /* 1 / (2k), and 2k */
+    real *height, *inverse_height; /* coth(pi / (4k)), and its inverse */
+    real *height_slope;            /* d height / dk */
 };
 
-enum { ANGULAR_COEFFICIENTS = 3 };
+enum { ANGULAR_COEFFICIENTS = 5 };
 
 struct angular {
     struct kind kind;

@@ -116,7 +116,7 @@ size_t sphere_op_scratch(const struct sphere_op *op, int n) {
     return at.threads + (size_t)omp_get_max_threads() * at.thread;
 }
 
-/* The calling thread's memory. The strips are zeroed: whole images are written into them, never their borders. */
+/* The calling thread's memory. */
 static struct worker worker_of(const struct sphere_op *op, const struct layout *at, real *scratch) {
     struct worker_sizes sizes = worker_sizes(op);
     struct worker worker;
@@ -126,8 +126,13 @@ static struct worker worker_of(const struct sphere_op *op, const struct layout *
     worker.box = worker.out + sizes.out;
     worker.map = worker.box + sizes.box;
     worker.work = worker.map + sizes.map;
-    memset(worker.x, 0, (sizes.x + sizes.dy) * sizeof *worker.x);
     return worker;
+}
+
+/* Whole images will be written into a strip, never their borders. */
+static void zero_border(const struct strip *s, int images, real *strip) {
+    if (s->border)
+        memset(strip, 0, strip_reals(s, images) * sizeof *strip);
 }
 
 static size_t position_of(int image, int height, int width, int y) {
@@ -139,7 +144,8 @@ static size_t position_of(int image, int height, int width, int y) {
 static struct angular_coefficients coefficients_of(const struct sphere_op *op) {
     real *base = op->coefficients;
     int filters = op->conv.g.filters;
-    return (struct angular_coefficients){base, base + filters, base + 2 * filters};
+    return (struct angular_coefficients){base, base + filters, base + 2 * filters, base + 3 * filters,
+                                         base + 4 * filters};
 }
 
 static double effective_k(const struct sphere_op *op, int filter) {
@@ -295,6 +301,7 @@ void sphere_op_forward(struct sphere_op *op, int n, real *y, const struct view *
 #pragma omp parallel
     {
         struct worker worker = worker_of(op, &at, scratch);
+        zero_border(&op->conv.x, op->conv.forward_images, worker.x);
         memset(worker.map, 0, worker_sizes(op).map * sizeof *worker.map);
 #pragma omp for schedule(dynamic)
         for (int image = 0; image < n; image += block)
@@ -347,6 +354,32 @@ static real backward_cosine(const struct sphere_op *op, real *row, const real *c
     return -cosine_sum * x_inverse * x_inverse;
 }
 
+/* The same for SphereConv with the other activations, whose magnitude is 1. */
+static real backward_angle(const struct sphere_op *op, real *row, const real *g, real n_x, real *sums, real *work) {
+    int filters = op->conv.g.filters;
+    real *c = work, *slope = c + filters, *k_slope = slope + filters;
+    real *cosine_sums = sums + SUM_COSINE * filters, *k_sums = sums + SUM_K * filters;
+    struct angular_coefficients k = coefficients_of(op);
+    real x_inverse = 1 / n_x, cosine_sum = 0;
+    op->angular->slope(c, slope, k_slope, g, &k, filters);
+    if (op->angular->trains_k)
+#pragma omp simd
+        for (int f = 0; f < filters; f++)
+            k_sums[f] += row[f] * k_slope[f];
+#pragma omp simd reduction(+ : cosine_sum)
+    for (int f = 0; f < filters; f++) {
+        real h_gradient = row[f] * slope[f], product = h_gradient * c[f];
+        row[f] = h_gradient * x_inverse * op->w_inverse[f];
+        cosine_sum += product;
+        cosine_sums[f] += product;
+    }
+    return -cosine_sum * x_inverse * x_inverse;
+}
+
+static bool needs_sums(const struct sphere_op *op) {
+    return op->bias || !sphere_op_ordinary(op);
+}
+
 static void add_bias_sums(real *sums, const real *dy, int filters) {
 #pragma omp simd
     for (int f = 0; f < filters; f++)
@@ -358,9 +391,10 @@ static void read_gradient(const struct sphere_op *op, const struct gradient *dy,
                           const struct worker *worker) {
     const struct conv_geometry *g = &op->conv.g;
     size_t filters = (size_t)g->filters;
-    bool ordinary = sphere_op_ordinary(op), is_cosine = sphere_op_output_is_angle(op) && op->angular->identity;
+    bool ordinary = sphere_op_ordinary(op), is_angle = sphere_op_output_is_angle(op);
     const real *angles = op->g ? op->g : dy->of.data;
-    memset(sums, 0, SUMS * filters * sizeof *sums);
+    if (needs_sums(op))
+        memset(sums, 0, SUMS * filters * sizeof *sums);
     for (int y = 0; y < g->out_height; y++) {
         size_t first = position_of(image, g->out_height, g->out_width, y);
         real *row = worker->dy + strip_row(&op->conv.dy, slot, y);
@@ -369,8 +403,10 @@ static void read_gradient(const struct sphere_op *op, const struct gradient *dy,
         for (int p = 0; p < g->out_width; p++, first++, row += filters) {
             if (op->bias)
                 add_bias_sums(sums, row, g->filters);
-            if (is_cosine)
+            if (is_angle && op->angular->identity)
                 r[p] = backward_cosine(op, row, angles + first * filters, op->x_norm[first], sums);
+            else if (is_angle)
+                r[p] = backward_angle(op, row, angles + first * filters, op->x_norm[first], sums, worker->work);
             else if (!ordinary)
                 r[p] = backward_position(op, row, angles + first * filters, op->x_norm[first], sums, worker->work);
         }
@@ -453,6 +489,8 @@ void sphere_op_backward(struct sphere_op *op, int n, const struct gradient_targe
 #pragma omp parallel
     {
         struct worker worker = worker_of(op, &at, scratch);
+        zero_border(&conv->x, conv->backward_images, worker.x);
+        zero_border(&conv->dy, conv->backward_images, worker.dy);
 #pragma omp for schedule(dynamic)
         for (int partial = 0; partial < partials; partial++) {
             int first = partial * n / partials, end = (partial + 1) * n / partials;
@@ -464,7 +502,8 @@ void sphere_op_backward(struct sphere_op *op, int n, const struct gradient_targe
         vector_stream_end();
     }
     conv_finish_weights(conv, op->dw, scratch + at.weights, partials);
-    chunk_reduce(sums, image_sums, n, SUMS * filters);
+    if (needs_sums(op))
+        chunk_reduce(sums, image_sums, n, SUMS * filters);
     if (op->bias)
         memcpy(op->db, sums + SUM_BIAS * filters, (size_t)filters * sizeof *op->db);
     if (sphere_op_ordinary(op))
