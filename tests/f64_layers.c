@@ -519,7 +519,7 @@ START_TEST(operator_in_convolution) {
 }
 END_TEST
 
-START_TEST(operator_across_chunks) {
+START_TEST(operator_over_many_positions) {
     check_conv(operator_yaml(_i, ""), (struct shape){12, 11, 3, false}, 3, 5, 3, 1, 1, true);
     check_conv(operator_yaml(_i, ", k_shared: layer"), (struct shape){257, 1, 3, false}, 1, 3, 1, 1, 0, true);
     check_conv(operator_yaml(_i, ""), (struct shape){16, 16, 1, false}, 1, 3, 3, 1, 1, false);
@@ -1133,7 +1133,7 @@ Suite *test_suite(void) {
     Suite *suite = suite_create("layers");
     TCase *operators = add_case(suite, "operators");
     tcase_add_loop_test(operators, operator_in_convolution, 0, operator_count());
-    tcase_add_loop_test(operators, operator_across_chunks, 0, operator_count());
+    tcase_add_loop_test(operators, operator_over_many_positions, 0, operator_count());
     tcase_add_loop_test(operators, operator_in_wide_convolution, 0, operator_count());
     tcase_add_loop_test(operators, operator_in_dense, 0, operator_count());
     tcase_add_loop_test(operators, operator_in_sphere_conv, 0, row_count(&angular_registry));
