@@ -471,7 +471,9 @@ END_TEST
 
 /* --- Whole steps ------------------------------------------------------------------------------------------------- */
 
-#define STEP_HEAD "data: {type: synthetic, height: 17, width: 15, channels: 3, classes: 5}\n"
+#define STEP_DATA(HEIGHT, WIDTH)                                                                                       \
+    "data: {type: synthetic, height: " #HEIGHT ", width: " #WIDTH ", channels: 3, classes: 5}\n"
+#define STEP_HEAD STEP_DATA(17, 15)
 #define STEP_TAIL "regularizer: {orthogonality: 0.01}\ntrain: {iterations: 3, batch_size: 7}\n"
 
 static const char *const step_specs[] = {
@@ -483,6 +485,8 @@ static const char *const step_specs[] = {
     STEP_HEAD "network: {type: plain, depth: 3, operator: {magnitude: product, angular: cosine}}\n"
               "optimizer: {type: sgd, nesterov: true}\n" STEP_TAIL,
     STEP_HEAD "network: {type: plain, depth: 3, operator: {magnitude: sphere, angular: cosine}}\n" STEP_TAIL,
+    /* Residual units and batch normalisation around convolutions whose channels fill vectors. */
+    STEP_DATA(32, 32) "network: {type: resnet, depth: 8, widths: [16, 32, 32]}\n" STEP_TAIL,
 };
 
 enum { STEPS = 3, BATCH = 7 };
@@ -517,7 +521,7 @@ static void run_steps(struct step_run *run, const char *spec, int threads) {
     threads_set(threads);
     open_trainer(&trainer, &experiment, spec);
     for (int step = 0; step < STEPS; step++) {
-        struct array images = array_random(&rng, BATCH * 17 * 15 * 3);
+        struct array images = array_random(&rng, BATCH * shape_size(&trainer.net.chain.in));
         for (int i = 0; i < BATCH; i++)
             labels[i] = (uint8_t)rng_below(&rng, 5);
         run->results[step] = trainer_step(&trainer, &(struct batch){BATCH, images.data, labels});
