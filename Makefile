@@ -35,6 +35,7 @@ OBJECTS  := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard src/*/*.c)))
 LIBRARY  := $(filter-out $(B)/src/cli/main.o,$(OBJECTS))
 SUITES   := $(sort $(wildcard tests/$(if $(filter %64,$(VARIANT)),f64,test)_*.c))
 PROGRAMS := $(SUITES:%.c=$(B)/%)
+SUPPORT  := $(patsubst %.c,$(B)/%.o,tests/runner.c $(sort $(wildcard tests/*/*.c)))
 
 all: spherenet ## build ./spherenet (the default)
 
@@ -62,7 +63,7 @@ ifneq ($(filter x86_64%,$(shell $(CC) -dumpmachine)),)
 $(B)/src/base/cpu_guard.o: OWN_FLAGS := -march=x86-64
 endif
 
-$(PROGRAMS): $(B)/tests/%: $(B)/tests/%.o $(B)/tests/runner.o $(B)/tests/ref/reference.o $(B)/libspherenet.a
+$(PROGRAMS): $(B)/tests/%: $(B)/tests/%.o $(SUPPORT) $(B)/libspherenet.a
 	$(call say,link $@)
 	$(Q)$(LINK) -o $@ $^ $(shell pkg-config --libs check) $(LIBS)
 

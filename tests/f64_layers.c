@@ -519,7 +519,7 @@ START_TEST(operator_in_convolution) {
 }
 END_TEST
 
-START_TEST(operator_across_chunks) {
+START_TEST(operator_over_many_positions) {
     check_conv(operator_yaml(_i, ""), (struct shape){12, 11, 3, false}, 3, 5, 3, 1, 1, true);
     check_conv(operator_yaml(_i, ", k_shared: layer"), (struct shape){257, 1, 3, false}, 1, 3, 1, 1, 0, true);
     check_conv(operator_yaml(_i, ""), (struct shape){16, 16, 1, false}, 1, 3, 3, 1, 1, false);
@@ -589,6 +589,7 @@ END_TEST
 #define BATCH(NAME) "{type: batch_norm, name: " NAME "}"
 #define NORM(NAME) "{type: sphere_norm, name: " NAME "}"
 #define RELU "{type: relu}"
+#define MAX_3X3 "{type: max_pool, kernel: 3, stride: 1, padding: 1}"
 #define FLATTEN "{type: flatten}"
 #define RESIDUAL(NAME, BODY, SHORTCUT) "{type: residual, name: " NAME ", body: [" BODY "], shortcut: [" SHORTCUT "]}"
 
@@ -677,6 +678,53 @@ static const struct {
      {7, 5, 4, false},
      {7, 5, 4, false},
      RESIDUAL("a", SPHERE("b"), "") ", " RESIDUAL("c", SPHERE("d"), "") ", " RESIDUAL("e", SPHERE("f"), "")},
+    /* Identity units within units, whose gradients share memory; with and without maps behind them. */
+    {2,
+     {7, 5, 4, false},
+     {7, 5, 4, false},
+     CONV("a") ", " RESIDUAL("b", RESIDUAL("c", CONV("d") ", " CONV("e"), ""), "") ", " CONV("f")},
+    {2,
+     {7, 5, 4, false},
+     {7, 5, 4, false},
+     CONV("a") ", " RELU ", " RESIDUAL("b", RESIDUAL("c", CONV("d") ", " CONV("e"), ""), "") ", " RELU ", " CONV("f")},
+    {2,
+     {7, 5, 4, false},
+     {7, 5, 4, false},
+     CONV("a") ", " RESIDUAL("b", RESIDUAL("c", CONV("d") ", " CONV("e"), "") ", " RELU, "") ", " RELU ", " CONV("f")},
+    {2,
+     {7, 5, 4, false},
+     {7, 5, 4, false},
+     CONV("a") ", " RESIDUAL("b", RESIDUAL("c", CONV("d") ", " CONV("e"), "") ", " BATCH("f"),
+                             "") ", " BATCH("g") ", " CONV("h")},
+    {2,
+     {7, 5, 4, false},
+     {7, 5, 4, false},
+     CONV("a") ", " RESIDUAL("b", RESIDUAL("c", RESIDUAL("d", CONV("e"), ""), ""), "") ", " CONV("f")},
+    {2,
+     {7, 5, 4, false},
+     {7, 5, 4, false},
+     CONV("a") ", " RESIDUAL("b", RESIDUAL("c", CONV("d") ", " BATCH("e"), CONV("f")), "") ", " CONV("g")},
+    {2,
+     {7, 5, 4, false},
+     {7, 5, 4, false},
+     CONV("a") ", " RESIDUAL("b", RESIDUAL("c", CONV("d"), CONV("e")), "") ", " BATCH("f") ", " RELU ", " CONV("g")},
+    /* Bodies of a single layer that is no convolution, and units that are normalised. */
+    {2, {7, 5, 4, false}, {7, 5, 4, false}, CONV("a") ", " RESIDUAL("b", MAX_3X3, "") ", " CONV("c")},
+    {2,
+     {7, 5, 4, false},
+     {7, 5, 4, false},
+     CONV("a") ", " RESIDUAL("b", MAX_3X3, "") ", " BATCH("c") ", " RELU ", " CONV("d")},
+    {2, {7, 5, 4, false}, {7, 5, 4, false}, CONV("a") ", " RESIDUAL("b", BATCH("c"), "") ", " CONV("d")},
+    {2,
+     {7, 5, 4, false},
+     {7, 5, 4, false},
+     CONV("a") ", " RESIDUAL("b", BATCH("c"), "") ", " BATCH("d") ", " CONV("e")},
+    {2, {7, 5, 4, false}, {7, 5, 4, false}, CONV("a") ", " RESIDUAL("b", CONV("c"), "") ", " BATCH("d") ", " CONV("e")},
+    {2,
+     {7, 5, 4, false},
+     {7, 5, 4, false},
+     CONV("a") ", " RESIDUAL("b", CONV("c") ", " CONV("d"),
+                             "") ", " BATCH("e") ", " RELU ", " RESIDUAL("f", CONV("g"), CONV("h")) ", " BATCH("i")},
     {3,
      {12, 11, 3, false},
      {6, 6, 4, false},
@@ -1133,7 +1181,7 @@ Suite *test_suite(void) {
     Suite *suite = suite_create("layers");
     TCase *operators = add_case(suite, "operators");
     tcase_add_loop_test(operators, operator_in_convolution, 0, operator_count());
-    tcase_add_loop_test(operators, operator_across_chunks, 0, operator_count());
+    tcase_add_loop_test(operators, operator_over_many_positions, 0, operator_count());
     tcase_add_loop_test(operators, operator_in_wide_convolution, 0, operator_count());
     tcase_add_loop_test(operators, operator_in_dense, 0, operator_count());
     tcase_add_loop_test(operators, operator_in_sphere_conv, 0, row_count(&angular_registry));

@@ -5,87 +5,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "base/rng.h"
 #include "kernel/chunk.h"
-#include "kernel/conv.h"
 #include "kernel/gemm.h"
 #include "kernel/threads.h"
 #include "kernel/vmath.h"
 #include "ref/reference.h"
 #include "runner.h"
+#include "support/array.h"
+#include "support/convolution.h"
 #include "train/trainer.h"
 
 #define COUNT(array) (int)(sizeof(array) / sizeof *(array))
 #define TOLERANCE 1e-5 /* relative L2 error of a product of floats */
 
-enum { GUARD = 64, MAX_THREADS = 4 };
-#define GUARD_VALUE ((real)12345)
-
-/* --- Arrays with a guard behind their end ------------------------------------------------------------------------ */
-
-struct array {
-    size_t count;
-    real *data;
-};
-
-static struct array array_new(size_t count) {
-    struct array array = {count, mem_alloc((count + GUARD) * sizeof(real))};
-    for (int i = 0; i < GUARD; i++)
-        array.data[count + (size_t)i] = GUARD_VALUE;
-    return array;
-}
-
-/* Results are NaN until they are written. */
-static struct array array_unwritten(size_t count) {
-    struct array array = array_new(count);
-    for (size_t i = 0; i < count; i++)
-        array.data[i] = (real)NAN;
-    return array;
-}
-
-static struct array array_random(struct rng *rng, size_t count) {
-    struct array array = array_new(count);
-    for (size_t i = 0; i < count; i++)
-        array.data[i] = (real)rng_normal(rng);
-    return array;
-}
-
-static void array_free(const char *name, struct array *array) {
-    for (int i = 0; i < GUARD; i++)
-        ck_assert_msg(array->data[array->count + (size_t)i] == GUARD_VALUE, "%s: written behind its end", name);
-    free(array->data);
-}
-
-static double *doubles(const struct array *array) {
-    double *copy = mem_alloc((array->count + 1) * sizeof *copy);
-    for (size_t i = 0; i < array->count; i++)
-        copy[i] = (double)array->data[i];
-    return copy;
-}
+enum { MAX_THREADS = 4 };
 
 static void check_near(const char *what, const struct array *found, const double *expected) {
-    double error = 0, size = 0;
-    for (size_t i = 0; i < found->count; i++) {
-        error += pow((double)found->data[i] - expected[i], 2);
-        size += pow(expected[i], 2);
-    }
-    ck_assert_msg(error <= TOLERANCE * TOLERANCE * size, "%s: relative error %g", what, sqrt(error / size));
-}
-
-static void check_same_bits(const char *what, const struct array *found, const struct array *expected) {
-    ck_assert_uint_eq(found->count, expected->count);
-    for (size_t i = 0; i < found->count; i++)
-        ck_assert_msg(memcmp(&found->data[i], &expected->data[i], sizeof(real)) == 0, "%s[%zu]: %.9g and %.9g", what, i,
-                      (double)found->data[i], (double)expected->data[i]);
+    double error = relative_error(found, expected);
+    ck_assert_msg(error <= TOLERANCE, "%s: relative error %g", what, error);
 }
 
 /* --- Convolution ------------------------------------------------------------------------------------------------- */
 
 enum { RANDOM_GEOMETRIES = 32 };
 
-/* Shapes that matter: chunks of 256 positions crossed or just not, 1x1, a dense layer, padding that covers patches,
- * many images; and 3x3 convolutions that go the Winograd way, with images that tiles of 4x4 do and do not fill. */
+/* Shapes that matter: blocks of one image and of several, the last one full or not, patch matrices of 128 positions
+ * filled or not, 1x1, a dense layer, padding that covers patches, many images; and 3x3 convolutions that go the
+ * Winograd way, with images that tiles of 4x4 do and do not fill. */
 static const struct {
     int n;
     struct conv_geometry g;
@@ -188,17 +135,6 @@ static int geometry_case(int index, struct conv_geometry *g) {
     return 1 + (int)rng_below(&rng, 5);
 }
 
-static struct ref_geometry reference_of(const struct conv_geometry *g) {
-    return (struct ref_geometry){g->height,   g->width,  g->channels, g->kernel_h,
-                                 g->kernel_w, g->stride, g->padding,  g->filters};
-}
-
-/* Everything conv.h computes of one geometry. */
-struct conv_results {
-    struct array x, w, dy, r;
-    struct array y, dx, dw, squares, box;
-};
-
 static size_t input_count(const struct conv_geometry *g, int n) {
     return (size_t)n * (size_t)g->height * (size_t)g->width * (size_t)g->channels;
 }
@@ -211,132 +147,9 @@ static void conv_inputs(struct conv_results *c, const struct conv_geometry *g, i
     c->r = array_random(rng, positions);
 }
 
-/* Everything that one thread needs for its blocks. */
-struct conv_memory {
-    struct array x, dy, y, dx, squares, work;
-};
-
-static struct conv_memory memory_new(const struct conv *conv) {
-    int images = conv->backward_images > conv->forward_images ? conv->backward_images : conv->forward_images;
-    struct conv_memory m = {
-        .x = array_new(strip_reals(&conv->x, images)),
-        .dy = array_new(strip_reals(&conv->dy, images)),
-        .y = array_unwritten(strip_reals(&conv->y.strip, conv->y.images)),
-        .dx = array_unwritten(strip_reals(&conv->dx.strip, conv->dx.images)),
-        .squares = array_new((size_t)(conv->x.height * conv->x.width)),
-        .work = array_unwritten(conv->work),
-    };
-    return m;
-}
-
-static void memory_free(struct conv_memory *m) {
-    array_free("strip of x", &m->x);
-    array_free("strip of dy", &m->dy);
-    array_free("strip of y", &m->y);
-    array_free("strip of dx", &m->dx);
-    array_free("squares", &m->squares);
-    array_free("work", &m->work);
-}
-
-static size_t row_offset(int image, int height, int width, int channels, int y) {
-    return ((size_t)image * (size_t)height + (size_t)y) * (size_t)width * (size_t)channels;
-}
-
-static void fill_strip(const struct strip *s, real *strip, int height, int width, const real *images, int first,
-                       int count) {
-    for (int i = 0; i < count; i++)
-        for (int y = 0; y < height; y++)
-            memcpy(strip + strip_row(s, i, y), images + row_offset(first + i, height, width, s->channels, y),
-                   (size_t)width * (size_t)s->channels * sizeof(real));
-}
-
-static void take_part(const struct conv_output *out, const real *strip, struct conv_part part, int width, real *images,
-                      int first) {
-    const struct strip *s = &out->strip;
-    for (int i = 0; i < part.images; i++)
-        for (int y = 0; y < part.rows; y++)
-            memcpy(images + row_offset(first + part.image + i, out->height, width, s->channels, part.row + y),
-                   strip + strip_row(s, i, y), (size_t)width * (size_t)s->channels * sizeof(real));
-}
-
-static void forward_block(const struct conv *conv, struct conv_results *c, int first, int images, const real *packed,
-                          struct conv_memory *m) {
-    const struct conv_geometry *g = &conv->g;
-    struct conv_part part = {0};
-    fill_strip(&conv->x, m->x.data, g->height, g->width, c->x.data, first, images);
-    while (conv_next_part(&conv->y, images, &part)) {
-        conv->way->forward(conv, part, m->y.data, m->x.data, packed, m->work.data);
-        take_part(&conv->y, m->y.data, part, g->out_width, c->y.data, first);
-    }
-}
-
-static void backward_block(const struct conv *conv, struct conv_results *c, int first, int images, bool first_block,
-                           real *sum, const real *packed, struct conv_memory *m) {
-    const struct conv_geometry *g = &conv->g;
-    struct conv_part part = {0};
-    fill_strip(&conv->x, m->x.data, g->height, g->width, c->x.data, first, images);
-    fill_strip(&conv->dy, m->dy.data, g->out_height, g->out_width, c->dy.data, first, images);
-    conv->way->add_weights(conv, images, sum, first_block, m->x.data, m->dy.data, m->work.data);
-    while (conv_next_part(&conv->dx, images, &part)) {
-        conv->way->backward_data(conv, part, m->dx.data, m->dy.data, packed, m->work.data);
-        take_part(&conv->dx, m->dx.data, part, g->width, c->dx.data, first);
-    }
-}
-
-static void box_image(const struct conv *conv, struct conv_results *c, int image, struct conv_memory *m) {
-    const struct conv_geometry *g = &conv->g;
-    size_t positions = (size_t)(g->out_height * g->out_width);
-    for (int y = 0; y < g->height; y++) {
-        for (int x = 0; x < g->width; x++) {
-            const real *pixel = c->x.data + row_offset(image, g->height, g->width, g->channels, y) + x * g->channels;
-            real sum = 0;
-            for (int i = 0; i < g->channels; i++)
-                sum += pixel[i] * pixel[i];
-            m->squares.data[(y + conv->x.border) * conv->x.width + x + conv->x.border] = sum;
-        }
-        conv_box_row(g, c->box.data + row_offset(image, g->height, g->width, 1, y),
-                     c->r.data + (size_t)image * positions, y);
-    }
-    conv_patch_squares(conv, c->squares.data + (size_t)image * positions, m->squares.data);
-}
-
-static int smaller(int a, int b) {
-    return a < b ? a : b;
-}
-
-static void conv_compute(struct conv_results *c, const struct conv_geometry *g, enum conv_algorithm algorithm, int n) {
-    struct conv conv;
-    ck_assert(conv_plan(&conv, g, algorithm));
-    int partials = smaller(conv.partials, n);
-    struct array packed = array_unwritten(conv.packed), turned = array_unwritten(conv.packed);
-    struct array sums = array_unwritten((size_t)conv.partials * conv.sum);
-    c->y = array_unwritten(c->dy.count);
-    c->dx = array_unwritten(c->x.count);
-    c->dw = array_unwritten(c->w.count);
-    c->squares = array_unwritten(c->r.count);
-    c->box = array_unwritten(c->x.count / (size_t)g->channels);
-    const real *w = conv.way->pack(&conv, packed.data, c->w.data);
-    const real *w_turned = conv.way->pack_turned(&conv, turned.data, c->w.data);
-#pragma omp parallel
-    {
-        struct conv_memory memory = memory_new(&conv);
-#pragma omp for schedule(dynamic)
-        for (int image = 0; image < n; image += conv.forward_images)
-            forward_block(&conv, c, image, smaller(conv.forward_images, n - image), w, &memory);
-#pragma omp for schedule(dynamic)
-        for (int p = 0; p < partials; p++)
-            for (int image = p * n / partials, end = (p + 1) * n / partials; image < end; image += conv.backward_images)
-                backward_block(&conv, c, image, smaller(conv.backward_images, end - image), image == p * n / partials,
-                               sums.data + (size_t)p * conv.sum, w_turned, &memory);
-#pragma omp for
-        for (int image = 0; image < n; image++)
-            box_image(&conv, c, image, &memory);
-        memory_free(&memory);
-    }
-    conv_finish_weights(&conv, c->dw.data, sums.data, partials);
-    array_free("packed", &packed);
-    array_free("turned", &turned);
-    array_free("sums", &sums);
+static void conv_free(struct conv_results *c) {
+    conv_free_given(c);
+    conv_free_results(c);
 }
 
 static void conv_run(struct conv_results *c, int index, enum conv_algorithm algorithm, int threads) {
@@ -346,18 +159,6 @@ static void conv_run(struct conv_results *c, int index, enum conv_algorithm algo
     threads_set(threads);
     conv_inputs(c, &g, n, &rng);
     conv_compute(c, &g, algorithm, n);
-}
-
-static void conv_free(struct conv_results *c) {
-    array_free("x", &c->x);
-    array_free("w", &c->w);
-    array_free("dy", &c->dy);
-    array_free("r", &c->r);
-    array_free("y", &c->y);
-    array_free("dx", &c->dx);
-    array_free("dw", &c->dw);
-    array_free("squares", &c->squares);
-    array_free("box", &c->box);
 }
 
 /* Everything of one geometry against the naive loops. */
@@ -653,7 +454,7 @@ START_TEST(elementwise_lengths) {
 }
 END_TEST
 
-/* --- Sums by chunks ---------------------------------------------------------------------------------------------- */
+/* --- Sums of partial sums ---------------------------------------------------------------------------------------- */
 
 START_TEST(chunk_sums) {
     struct rng rng = rng_stream(26, RNG_TEST, 0, 0);
@@ -677,7 +478,9 @@ END_TEST
 
 /* --- Whole steps ------------------------------------------------------------------------------------------------- */
 
-#define STEP_HEAD "data: {type: synthetic, height: 17, width: 15, channels: 3, classes: 5}\n"
+#define STEP_DATA(HEIGHT, WIDTH)                                                                                       \
+    "data: {type: synthetic, height: " #HEIGHT ", width: " #WIDTH ", channels: 3, classes: 5}\n"
+#define STEP_HEAD STEP_DATA(17, 15)
 #define STEP_TAIL "regularizer: {orthogonality: 0.01}\ntrain: {iterations: 3, batch_size: 7}\n"
 
 static const char *const step_specs[] = {
@@ -689,6 +492,8 @@ static const char *const step_specs[] = {
     STEP_HEAD "network: {type: plain, depth: 3, operator: {magnitude: product, angular: cosine}}\n"
               "optimizer: {type: sgd, nesterov: true}\n" STEP_TAIL,
     STEP_HEAD "network: {type: plain, depth: 3, operator: {magnitude: sphere, angular: cosine}}\n" STEP_TAIL,
+    /* Residual units and batch normalisation around convolutions whose channels fill vectors. */
+    STEP_DATA(32, 32) "network: {type: resnet, depth: 8, widths: [16, 32, 32]}\n" STEP_TAIL,
 };
 
 enum { STEPS = 3, BATCH = 7 };
@@ -723,7 +528,7 @@ static void run_steps(struct step_run *run, const char *spec, int threads) {
     threads_set(threads);
     open_trainer(&trainer, &experiment, spec);
     for (int step = 0; step < STEPS; step++) {
-        struct array images = array_random(&rng, BATCH * 17 * 15 * 3);
+        struct array images = array_random(&rng, BATCH * shape_size(&trainer.net.chain.in));
         for (int i = 0; i < BATCH; i++)
             labels[i] = (uint8_t)rng_below(&rng, 5);
         run->results[step] = trainer_step(&trainer, &(struct batch){BATCH, images.data, labels});
@@ -852,8 +657,8 @@ Suite *test_suite(void) {
     tcase_add_loop_test(elementwise, elementwise_special_values, 0, COUNT(functions));
     tcase_add_loop_test(elementwise, elementwise_lengths, 0, COUNT(functions));
     tcase_add_test(elementwise, tanh_saturates);
-    TCase *chunks = add_case(suite, "chunks");
-    tcase_add_test(chunks, chunk_sums);
+    TCase *sums = add_case(suite, "sums of partial sums");
+    tcase_add_test(sums, chunk_sums);
     TCase *steps = add_case(suite, "training steps");
     tcase_add_loop_test(steps, steps_on_any_number_of_threads, 0, COUNT(step_specs));
     tcase_add_test(steps, cosines_beside_a_large_pixel);

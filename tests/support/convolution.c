@@ -1,0 +1,153 @@
+#include "support/convolution.h"
+
+#include <string.h>
+
+#include "runner.h"
+
+/* Everything that one thread needs for its blocks. */
+struct conv_memory {
+    struct array x, dy, y, dx, squares, work;
+};
+
+static struct conv_memory memory_new(const struct conv *conv) {
+    int images = conv->backward_images > conv->forward_images ? conv->backward_images : conv->forward_images;
+    struct conv_memory m = {
+        .x = array_new(strip_reals(&conv->x, images)),
+        .dy = array_new(strip_reals(&conv->dy, images)),
+        .y = array_unwritten(strip_reals(&conv->y.strip, conv->y.images)),
+        .dx = array_unwritten(strip_reals(&conv->dx.strip, conv->dx.images)),
+        .squares = array_new((size_t)(conv->x.height * conv->x.width)),
+        .work = array_unwritten(conv->work),
+    };
+    return m;
+}
+
+static void memory_free(struct conv_memory *m) {
+    array_free("strip of x", &m->x);
+    array_free("strip of dy", &m->dy);
+    array_free("strip of y", &m->y);
+    array_free("strip of dx", &m->dx);
+    array_free("squares", &m->squares);
+    array_free("work", &m->work);
+}
+
+static size_t row_offset(int image, int height, int width, int channels, int y) {
+    return ((size_t)image * (size_t)height + (size_t)y) * (size_t)width * (size_t)channels;
+}
+
+static void fill_strip(const struct strip *s, real *strip, int height, int width, const real *images, int first,
+                       int count) {
+    for (int i = 0; i < count; i++)
+        for (int y = 0; y < height; y++)
+            memcpy(strip + strip_row(s, i, y), images + row_offset(first + i, height, width, s->channels, y),
+                   (size_t)width * (size_t)s->channels * sizeof(real));
+}
+
+static void take_part(const struct conv_output *out, const real *strip, struct conv_part part, int width, real *images,
+                      int first) {
+    const struct strip *s = &out->strip;
+    for (int i = 0; i < part.images; i++)
+        for (int y = 0; y < part.rows; y++)
+            memcpy(images + row_offset(first + part.image + i, out->height, width, s->channels, part.row + y),
+                   strip + strip_row(s, i, y), (size_t)width * (size_t)s->channels * sizeof(real));
+}
+
+static void forward_block(const struct conv *conv, struct conv_results *c, int first, int images, const real *packed,
+                          struct conv_memory *m) {
+    const struct conv_geometry *g = &conv->g;
+    struct conv_part part = {0};
+    fill_strip(&conv->x, m->x.data, g->height, g->width, c->x.data, first, images);
+    while (conv_next_part(&conv->y, images, &part)) {
+        conv->way->forward(conv, part, m->y.data, m->x.data, packed, m->work.data);
+        take_part(&conv->y, m->y.data, part, g->out_width, c->y.data, first);
+    }
+}
+
+static void backward_block(const struct conv *conv, struct conv_results *c, int first, int images, bool first_block,
+                           real *sum, const real *packed, struct conv_memory *m) {
+    const struct conv_geometry *g = &conv->g;
+    struct conv_part part = {0};
+    fill_strip(&conv->x, m->x.data, g->height, g->width, c->x.data, first, images);
+    fill_strip(&conv->dy, m->dy.data, g->out_height, g->out_width, c->dy.data, first, images);
+    conv->way->add_weights(conv, images, sum, first_block, m->x.data, m->dy.data, m->work.data);
+    while (conv_next_part(&conv->dx, images, &part)) {
+        conv->way->backward_data(conv, part, m->dx.data, m->dy.data, packed, m->work.data);
+        take_part(&conv->dx, m->dx.data, part, g->width, c->dx.data, first);
+    }
+}
+
+static void box_image(const struct conv *conv, struct conv_results *c, int image, struct conv_memory *m) {
+    const struct conv_geometry *g = &conv->g;
+    size_t positions = (size_t)(g->out_height * g->out_width);
+    for (int y = 0; y < g->height; y++) {
+        for (int x = 0; x < g->width; x++) {
+            const real *pixel = c->x.data + row_offset(image, g->height, g->width, g->channels, y) + x * g->channels;
+            real sum = 0;
+            for (int i = 0; i < g->channels; i++)
+                sum += pixel[i] * pixel[i];
+            m->squares.data[(y + conv->x.border) * conv->x.width + x + conv->x.border] = sum;
+        }
+        conv_box_row(g, c->box.data + row_offset(image, g->height, g->width, 1, y),
+                     c->r.data + (size_t)image * positions, y);
+    }
+    conv_patch_squares(conv, c->squares.data + (size_t)image * positions, m->squares.data);
+}
+
+static int smaller(int a, int b) {
+    return a < b ? a : b;
+}
+
+void conv_compute(struct conv_results *c, const struct conv_geometry *g, enum conv_algorithm algorithm, int n) {
+    struct conv conv;
+    ck_assert(conv_plan(&conv, g, algorithm));
+    int partials = smaller(conv.partials, n);
+    struct array packed = array_unwritten(conv.packed), turned = array_unwritten(conv.packed);
+    struct array sums = array_unwritten((size_t)conv.partials * conv.sum);
+    c->y = array_unwritten(c->dy.count);
+    c->dx = array_unwritten(c->x.count);
+    c->dw = array_unwritten(c->w.count);
+    c->squares = array_unwritten(c->r.count);
+    c->box = array_unwritten(c->x.count / (size_t)g->channels);
+    const real *w = conv.way->pack(&conv, packed.data, c->w.data);
+    const real *w_turned = conv.way->pack_turned(&conv, turned.data, c->w.data);
+#pragma omp parallel
+    {
+        struct conv_memory memory = memory_new(&conv);
+#pragma omp for schedule(dynamic)
+        for (int image = 0; image < n; image += conv.forward_images)
+            forward_block(&conv, c, image, smaller(conv.forward_images, n - image), w, &memory);
+#pragma omp for schedule(dynamic)
+        for (int p = 0; p < partials; p++)
+            for (int image = p * n / partials, end = (p + 1) * n / partials; image < end; image += conv.backward_images)
+                backward_block(&conv, c, image, smaller(conv.backward_images, end - image), image == p * n / partials,
+                               sums.data + (size_t)p * conv.sum, w_turned, &memory);
+#pragma omp for
+        for (int image = 0; image < n; image++)
+            box_image(&conv, c, image, &memory);
+        memory_free(&memory);
+    }
+    conv_finish_weights(&conv, c->dw.data, sums.data, partials);
+    array_free("packed", &packed);
+    array_free("turned", &turned);
+    array_free("sums", &sums);
+}
+
+void conv_free_results(struct conv_results *c) {
+    array_free("y", &c->y);
+    array_free("dx", &c->dx);
+    array_free("dw", &c->dw);
+    array_free("squares", &c->squares);
+    array_free("box", &c->box);
+}
+
+void conv_free_given(struct conv_results *c) {
+    array_free("x", &c->x);
+    array_free("w", &c->w);
+    array_free("dy", &c->dy);
+    array_free("r", &c->r);
+}
+
+struct ref_geometry reference_of(const struct conv_geometry *g) {
+    return (struct ref_geometry){g->height,   g->width,  g->channels, g->kernel_h,
+                                 g->kernel_w, g->stride, g->padding,  g->filters};
+}
