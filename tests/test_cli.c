@@ -1164,6 +1164,29 @@ START_TEST(bench_peers_says_what_is_missing) {
 }
 END_TEST
 
+/* --- Building ---------------------------------------------------------------------------------------------------- */
+
+/* What make would do with a compiler for that machine, from outside of the make that may run this test. */
+static char *make_would(const char *target, const char *machine) {
+    write_text("compiler", arena_printf(&arena, "#!/bin/sh\necho %s\n", machine));
+    ck_assert_int_eq(chmod("compiler", 0777), 0);
+    const char *command = "env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -n -C '%s' CC='%s/compiler' %s >would.txt 2>&1";
+    ck_assert_int_eq(shell(arena_printf(&arena, command, home, folder, target)), 0);
+    return read_text("would.txt");
+}
+
+START_TEST(the_compiler_says_what_is_built_for) {
+    if (!exists(arena_printf(&arena, "%s/Makefile", home)) || shell("make --version >/dev/null 2>&1"))
+        return;
+    ck_assert_ptr_nonnull(strstr(make_would("spherenet", "x86_64-linux-gnu"), " -mprefer-vector-width=512 "));
+    ck_assert_ptr_null(strstr(make_would("spherenet", "aarch64-linux-gnu"), "-mprefer-vector-width"));
+    ck_assert_ptr_nonnull(strstr(make_would("portable", "x86_64-linux-gnu"), " -march=x86-64-v3 "));
+    char *nothing = make_would("portable", "aarch64-linux-gnu");
+    ck_assert_ptr_nonnull(strstr(nothing, "programs for aarch64-linux-gnu, not for x86-64"));
+    ck_assert_ptr_null(strstr(nothing, "-march="));
+}
+END_TEST
+
 /* --- Data files -------------------------------------------------------------------------------------------------- */
 
 enum { RECORD_BYTES = 3073 };
@@ -1339,6 +1362,8 @@ Suite *test_suite(void) {
     tcase_add_test(others, bench_prints_csv);
     tcase_add_test(others, bench_looks_into_residual_units);
     tcase_add_test(others, bench_peers_says_what_is_missing);
+
+    tcase_add_test(add_case(suite, "building"), the_compiler_says_what_is_built_for);
 
     TCase *kernels = add_case(suite, "OpenBLAS's kernels");
     tcase_add_test(kernels, machine_and_kernels_are_told);
