@@ -29,7 +29,8 @@ WARNINGS += $(if $(findstring clang,$(CC)),-Wno-pass-failed)
 COMPILE = $(CC) -std=gnu11 $(OPT_$(VARIANT)) -march=$(ARCH) -fopenmp -fno-math-errno -fno-trapping-math $(WIDE) $(WARNINGS) \
           -MMD -MP -Isrc -Itests $(shell pkg-config --cflags $(PKGS)) $(CFLAGS) $(OWN_FLAGS)
 LINK    = $(CC) $(OPT_$(VARIANT)) -fopenmp
-LIBS    = $(shell pkg-config --libs $(PKGS)) -lm $(LDFLAGS)
+# dlsym is in a library of its own before glibc 2.34.
+LIBS    = $(shell pkg-config --libs $(PKGS)) -lm -ldl $(LDFLAGS)
 
 empty    :=
 B        := build/$(subst $(empty) ,-,$(strip $(filter-out cc gcc,$(notdir $(CC))) $(filter-out native,$(ARCH)) $(VARIANT)))
