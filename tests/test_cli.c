@@ -1077,6 +1077,16 @@ START_TEST(a_name_that_openblas_does_not_know_is_told) {
 }
 END_TEST
 
+START_TEST(an_empty_name_of_kernels_is_none) {
+    run(0, "--version");
+    const char *products = products_line(output), *without = warnings;
+    ck_assert_int_eq(setenv(BLAS_CORE_VARIABLE, "", 1), 0);
+    run(0, "--version");
+    ck_assert_str_eq(products_line(output), products);
+    ck_assert_str_eq(warnings, without);
+}
+END_TEST
+
 /* The value in the row of bench's CSV that begins so, as in "forward,first". */
 static double csv_value(const char *row) {
     return printed(arena_printf(&arena, "\n%s,", row));
@@ -1373,6 +1383,7 @@ Suite *test_suite(void) {
     tcase_add_test(kernels, the_program_starts_over_once);
     tcase_add_test(kernels, a_spec_from_a_pipe_cannot_start_over);
     tcase_add_test(kernels, a_name_that_openblas_does_not_know_is_told);
+    tcase_add_test(kernels, an_empty_name_of_kernels_is_none);
 
     TCase *files = add_case(suite, "files");
     tcase_add_test(files, data_files_with_mistakes);
