@@ -1174,6 +1174,30 @@ START_TEST(bench_peers_says_what_is_missing) {
 }
 END_TEST
 
+/* Whether the comparison can run; to import PyTorch takes seconds. */
+static bool has_torch(void) {
+    return !shell("/usr/bin/python3 -c 'import torch, yaml' >/dev/null 2>&1");
+}
+
+START_TEST(bench_peers_says_what_was_killed) {
+    if (!has_torch())
+        return;
+    write_text("killed", "#!/bin/sh\nkill -KILL $$\n");
+    ck_assert_int_eq(chmod("killed", 0777), 0);
+    int status = shell(arena_printf(&arena, "SPHERENET=./killed '%s/tools/bench_peers' spec.yaml 2>errors.txt", home));
+    ck_assert_int_eq(status, 1);
+    ck_assert_str_eq(read_text("errors.txt"), "bench_peers: ./killed bench: killed by signal 9, Killed\n");
+    write_text("child.py", "import importlib.machinery, signal, sys\n"
+                           "loader = importlib.machinery.SourceFileLoader('bench_peers', sys.argv[1])\n"
+                           "loader.load_module().in_child(signal.raise_signal, signal.SIGKILL)\n");
+    status =
+        shell(arena_printf(&arena, "/usr/bin/python3 -W ignore child.py '%s/tools/bench_peers' 2>errors.txt", home));
+    ck_assert_int_eq(status, 1);
+    ck_assert_str_eq(read_text("errors.txt"), "bench_peers: the process that runs PyTorch was killed; is there not "
+                                              "enough memory?\n");
+}
+END_TEST
+
 /* --- Building ---------------------------------------------------------------------------------------------------- */
 
 /* What make would do with a compiler for that machine, from outside of the make that may run this test. */
@@ -1372,6 +1396,7 @@ Suite *test_suite(void) {
     tcase_add_test(others, bench_prints_csv);
     tcase_add_test(others, bench_looks_into_residual_units);
     tcase_add_test(others, bench_peers_says_what_is_missing);
+    tcase_add_test(others, bench_peers_says_what_was_killed);
 
     tcase_add_test(add_case(suite, "building"), the_compiler_says_what_is_built_for);
 
