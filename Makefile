@@ -5,8 +5,10 @@ ARCH ?= native
 CC ?= cc
 # Tests share the processors with each other; idle threads that spin for long would slow them down.
 export GOMP_SPINCOUNT ?= 20000
+# What the compiler makes programs for, be it this machine or another one.
+X86_64 := $(filter x86_64%,$(shell $(CC) -dumpmachine))
 # Compilers prefer half of the vectors that a CPU with AVX-512 has, out of care for older ones.
-WIDE := $(if $(filter x86_64,$(shell uname -m)),-mprefer-vector-width=512)
+WIDE := $(if $(X86_64),-mprefer-vector-width=512)
 # V=1 shows whole command lines.
 Q := $(if $(V),,@)
 say = $(if $(V),,@echo "  $(1)")
@@ -27,7 +29,8 @@ WARNINGS += $(if $(findstring clang,$(CC)),-Wno-pass-failed)
 COMPILE = $(CC) -std=gnu11 $(OPT_$(VARIANT)) -march=$(ARCH) -fopenmp -fno-math-errno -fno-trapping-math $(WIDE) $(WARNINGS) \
           -MMD -MP -Isrc -Itests $(shell pkg-config --cflags $(PKGS)) $(CFLAGS) $(OWN_FLAGS)
 LINK    = $(CC) $(OPT_$(VARIANT)) -fopenmp
-LIBS    = $(shell pkg-config --libs $(PKGS)) -lm $(LDFLAGS)
+# dlsym is in a library of its own before glibc 2.34.
+LIBS    = $(shell pkg-config --libs $(PKGS)) -lm -ldl $(LDFLAGS)
 
 empty    :=
 B        := build/$(subst $(empty) ,-,$(strip $(filter-out cc gcc,$(notdir $(CC))) $(filter-out native,$(ARCH)) $(VARIANT)))
@@ -59,7 +62,7 @@ $(B)/%.o: %.c
 # Arithmetic as with real numbers, so that the compiler may use the C library's vector functions.
 $(B)/src/kernel/vmath.o: OWN_FLAGS := -ffast-math
 # Has to run on CPUs that the program is not built for, so as to say so.
-ifneq ($(filter x86_64%,$(shell $(CC) -dumpmachine)),)
+ifneq ($(X86_64),)
 $(B)/src/base/cpu_guard.o: OWN_FLAGS := -march=x86-64
 endif
 
@@ -76,8 +79,12 @@ asan: ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(MAKE) --no-print-directory run-suites VARIANT=asan64
 
 portable: ## the tests of programs built for x86-64-v2 and x86-64-v3
+ifneq ($(X86_64),)
 	@$(MAKE) --no-print-directory test ARCH=x86-64-v2
 	@$(MAKE) --no-print-directory test ARCH=x86-64-v3
+else
+	@echo "portable: nothing to do, the compiler makes programs for $(shell $(CC) -dumpmachine), not for x86-64"
+endif
 
 # Every suite of one variant; a failure does not keep the others from running.
 run-suites: $(B)/spherenet $(PROGRAMS)

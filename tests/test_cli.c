@@ -1077,6 +1077,16 @@ START_TEST(a_name_that_openblas_does_not_know_is_told) {
 }
 END_TEST
 
+START_TEST(an_empty_name_of_kernels_is_none) {
+    run(0, "--version");
+    const char *products = products_line(output), *without = warnings;
+    ck_assert_int_eq(setenv(BLAS_CORE_VARIABLE, "", 1), 0);
+    run(0, "--version");
+    ck_assert_str_eq(products_line(output), products);
+    ck_assert_str_eq(warnings, without);
+}
+END_TEST
+
 /* The value in the row of bench's CSV that begins so, as in "forward,first". */
 static double csv_value(const char *row) {
     return printed(arena_printf(&arena, "\n%s,", row));
@@ -1161,6 +1171,53 @@ START_TEST(bench_peers_says_what_is_missing) {
     ck_assert_int_eq(status, 1);
     ck_assert_str_eq(read_text("errors.txt"), "bench_peers: no torch here; it runs on Debian's PyTorch: apt-get "
                                               "install python3-torch python3-yaml\n");
+}
+END_TEST
+
+/* Whether the comparison can run; to import PyTorch takes seconds. */
+static bool has_torch(void) {
+    return !shell("/usr/bin/python3 -c 'import torch, yaml' >/dev/null 2>&1");
+}
+
+START_TEST(bench_peers_says_what_was_killed) {
+    if (!has_torch())
+        return;
+    write_text("killed", "#!/bin/sh\nkill -KILL $$\n");
+    ck_assert_int_eq(chmod("killed", 0777), 0);
+    int status = shell(arena_printf(&arena, "SPHERENET=./killed '%s/tools/bench_peers' spec.yaml 2>errors.txt", home));
+    ck_assert_int_eq(status, 1);
+    ck_assert_str_eq(read_text("errors.txt"), "bench_peers: ./killed bench: killed by signal 9, Killed\n");
+    write_text("child.py", "import importlib.machinery, signal, sys\n"
+                           "loader = importlib.machinery.SourceFileLoader('bench_peers', sys.argv[1])\n"
+                           "loader.load_module().in_child(signal.raise_signal, signal.SIGKILL)\n");
+    status =
+        shell(arena_printf(&arena, "/usr/bin/python3 -W ignore child.py '%s/tools/bench_peers' 2>errors.txt", home));
+    ck_assert_int_eq(status, 1);
+    ck_assert_str_eq(read_text("errors.txt"), "bench_peers: the process that runs PyTorch was killed; is there not "
+                                              "enough memory?\n");
+}
+END_TEST
+
+/* --- Building ---------------------------------------------------------------------------------------------------- */
+
+/* What make would do with a compiler for that machine, from outside of the make that may run this test. */
+static char *make_would(const char *target, const char *machine) {
+    write_text("compiler", arena_printf(&arena, "#!/bin/sh\necho %s\n", machine));
+    ck_assert_int_eq(chmod("compiler", 0777), 0);
+    const char *command = "env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -n -C '%s' CC='%s/compiler' %s >would.txt 2>&1";
+    ck_assert_int_eq(shell(arena_printf(&arena, command, home, folder, target)), 0);
+    return read_text("would.txt");
+}
+
+START_TEST(the_compiler_says_what_is_built_for) {
+    if (!exists(arena_printf(&arena, "%s/Makefile", home)) || shell("make --version >/dev/null 2>&1"))
+        return;
+    ck_assert_ptr_nonnull(strstr(make_would("spherenet", "x86_64-linux-gnu"), " -mprefer-vector-width=512 "));
+    ck_assert_ptr_null(strstr(make_would("spherenet", "aarch64-linux-gnu"), "-mprefer-vector-width"));
+    ck_assert_ptr_nonnull(strstr(make_would("portable", "x86_64-linux-gnu"), " -march=x86-64-v3 "));
+    char *nothing = make_would("portable", "aarch64-linux-gnu");
+    ck_assert_ptr_nonnull(strstr(nothing, "programs for aarch64-linux-gnu, not for x86-64"));
+    ck_assert_ptr_null(strstr(nothing, "-march="));
 }
 END_TEST
 
@@ -1339,6 +1396,9 @@ Suite *test_suite(void) {
     tcase_add_test(others, bench_prints_csv);
     tcase_add_test(others, bench_looks_into_residual_units);
     tcase_add_test(others, bench_peers_says_what_is_missing);
+    tcase_add_test(others, bench_peers_says_what_was_killed);
+
+    tcase_add_test(add_case(suite, "building"), the_compiler_says_what_is_built_for);
 
     TCase *kernels = add_case(suite, "OpenBLAS's kernels");
     tcase_add_test(kernels, machine_and_kernels_are_told);
@@ -1348,6 +1408,7 @@ Suite *test_suite(void) {
     tcase_add_test(kernels, the_program_starts_over_once);
     tcase_add_test(kernels, a_spec_from_a_pipe_cannot_start_over);
     tcase_add_test(kernels, a_name_that_openblas_does_not_know_is_told);
+    tcase_add_test(kernels, an_empty_name_of_kernels_is_none);
 
     TCase *files = add_case(suite, "files");
     tcase_add_test(files, data_files_with_mistakes);

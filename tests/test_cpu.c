@@ -166,6 +166,72 @@ START_TEST(what_the_cpu_lacks_is_named) {
 }
 END_TEST
 
+#ifdef __x86_64__
+
+/* As the kernel calls them. */
+static const struct {
+    enum instruction_set set;
+    const char *flag;
+} flags[] = {
+    {SET_SSSE3, "ssse3"},
+    {SET_SSE4_1, "sse4_1"},
+    {SET_SSE4_2, "sse4_2"},
+    {SET_POPCNT, "popcnt"},
+    {SET_LZCNT, "abm"},
+    {SET_MOVBE, "movbe"},
+    {SET_AVX, "avx"},
+    {SET_F16C, "f16c"},
+    {SET_FMA, "fma"},
+    {SET_BMI, "bmi1"},
+    {SET_BMI2, "bmi2"},
+    {SET_AVX2, "avx2"},
+    {SET_AVX512F, "avx512f"},
+    {SET_AVX512VNNI, "avx512_vnni"},
+    {SET_AVX512VBMI, "avx512vbmi"},
+    {SET_AVX512VBMI2, "avx512_vbmi2"},
+    {SET_AVX512BITALG, "avx512_bitalg"},
+    {SET_AVX512VPOPCNTDQ, "avx512_vpopcntdq"},
+    {SET_FMA4, "fma4"},
+    {SET_XOP, "xop"},
+};
+
+/* The line of /proc/cpuinfo with a space at its end; false: there is none. */
+static bool read_flags(char *line, int size) {
+    FILE *file = fopen("/proc/cpuinfo", "r");
+    bool found = false;
+    while (file && !found && fgets(line, size, file))
+        found = !strncmp(line, "flags", 5);
+    if (file)
+        fclose(file);
+    if (found)
+        line[strcspn(line, "\n")] = ' ';
+    return found;
+}
+
+START_TEST(sets_are_those_that_the_kernel_sees) {
+    char line[8192], word[32];
+    if (!read_flags(line, sizeof line))
+        return;
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+        snprintf(word, sizeof word, " %s ", flags[i].flag);
+        bool here = !cpu_guard_lacks(1u << flags[i].set);
+        ck_assert_msg(here == (strstr(line, word) != NULL), "%s: %s", flags[i].flag, here ? "here" : "lacking");
+    }
+}
+END_TEST
+
+/* What a compiler may use by itself for a CPU of the third level is asked for. */
+START_TEST(needs_of_the_third_level) {
+#if defined __AVX2__ && defined __LZCNT__ && defined __MOVBE__ && defined __F16C__
+    static const enum instruction_set sets[] = {SET_LZCNT, SET_MOVBE, SET_F16C, SET_AVX2};
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
+        ck_assert_uint_ne(cpu_guard_needs >> sets[i] & 1, 0);
+#endif
+}
+END_TEST
+
+#endif
+
 Suite *test_suite(void) {
     Suite *suite = suite_create("cpu");
     TCase *tcase = tcase_create("processors");
@@ -175,6 +241,10 @@ Suite *test_suite(void) {
     tcase = tcase_create("instructions");
     tcase_add_test(tcase, this_program_runs_here);
     tcase_add_test(tcase, what_the_cpu_lacks_is_named);
+#ifdef __x86_64__
+    tcase_add_test(tcase, sets_are_those_that_the_kernel_sees);
+    tcase_add_test(tcase, needs_of_the_third_level);
+#endif
     suite_add_tcase(suite, tcase);
     return suite;
 }

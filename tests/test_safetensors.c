@@ -1,6 +1,9 @@
+#define _GNU_SOURCE /* RTLD_NEXT */
+
 #include "runner.h"
 
 #include <dirent.h>
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <limits.h>
@@ -32,7 +35,26 @@ struct bytes {
     size_t count;
 };
 
+/* What zlib's deflate does wrong. */
+static enum { NOTHING, AN_ERROR, INPUT_LEFT, OUTPUT_FULL } mistake;
+
+/* Stands before zlib's own, in this program. */
+int deflate(z_stream *stream, int flush) {
+    int (*own)(z_stream *, int);
+    *(void **)&own = dlsym(RTLD_NEXT, "deflate");
+    int left = mistake == INPUT_LEFT;
+    if (mistake == AN_ERROR)
+        return Z_STREAM_ERROR;
+    if (mistake == OUTPUT_FULL)
+        stream->avail_out = 4;
+    stream->avail_in -= left;
+    int result = own(stream, flush);
+    stream->avail_in += left;
+    return result;
+}
+
 static void make_folder(void) {
+    mistake = NOTHING;
     strcpy(folder, "/tmp/test_safetensors.XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(folder));
     snprintf(path, sizeof path, "%s/x.safetensors.gz", folder);
@@ -706,6 +728,33 @@ START_TEST(write_past_the_size_limit) {
 }
 END_TEST
 
+START_TEST(what_zlib_does_not_take_is_not_written) {
+    save(path, "old", 3);
+    for (mistake = AN_ERROR; mistake <= OUTPUT_FULL; mistake++) {
+        ck_assert(!try_write());
+        expect_message("cannot be written: zlib did not compress all of it");
+        expect_untouched();
+    }
+}
+END_TEST
+
+/* Nothing helps with random bytes, of which there is a whole piece and more. */
+START_TEST(what_cannot_be_compressed_is_written) {
+    enum { BYTES = 3 * MEGABYTE / 2 };
+    unsigned char *bytes = malloc(BYTES);
+    struct rng rng = rng_stream(1, RNG_TEST, 0, 0);
+    for (int i = 0; i < BYTES; i++)
+        bytes[i] = (unsigned char)rng_below(&rng, 256);
+    struct stored_tensor random = {"random", 1, {BYTES / sizeof(real)}, (const real *)(const void *)bytes};
+    struct tensor_file file;
+    ck_assert_msg(tensor_file_write(path, &random, 1, NULL, 0, &err), "%s", err.text);
+    ck_assert_msg(tensor_file_read(&file, path, &err), "%s", err.text);
+    expect_tensor(&file.tensors[0], &random);
+    tensor_file_free(&file);
+    free(bytes);
+}
+END_TEST
+
 START_TEST(names_that_cannot_be_written) {
     const struct stored_tensor same[] = {{"w", 0, {0}, weights}, {"w", 0, {0}, weights}};
     const struct stored_tensor metadata = {"__metadata__", 0, {0}, weights}, broken = {"\xff", 0, {0}, weights};
@@ -769,6 +818,8 @@ Suite *test_suite(void) {
         write_over_a_folder,
         write_to_a_full_disk,
         write_past_the_size_limit,
+        what_zlib_does_not_take_is_not_written,
+        what_cannot_be_compressed_is_written,
         names_that_cannot_be_written,
         header_too_long_to_write,
     };

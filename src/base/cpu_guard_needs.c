@@ -18,8 +18,17 @@ const uint32_t cpu_guard_needs = 0
 #ifdef __POPCNT__
     | 1u << SET_POPCNT
 #endif
+#ifdef __LZCNT__
+    | 1u << SET_LZCNT
+#endif
+#ifdef __MOVBE__
+    | 1u << SET_MOVBE
+#endif
 #ifdef __AVX__
     | 1u << SET_AVX
+#endif
+#ifdef __F16C__
+    | 1u << SET_F16C
 #endif
 #ifdef __FMA__
     | 1u << SET_FMA
@@ -53,6 +62,18 @@ const uint32_t cpu_guard_needs = 0
 #endif
 #ifdef __AVX512BF16__
     | 1u << SET_AVX512BF16
+#endif
+#ifdef __AVX512VBMI__
+    | 1u << SET_AVX512VBMI
+#endif
+#ifdef __AVX512VBMI2__
+    | 1u << SET_AVX512VBMI2
+#endif
+#ifdef __AVX512BITALG__
+    | 1u << SET_AVX512BITALG
+#endif
+#ifdef __AVX512VPOPCNTDQ__
+    | 1u << SET_AVX512VPOPCNTDQ
 #endif
 #ifdef __FMA4__
     | 1u << SET_FMA4

@@ -61,6 +61,13 @@ static void calm_idle_threads(void) {
         restart_with("GOMP_SPINCOUNT", "20000");
 }
 
+/* An empty name is none, but OpenBLAS would look for it, and then not choose as it does without. */
+static void drop_empty_core(void) {
+    const char *core = getenv(BLAS_CORE_VARIABLE);
+    if (core && !*core)
+        restart_with(BLAS_CORE_VARIABLE, NULL);
+}
+
 static void print_version(void) {
     const char *warning = blas_core_warning("auto");
     printf("spherenet %s\nmachine: %s, %d processors\nproducts: %s\n", SPHERENET_VERSION, cpu_description(),
@@ -79,6 +86,7 @@ static enum exit_status finish(enum exit_status status) {
 
 int main(int argc, char **argv) {
     restart_remember(argv);
+    drop_empty_core();
     calm_idle_threads();
     secure_streams();
     gemm_setup();

@@ -10,6 +10,6 @@ void restart_remember(char **argv) {
 }
 
 void restart_with(const char *variable, const char *value) {
-    if (arguments && setenv(variable, value, 1) == 0)
+    if (arguments && (value ? setenv(variable, value, 1) : unsetenv(variable)) == 0)
         execv("/proc/self/exe", arguments);
 }

@@ -5,7 +5,8 @@
 /* To be called first in main; argv stays the caller's. */
 void restart_remember(char **argv);
 
-/* Sets the environment variable and begins again from main, with the same arguments. Returns only when that fails.
+/* Sets the environment variable, or with NULL takes it away, and begins again from main, with the same arguments.
+ * Returns only when that fails.
  * Whoever calls it sees to it that the program that has the variable does not call it again. */
 void restart_with(const char *variable, const char *value);
 

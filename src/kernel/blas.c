@@ -85,8 +85,14 @@ static bool has_table(const char *name) {
     return dlsym(RTLD_DEFAULT, symbol) != NULL;
 }
 
-static bool environment_asks_for(const char *name) {
+/* NULL: the environment has no wish, which is also what an empty one says. */
+static const char *asked_core(void) {
     const char *asked = getenv(BLAS_CORE_VARIABLE);
+    return asked && *asked ? asked : NULL;
+}
+
+static bool environment_asks_for(const char *name) {
+    const char *asked = asked_core();
     return asked && !strcasecmp(asked, name);
 }
 
@@ -217,17 +223,20 @@ static void explain_slow(struct text *out, const struct core *used) {
         text_printf(out, is_dynamic() ? "a newer OpenBLAS may know this CPU" : "use one with DYNAMIC_ARCH");
 }
 
-/* OpenBLAS takes other kernels when it does not know the name. */
+/* OpenBLAS takes other kernels when it does not know the name, and does not read it when it has no others. */
 static void explain_other(struct text *out, const char *asked) {
-    text_printf(out, BLAS_CORE_VARIABLE "=%.40s in the environment names no kernels of %s, which uses %s; unset it",
-                asked, version(), openblas_get_corename());
+    text_printf(out, BLAS_CORE_VARIABLE "=%.40s in the environment ", asked);
+    if (is_dynamic())
+        text_printf(out, "names no kernels of %s, which uses %s; unset it", version(), openblas_get_corename());
+    else
+        text_printf(out, "is ignored: this %s is built for %s alone; unset it", version(), openblas_get_corename());
 }
 
 const char *blas_core_warning(const char *wish) {
     static char line[512];
     struct text text = {0};
     const struct core *used = find(openblas_get_corename());
-    const char *asked = getenv(BLAS_CORE_VARIABLE);
+    const char *asked = asked_core();
     if (!is_auto(wish))
         return NULL;
     if (used && is_slow(used))

@@ -22,7 +22,7 @@ enum {
     DEFLATE_LEVEL = 1,     /* no matter which, with the strategy below */
     DEFLATE_MEMORY_LEVEL = 8,
     PIECE_BYTES = 1 << 20,
-    PIECE_MAX_DEFLATED = PIECE_BYTES + PIECE_BYTES / 16, /* 5 bytes more for every 16 KiB, when nothing helps */
+    FLUSH_BYTES = 16, /* deflateBound is for streams that end; a flush adds an empty block, of 5 or 6 bytes */
     HEADER_ALIGNMENT = 8
 };
 
@@ -142,30 +142,46 @@ static int cut(struct piece *pieces, int count, const void *data, size_t bytes) 
     return count;
 }
 
+/* What became of a piece. */
+struct deflated {
+    unsigned char *bytes; /* to be freed */
+    size_t count;
+    const char *mistake; /* NULL: none */
+};
+
 /* Sequences repeat in weights by chance only, except for zeros: to look for runs of one byte and nothing else gives
- * files that are smaller by a few bytes in a thousand, and takes less than half the time of deflate's fastest level.
- * NULL: no memory. To be freed. */
-static unsigned char *deflate_piece(const struct piece *piece, size_t *count) {
-    z_stream stream = {.next_in = piece->data, .avail_in = (uInt)piece->bytes, .avail_out = PIECE_MAX_DEFLATED};
-    unsigned char *deflated = stream.next_out = malloc(PIECE_MAX_DEFLATED);
-    if (!deflated ||
-        deflateInit2(&stream, DEFLATE_LEVEL, Z_DEFLATED, RAW_WINDOW_BITS, DEFLATE_MEMORY_LEVEL, Z_RLE) != Z_OK) {
-        free(deflated);
-        return NULL;
-    }
-    deflate(&stream, Z_SYNC_FLUSH);
-    assert(stream.avail_in == 0 && stream.avail_out > 0);
-    *count = stream.total_out;
-    deflateEnd(&stream);
-    return deflated;
+ * files that are smaller by a few bytes in a thousand, and takes less than half the time of deflate's fastest level. */
+static bool begin_deflate(z_stream *stream) {
+    return deflateInit2(stream, DEFLATE_LEVEL, Z_DEFLATED, RAW_WINDOW_BITS, DEFLATE_MEMORY_LEVEL, Z_RLE) == Z_OK;
 }
 
-static void sink_add(struct sink *sink, const struct piece *piece, uLong checksum, const unsigned char *deflated,
-                     size_t count) {
+/* With room left, the flush is known to be complete. */
+static bool deflate_all(z_stream *stream) {
+    return deflate(stream, Z_SYNC_FLUSH) == Z_OK && stream->avail_in == 0 && stream->avail_out > 0;
+}
+
+static struct deflated deflate_piece(const struct piece *piece) {
+    static const char *const no_memory = "not enough memory to compress";
+    struct deflated result = {NULL, 0, NULL};
+    z_stream stream = {.next_in = piece->data, .avail_in = (uInt)piece->bytes};
+    if (!begin_deflate(&stream))
+        return (struct deflated){.mistake = no_memory};
+    stream.avail_out = (uInt)deflateBound(&stream, (uLong)piece->bytes) + FLUSH_BYTES;
+    result.bytes = stream.next_out = malloc(stream.avail_out);
+    if (!result.bytes)
+        result.mistake = no_memory;
+    else if (!deflate_all(&stream))
+        result.mistake = "zlib did not compress all of it";
+    result.count = stream.total_out;
+    deflateEnd(&stream);
+    return result;
+}
+
+static void sink_add(struct sink *sink, const struct piece *piece, uLong checksum, const struct deflated *deflated) {
     if (!sink->good)
         return;
-    sink->good = deflated ? write_bytes(sink, deflated, count)
-                          : error_set(sink->err, "%s: cannot be written: not enough memory to compress", sink->path);
+    sink->good = deflated->mistake ? error_set(sink->err, "%s: cannot be written: %s", sink->path, deflated->mistake)
+                                   : write_bytes(sink, deflated->bytes, deflated->count);
     sink->checksum = crc32_combine(sink->checksum, checksum, (z_off_t)piece->bytes);
     sink->bytes += (uint32_t)piece->bytes;
 }
@@ -173,12 +189,11 @@ static void sink_add(struct sink *sink, const struct piece *piece, uLong checksu
 static void add_pieces(struct sink *sink, const struct piece *pieces, int count) {
 #pragma omp parallel for ordered schedule(dynamic)
     for (int i = 0; i < count; i++) {
-        size_t deflated_count = 0;
-        unsigned char *deflated = deflate_piece(&pieces[i], &deflated_count);
+        struct deflated deflated = deflate_piece(&pieces[i]);
         uLong checksum = crc32(0, pieces[i].data, (uInt)pieces[i].bytes);
 #pragma omp ordered
-        sink_add(sink, &pieces[i], checksum, deflated, deflated_count);
-        free(deflated);
+        sink_add(sink, &pieces[i], checksum, &deflated);
+        free(deflated.bytes);
     }
 }
 
