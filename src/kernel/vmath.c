@@ -6,22 +6,14 @@
 /* --- The C library's, four units in the last place --------------------------------------------------------------- */
 
 #ifdef SN_DOUBLE
-#define ASIN asin
 #define TANH tanh
 #define ATANH atanh
 #define SQRT sqrt
 #else
-#define ASIN asinf
 #define TANH tanhf
 #define ATANH atanhf
 #define SQRT sqrtf
 #endif
-
-static void library_asin(real *y, const real *x, int count) {
-#pragma omp simd
-    for (int i = 0; i < count; i++)
-        y[i] = ASIN(x[i]);
-}
 
 static void library_atanh(real *y, const real *x, int count) {
 #pragma omp simd
@@ -44,7 +36,8 @@ void vmath_asin_slope(real *y, const real *c, int count) {
 #ifdef SN_DOUBLE
 
 void vmath_asin(real *y, const real *x, int count) {
-    library_asin(y, x, count);
+    for (int i = 0; i < count; i++)
+        y[i] = asin(x[i]);
 }
 
 void vmath_atanh(real *y, const real *x, int count) {
@@ -60,7 +53,7 @@ void vmath_sin(real *y, const real *x, int count) {
 
 /* --- Polynomials of our own -------------------------------------------------------------------------------------- */
 
-/* Most cosines of a network are small, and there a polynomial does. All are x + x z p(z), z = x^2, where 1 + z p(z) is
+/* All are x + x z p(z), z = x^2, where 1 + z p(z) is
  * fitted to f(x)/x by least squares of the relative error on Chebyshev's points. Before rounding they are off by
  * 5.1e-9 (asin, |x| <= 1/2), 1.5e-9 (atanh, |x| <= 1/2) and 2.5e-11 (sin, |x| <= pi/2). */
 static inline float asin_polynomial(float x) {
@@ -91,7 +84,7 @@ static inline float sin_polynomial(float x) {
     return x + x * z * p;
 }
 
-enum { PIECE = 64 }; /* values that go one way or the other together */
+enum { PIECE = 64 }; /* values that go one way or the other together; most are small */
 
 static int piece_size(int left) {
     return left < PIECE ? left : PIECE;
@@ -105,16 +98,15 @@ static bool within_half(const float *x, int count) {
     return largest <= 0.5F;
 }
 
+/* Beyond 1/2: asin x = pi/2 - 2 asin sqrt((1 - x) / 2). */
 void vmath_asin(float *y, const float *x, int count) {
-    for (int first = 0; first < count; first += PIECE) {
-        int size = piece_size(count - first);
-        if (!within_half(x + first, size)) {
-            library_asin(y + first, x + first, size);
-            continue;
-        }
 #pragma omp simd
-        for (int i = first; i < first + size; i++)
-            y[i] = asin_polynomial(x[i]);
+    for (int i = 0; i < count; i++) {
+        float size = fabsf(x[i]);
+        bool large = size > 0.5F;
+        float half = large ? sqrtf(0.5F * (1 - size)) : size;
+        float angle = asin_polynomial(half);
+        y[i] = copysignf(large ? (float)M_PI_2 - 2 * angle : angle, x[i]);
     }
 }
 
