@@ -2,6 +2,8 @@
 #ifndef SPHERENET_BASE_REAL_H
 #define SPHERENET_BASE_REAL_H
 
+#include <stddef.h>
+
 #ifdef SN_DOUBLE
 typedef double real;
 #define REAL_NAME "F64"      /* the safetensors data type */
@@ -11,5 +13,10 @@ typedef float real;
 #define REAL_NAME "F32"
 #define REAL_EPSILON 0x1p-24f
 #endif
+
+/* A count of reals rounded up to whole cache lines (of 64 bytes of float). */
+static inline size_t real_aligned(size_t reals) {
+    return (reals + 15) / 16 * 16;
+}
 
 #endif

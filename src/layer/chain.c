@@ -58,8 +58,8 @@ static bool joins(const struct chain *chain, const struct layer_type *type) {
 }
 
 /* A new stage that begins with `layer`, or with a copy of its input when that is a map. */
-static struct stage *begin_stage(struct chain *chain, struct planner *planner, struct layer *layer,
-                                 const struct layer_type *type) {
+static void begin_stage(struct chain *chain, struct planner *planner, struct layer *layer,
+                        const struct layer_type *type) {
     struct stage *stage = &chain->stages[chain->stage_count++];
     *stage = (struct stage){.layer = layer, .maps = layer + 1, .first_request = planner->request_count};
     if (type->map) {
@@ -71,7 +71,6 @@ static struct stage *begin_stage(struct chain *chain, struct planner *planner, s
     }
     if (chain->level == 0)
         planner->work = planner->scratch = 0;
-    return stage;
 }
 
 /* When its layers are planned. */
@@ -141,7 +140,7 @@ struct piece {
 /* The lowest place from `floor` on that two pieces leave free. */
 static struct piece first_fit(size_t floor, size_t reals, const struct piece *taken) {
     size_t candidates[] = {floor, taken[0].offset + taken[0].reals, taken[1].offset + taken[1].reals};
-    struct piece best = {SIZE_MAX, plan_aligned(reals)};
+    struct piece best = {SIZE_MAX, real_aligned(reals)};
     for (int i = 0; i < 3; i++) {
         size_t begin = candidates[i], end = begin + best.reals;
         bool is_free = begin >= floor;
@@ -158,7 +157,7 @@ static void plan_outer_gradients(const struct chain *chain, struct planner *plan
     struct piece live[2] = {{0, 0}, {0, 0}}; /* the gradients of a stage's output and of its input */
     for (int s = chain->stage_count - 1; s >= 0; s--) {
         struct stage *stage = &chain->stages[s], *before = stage - 1;
-        size_t floor = stage->kept, work = plan_aligned(stage->work);
+        size_t floor = stage->kept, work = real_aligned(stage->work);
         if (s == chain->stage_count - 1 && is_unfinished(stage)) {
             live[0] = first_fit(floor, output_reals(planner, stage), live);
             plan_place(planner, live[0].offset, live[0].reals, &stage->gradient);

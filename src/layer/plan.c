@@ -64,13 +64,13 @@ static void add_request(struct planner *planner, struct request request) {
 
 void plan_place(struct planner *planner, size_t offset, size_t reals, real **place) {
     add_request(planner, (struct request){place, offset, false});
-    if (planner->region < offset + plan_aligned(reals))
-        planner->region = offset + plan_aligned(reals);
+    if (planner->region < offset + real_aligned(reals))
+        planner->region = offset + real_aligned(reals);
 }
 
 void plan_keep(struct planner *planner, size_t reals, real **place) {
     plan_place(planner, planner->kept, reals, place);
-    planner->kept += plan_aligned(reals);
+    planner->kept += real_aligned(reals);
 }
 
 void plan_scratch(struct planner *planner, size_t reals) {
@@ -80,7 +80,7 @@ void plan_scratch(struct planner *planner, size_t reals) {
 
 size_t plan_work(struct planner *planner, size_t reals) {
     size_t offset = planner->work;
-    planner->work += plan_aligned(reals);
+    planner->work += real_aligned(reals);
     return offset;
 }
 
@@ -117,7 +117,7 @@ static void place_tensors(const struct planner *planner, struct plan_sizes *size
             if (tensor->trained != trained)
                 continue;
             tensor->offset = offset;
-            offset += plan_aligned(tensor->count);
+            offset += real_aligned(tensor->count);
         }
         if (trained)
             sizes->trained = offset;

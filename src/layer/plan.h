@@ -58,10 +58,6 @@ void plan_place(struct planner *planner, size_t offset, size_t reals, real **pla
 /* Gives the work among the requests [first, end), once, its place in the region. */
 void plan_place_work(struct planner *planner, int first, int end, size_t offset);
 
-static inline size_t plan_aligned(size_t reals) {
-    return (reals + 15) / 16 * 16; /* 64 bytes of float */
-}
-
 /* A mistake in the spec, reported at the layer's place; returns false. */
 bool plan_error(struct planner *planner, const struct layer *layer, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

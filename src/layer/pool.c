@@ -142,23 +142,16 @@ static size_t pixel_offset(const struct shape *s, int y, int x) {
     return ((size_t)y * (size_t)s->width + (size_t)x) * (size_t)s->channels;
 }
 
-/* --- max_pool ---------------------------------------------------------------------------------------------------- */
+/* --- Both ways --------------------------------------------------------------------------------------------------- */
 
-static void max_window(const struct shape *in, struct area area, real *y, const real *image) {
-    int channels = in->channels;
-    memcpy(y, image + pixel_offset(in, area.top, area.left), (size_t)channels * sizeof *y);
-    for (int iy = area.top; iy < area.bottom; iy++) {
-        for (int ix = area.left; ix < area.right; ix++) {
-            const real *pixel = image + pixel_offset(in, iy, ix);
-#pragma omp simd
-            for (int c = 0; c < channels; c++)
-                y[c] = pixel[c] > y[c] || pixel[c] != pixel[c] ? pixel[c] : y[c];
-        }
-    }
-}
+/* One window: y: [channels], x: the band's pixels. */
+typedef void pool_window(const struct layer *layer, struct area area, real *y, const real *x);
+/* Adds to the band's dx; dy is the caller's to change. */
+typedef void pool_window_back(const struct layer *layer, struct area area, real *dx, real *dy, const real *y,
+                              const real *x);
 
-static void max_forward(struct layer *layer, const struct pass *pass, real *y, const struct view *x, real *moments) {
-    (void)moments;
+static void pool_forward(const struct layer *layer, const struct pass *pass, real *y, const struct view *x,
+                         pool_window *window) {
     const struct shape *in = &layer->in, *out = &layer->out;
 #pragma omp parallel for schedule(static)
     for (int image = 0; image < pass->n; image++) {
@@ -168,33 +161,14 @@ static void max_forward(struct layer *layer, const struct pass *pass, real *y, c
             read_band(layer, worker.x, x, image, &band);
             for (int oy = band.first; oy < band.end; oy++)
                 for (int ox = 0; ox < out->width; ox++)
-                    max_window(in, window_area(layer->state, in, &band, oy, ox),
-                               y + (size_t)image * shape_size(out) + pixel_offset(out, oy, ox), worker.x);
+                    window(layer, window_area(layer->state, in, &band, oy, ox),
+                           y + (size_t)image * shape_size(out) + pixel_offset(out, oy, ox), worker.x);
         }
     }
 }
 
-/* The first of equal largest pixels takes the whole gradient: what is left to give is zero afterwards. */
-static void max_window_backward(const struct shape *in, struct area area, real *dimage, real *left, const real *y,
-                                const real *image) {
-    int channels = in->channels;
-    for (int iy = area.top; iy < area.bottom; iy++) {
-        for (int ix = area.left; ix < area.right; ix++) {
-            size_t offset = pixel_offset(in, iy, ix);
-            const real *pixel = image + offset;
-            real *dpixel = dimage + offset;
-#pragma omp simd
-            for (int c = 0; c < channels; c++) {
-                real share = pixel[c] == y[c] ? left[c] : 0;
-                dpixel[c] += share;
-                left[c] -= share;
-            }
-        }
-    }
-}
-
-static void max_backward(struct layer *layer, const struct pass *pass, const struct gradient_target *dx,
-                         const struct gradient *dy, const struct view *x) {
+static void pool_backward(const struct layer *layer, const struct pass *pass, const struct gradient_target *dx,
+                          const struct gradient *dy, const struct view *x, pool_window_back *window) {
     const struct shape *in = &layer->in, *out = &layer->out;
     if (!dx)
         return;
@@ -209,13 +183,58 @@ static void max_backward(struct layer *layer, const struct pass *pass, const str
             begin_gradient(layer, &worker, dy, image, &band);
             for (int oy = band.first; oy < band.end; oy++)
                 for (int ox = 0; ox < out->width; ox++)
-                    max_window_backward(in, window_area(layer->state, in, &band, oy, ox), worker.dx,
-                                        worker.dy + pixel_offset(out, oy - band.first, ox),
-                                        y + pixel_offset(out, oy, ox), worker.x);
+                    window(layer, window_area(layer->state, in, &band, oy, ox), worker.dx,
+                           worker.dy + pixel_offset(out, oy - band.first, ox), y + pixel_offset(out, oy, ox), worker.x);
             write_gradient(layer, &worker, dx, x, image, &band);
         }
         vector_stream_end();
     }
+}
+
+/* --- max_pool ---------------------------------------------------------------------------------------------------- */
+
+static void max_window(const struct layer *layer, struct area area, real *y, const real *x) {
+    const struct shape *in = &layer->in;
+    int channels = in->channels;
+    memcpy(y, x + pixel_offset(in, area.top, area.left), (size_t)channels * sizeof *y);
+    for (int iy = area.top; iy < area.bottom; iy++) {
+        for (int ix = area.left; ix < area.right; ix++) {
+            const real *pixel = x + pixel_offset(in, iy, ix);
+#pragma omp simd
+            for (int c = 0; c < channels; c++)
+                y[c] = pixel[c] > y[c] || pixel[c] != pixel[c] ? pixel[c] : y[c];
+        }
+    }
+}
+
+/* The first of equal largest pixels takes the whole gradient: what is left to give is zero afterwards. */
+static void max_window_back(const struct layer *layer, struct area area, real *dx, real *left, const real *y,
+                            const real *x) {
+    const struct shape *in = &layer->in;
+    int channels = in->channels;
+    for (int iy = area.top; iy < area.bottom; iy++) {
+        for (int ix = area.left; ix < area.right; ix++) {
+            size_t offset = pixel_offset(in, iy, ix);
+            const real *pixel = x + offset;
+            real *dpixel = dx + offset;
+#pragma omp simd
+            for (int c = 0; c < channels; c++) {
+                real share = pixel[c] == y[c] ? left[c] : 0;
+                dpixel[c] += share;
+                left[c] -= share;
+            }
+        }
+    }
+}
+
+static void max_forward(struct layer *layer, const struct pass *pass, real *y, const struct view *x, real *moments) {
+    (void)moments;
+    pool_forward(layer, pass, y, x, max_window);
+}
+
+static void max_backward(struct layer *layer, const struct pass *pass, const struct gradient_target *dx,
+                         const struct gradient *dy, const struct view *x) {
+    pool_backward(layer, pass, dx, dy, x, max_window_back);
 }
 
 const struct layer_type layer_max_pool = {
@@ -228,9 +247,15 @@ const struct layer_type layer_max_pool = {
 
 /* --- avg_pool ---------------------------------------------------------------------------------------------------- */
 
-/* The mean of one window. */
-static void avg_window(const struct shape *in, struct area area, real share, real *y, const real *x) {
+static real share_of(const struct layer *layer) {
+    const struct window *window = layer->state;
+    return 1 / (real)(window->kernel_h * window->kernel_w);
+}
+
+static void avg_window(const struct layer *layer, struct area area, real *y, const real *x) {
+    const struct shape *in = &layer->in;
     int channels = in->channels;
+    real share = share_of(layer);
     memset(y, 0, (size_t)channels * sizeof *y);
     for (int iy = area.top; iy < area.bottom; iy++) {
         for (int ix = area.left; ix < area.right; ix++) {
@@ -242,8 +267,12 @@ static void avg_window(const struct shape *in, struct area area, real share, rea
     }
 }
 
-static void avg_window_backward(const struct shape *in, struct area area, real share, real *dx, const real *dy) {
+static void avg_window_back(const struct layer *layer, struct area area, real *dx, real *dy, const real *y,
+                            const real *x) {
+    (void)y, (void)x;
+    const struct shape *in = &layer->in;
     int channels = in->channels;
+    real share = share_of(layer);
     for (int iy = area.top; iy < area.bottom; iy++) {
         for (int ix = area.left; ix < area.right; ix++) {
             real *pixel = dx + pixel_offset(in, iy, ix);
@@ -254,48 +283,14 @@ static void avg_window_backward(const struct shape *in, struct area area, real s
     }
 }
 
-static real share_of(const struct layer *layer) {
-    const struct window *window = layer->state;
-    return 1 / (real)(window->kernel_h * window->kernel_w);
-}
-
 static void avg_forward(struct layer *layer, const struct pass *pass, real *y, const struct view *x, real *moments) {
     (void)moments;
-    const struct shape *in = &layer->in, *out = &layer->out;
-#pragma omp parallel for schedule(static)
-    for (int image = 0; image < pass->n; image++) {
-        struct worker worker = worker_of(layer, pass);
-        for (int b = 0; b < band_count(layer); b++) {
-            struct band band = band_of(layer, b);
-            read_band(layer, worker.x, x, image, &band);
-            for (int oy = band.first; oy < band.end; oy++)
-                for (int ox = 0; ox < out->width; ox++)
-                    avg_window(in, window_area(layer->state, in, &band, oy, ox), share_of(layer),
-                               y + (size_t)image * shape_size(out) + pixel_offset(out, oy, ox), worker.x);
-        }
-    }
+    pool_forward(layer, pass, y, x, avg_window);
 }
 
 static void avg_backward(struct layer *layer, const struct pass *pass, const struct gradient_target *dx,
                          const struct gradient *dy, const struct view *x) {
-    const struct shape *in = &layer->in, *out = &layer->out;
-    if (!dx)
-        return;
-#pragma omp parallel for schedule(static)
-    for (int image = 0; image < pass->n; image++) {
-        struct worker worker = worker_of(layer, pass);
-        gradient_begin(dx, x, image);
-        for (int b = 0; b < band_count(layer); b++) {
-            struct band band = band_of(layer, b);
-            begin_gradient(layer, &worker, dy, image, &band);
-            for (int oy = band.first; oy < band.end; oy++)
-                for (int ox = 0; ox < out->width; ox++)
-                    avg_window_backward(in, window_area(layer->state, in, &band, oy, ox), share_of(layer), worker.dx,
-                                        worker.dy + pixel_offset(out, oy - band.first, ox));
-            write_gradient(layer, &worker, dx, x, image, &band);
-        }
-        vector_stream_end();
-    }
+    pool_backward(layer, pass, dx, dy, x, avg_window_back);
 }
 
 const struct layer_type layer_avg_pool = {

@@ -29,7 +29,8 @@ void net_free(struct net *net);
 /* images: [n][height][width][channels], n <= batch. Returns the logits, [n][classes]; valid until the next call. */
 const real *net_forward(struct net *net, int n, const real *images, bool training);
 
-/* Sets all gradients; `images` and n are those of the forward pass before, which must have been a training one. */
+/* Sets all gradients; `images` and n are those of the forward pass before, which must have been a training one. Its
+ * activations are gone afterwards, the logits among them. */
 void net_backward(struct net *net, int n, const real *dlogits, const real *images);
 
 /* A tensor in the order checkpoints store it, and back. stored: tensor->count reals. */

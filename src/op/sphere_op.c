@@ -73,11 +73,7 @@ struct worker {
     real *work;   /* of the convolution, or of a few rows of filters */
 };
 
-enum { ALIGN = 16, FILTER_ROWS = 4 };
-
-static size_t aligned(size_t reals) {
-    return (reals + ALIGN - 1) / ALIGN * ALIGN;
-}
+enum { FILTER_ROWS = 3 }; /* cosines and slopes of one position, or moments */
 
 struct worker_sizes {
     size_t x, dy, out, box, map, work;
@@ -88,14 +84,14 @@ static struct worker_sizes worker_sizes(const struct sphere_op *op) {
     const struct conv_geometry *g = &conv->g;
     size_t images = (size_t)conv->backward_images;
     return (struct worker_sizes){
-        .x = aligned(strip_reals(&conv->x, conv->backward_images)),
-        .dy = aligned(strip_reals(&conv->dy, conv->backward_images)),
-        .out =
-            aligned(larger(strip_reals(&conv->y.strip, conv->y.images), strip_reals(&conv->dx.strip, conv->dx.images))),
-        .box = aligned((size_t)g->width),
-        .map = aligned(larger((size_t)conv->x.height * (size_t)conv->x.width,
-                              images * (size_t)g->out_height * (size_t)g->out_width)),
-        .work = aligned(larger(conv->work, FILTER_ROWS * (size_t)g->filters)),
+        .x = real_aligned(strip_reals(&conv->x, conv->backward_images)),
+        .dy = real_aligned(strip_reals(&conv->dy, conv->backward_images)),
+        .out = real_aligned(
+            larger(strip_reals(&conv->y.strip, conv->y.images), strip_reals(&conv->dx.strip, conv->dx.images))),
+        .box = real_aligned((size_t)g->width),
+        .map = real_aligned(larger((size_t)conv->x.height * (size_t)conv->x.width,
+                                   images * (size_t)g->out_height * (size_t)g->out_width)),
+        .work = real_aligned(larger(conv->work, FILTER_ROWS * (size_t)g->filters)),
     };
 }
 
@@ -104,10 +100,10 @@ static struct layout layout_of(const struct sphere_op *op, int n) {
     size_t sums = SUMS * (size_t)conv->g.filters;
     struct worker_sizes sizes = worker_sizes(op);
     struct layout at = {.thread = sizes.x + sizes.dy + sizes.out + sizes.box + sizes.map + sizes.work};
-    at.sums = at.packed + aligned(conv->packed);
-    at.image_sums = at.sums + aligned(sums);
-    at.weights = at.image_sums + aligned((size_t)n * sums);
-    at.threads = at.weights + aligned((size_t)conv->partials * conv->sum);
+    at.sums = at.packed + real_aligned(conv->packed);
+    at.image_sums = at.sums + real_aligned(sums);
+    at.weights = at.image_sums + real_aligned((size_t)n * sums);
+    at.threads = at.weights + real_aligned((size_t)conv->partials * conv->sum);
     return at;
 }
 
