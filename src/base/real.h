@@ -14,6 +14,11 @@ typedef float real;
 #define REAL_EPSILON 0x1p-24f
 #endif
 
+/* The value within [-limit, limit]; a NaN stays one. */
+static inline real real_clamp(real value, real limit) {
+    return value > limit ? limit : value < -limit ? -limit : value;
+}
+
 /* A count of reals rounded up to whole cache lines (of 64 bytes of float). */
 static inline size_t real_aligned(size_t reals) {
     return (reals + 15) / 16 * 16;

@@ -38,7 +38,7 @@ static void angles(real *angle, const real *c, int count) {
     const real limit = (real)(1 - ANGULAR_CLAMP);
 #pragma omp simd
     for (int i = 0; i < count; i++)
-        angle[i] = c[i] > limit ? limit : c[i] < -limit ? -limit : c[i];
+        angle[i] = real_clamp(c[i], limit);
     vmath_asin(angle, angle, count);
 }
 
@@ -50,7 +50,7 @@ static void cosines(real *c, real *asin_slope, const real *angle, int count) {
     const real limit = (real)LARGEST_ANGLE;
 #pragma omp simd
     for (int i = 0; i < count; i++)
-        c[i] = angle[i] > limit ? limit : angle[i] < -limit ? -limit : angle[i];
+        c[i] = real_clamp(angle[i], limit);
     vmath_sin(c, c, count);
     vmath_asin_slope(asin_slope, c, count);
 }
@@ -103,8 +103,7 @@ static void sigmoid_slope(real *c, real *slope, real *k_slope, const real *g, co
     real falloff[count], *tanh_u = c, *angle = slope;
 #pragma omp simd
     for (int i = 0; i < count; i++) {
-        real t = g[i] * k->inverse_height[i];
-        tanh_u[i] = t > limit ? limit : t < -limit ? -limit : t;
+        tanh_u[i] = real_clamp(g[i] * k->inverse_height[i], limit);
     }
     vmath_atanh(angle, tanh_u, count);
 #pragma omp simd

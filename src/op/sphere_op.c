@@ -211,8 +211,7 @@ static void apply_angle(const struct sphere_op *op, real *dots, real x_inverse) 
     struct angular_coefficients k = coefficients_of(op);
 #pragma omp simd
     for (int f = 0; f < filters; f++) {
-        real cosine = dots[f] * x_inverse * op->w_inverse[f];
-        dots[f] = cosine > 1 ? 1 : cosine < -1 ? -1 : cosine;
+        dots[f] = real_clamp(dots[f] * x_inverse * op->w_inverse[f], 1);
     }
     if (!op->angular->identity)
         op->angular->value(dots, dots, &k, filters);
