@@ -53,9 +53,9 @@ void vmath_sin(real *y, const real *x, int count) {
 
 /* --- Polynomials of our own -------------------------------------------------------------------------------------- */
 
-/* All are x + x z p(z), z = x^2, where 1 + z p(z) is
- * fitted to f(x)/x by least squares of the relative error on Chebyshev's points. Before rounding they are off by
- * 5.1e-9 (asin, |x| <= 1/2), 1.5e-9 (atanh, |x| <= 1/2) and 2.5e-11 (sin, |x| <= pi/2). */
+/* All are x + x z p(z), z = x^2, where 1 + z p(z) is fitted to f(x)/x by least squares of the relative error on
+ * Chebyshev's points. Before rounding they are off by 5.1e-9 (asin, |x| <= 1/2), 1.5e-9 (atanh, |x| <= 1/2) and 2.5e-11
+ * (sin, |x| <= pi/2). */
 static inline float asin_polynomial(float x) {
     float z = x * x, p = 0.04209503796325647F;
     p = 0.024220510032691257F + z * p;

@@ -118,15 +118,16 @@ static size_t output_reals(const struct planner *planner, const struct stage *st
 /* A chain within a residual unit has two gradients, which take turns. */
 static void plan_inner_gradients(const struct chain *chain, struct planner *planner) {
     int last = chain->stage_count - 1, turn = 0;
-    bool given = last >= 0 && !is_unfinished(&chain->stages[last]); /* the one that the chain starts from */
+    if (last >= 0 && !is_unfinished(&chain->stages[last]))
+        last--; /* that stage's gradient is the one that the chain is given */
     size_t offset[2] = {0}, most = 0;
-    for (int s = 0; s <= last - given; s++)
+    for (int s = 0; s <= last; s++)
         if (most < output_reals(planner, &chain->stages[s]))
             most = output_reals(planner, &chain->stages[s]);
-    for (int i = 0; i < 2 && i <= last - given; i++)
+    for (int i = 0; i < 2 && i <= last; i++)
         offset[i] = plan_work(planner, most);
-    for (int s = last - given; s >= 0; s--) {
-        if (s < last - given && !chain->stages[s + 1].layer->in_place)
+    for (int s = last; s >= 0; s--) {
+        if (s < last && !chain->stages[s + 1].layer->in_place)
             turn = 1 - turn;
         plan_work_at(planner, offset[turn], &chain->stages[s].gradient);
     }
