@@ -9,10 +9,16 @@
 /* Columns of a panel. Packed columns lie panel after panel, [panel][depth][width]; the last may be narrower. */
 enum { PANEL_VECTORS = VECTOR_REGISTERS == 32 ? 4 : 2, PANEL = PANEL_VECTORS * LANES };
 
+/* Columns of the panel that column k is in. */
+static inline int panel_width(int k, int columns) {
+    int panel = k / PANEL * PANEL;
+    return columns - panel < PANEL ? columns - panel : PANEL;
+}
+
 /* Offset of column k of row d of packed columns. */
 static inline size_t packed_offset(int k, int d, int depth, int columns) {
-    int panel = k / PANEL * PANEL, width = columns - panel < PANEL ? columns - panel : PANEL;
-    return (size_t)panel * (size_t)depth + (size_t)d * (size_t)width + (size_t)(k - panel);
+    int panel = k / PANEL * PANEL;
+    return (size_t)panel * (size_t)depth + (size_t)d * (size_t)panel_width(k, columns) + (size_t)(k - panel);
 }
 
 /* c[rows][columns] = a[rows][depth] b[depth][columns]; b packed, columns a multiple of LANES. a and c are as wide as

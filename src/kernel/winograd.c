@@ -19,8 +19,11 @@
  * rounded up to whole tiles.
  *
  *    transformed tiles   [POINTS][tiles][channels]                 of a thread
- *    products            [POINTS][tiles][filters]                  of a thread
- *    filters             [POINTS][panel][channels][panel width]    packed, so that a panel is read in order */
+ *    products            [POINTS][tiles][panel width]              of a thread
+ *    filters             [panel][POINTS][channels][panel width]    packed, so that they are read in order
+ *
+ * Panel by panel: the products of one panel of filters for all points are few enough to stay in the cache until they
+ * are transformed back. */
 #include <string.h>
 
 #include "kernel/conv.h"
@@ -30,7 +33,7 @@ enum {
     TILE = 4,
     PATCH = 6,
     POINTS = PATCH * PATCH,
-    PART_TILES = 32, /* whose transforms and products stay in a core's second-level cache */
+    PART_TILES = 32, /* whose transforms and a panel's products stay in a core's second-level cache */
     SUM_TILES = 64   /* of a step of the weight gradient: its sums pass through the cache once a step */
 };
 
@@ -67,12 +70,14 @@ static size_t plane(int tiles, int channels) {
     return (size_t)tiles * (size_t)channels + LANES;
 }
 
-static size_t transform_reals(const struct conv *conv, int tiles) {
-    return POINTS * (plane(tiles, conv->g.channels) + plane(tiles, conv->g.filters));
+/* Work of `convolve` and of `add_weights`. */
+static size_t part_reals(const struct conv *conv) {
+    int tiles = conv->y.images * conv->y.rows / TILE * tile_columns(&conv->g);
+    return POINTS * (plane(tiles, larger(conv->g.channels, conv->g.filters)) + plane(tiles, PANEL));
 }
 
-static int part_tiles(const struct conv *conv) {
-    return conv->y.images * conv->y.rows / TILE * tile_columns(&conv->g);
+static size_t sum_reals(const struct conv *conv) {
+    return POINTS * (plane(SUM_TILES, conv->g.channels) + plane(SUM_TILES, conv->g.filters));
 }
 
 static size_t filter_reals(const struct conv_geometry *g) {
@@ -101,8 +106,7 @@ static void plan(struct conv *conv) {
     conv->backward_images = larger(1, SUM_TILES / (rows * columns));
     conv->packed = conv->sum = filter_reals(g);
     conv->partials = conv_partials(conv->sum);
-    size_t part = transform_reals(conv, part_tiles(conv)), sum = transform_reals(conv, SUM_TILES);
-    conv->work = part > sum ? part : sum;
+    conv->work = part_reals(conv) > sum_reals(conv) ? part_reals(conv) : sum_reals(conv);
 }
 
 /* Offset of the first pixel that a tile of a block sees in a strip: the tile's own pixels start one row and one column
@@ -223,18 +227,21 @@ static void transform_gradients(const struct conv_geometry *g, const struct stri
     }
 }
 
-/* The `count` tiles of a part from products[point][tile][channels]: A^T M A */
+/* `width` channels of the `count` tiles of a part, from products[point][tile][width]: A^T M A */
 static void transform_output(const struct conv_output *out, real *strip, const real *products, size_t plane_size,
-                             int count) {
+                             int count, int width) {
     size_t pixel = (size_t)out->strip.channels, row = (size_t)out->strip.width * pixel;
     int columns = out->strip.width / TILE;
     for (int i = 0; i < count; i++) {
-        const real *from = products + (size_t)i * pixel;
+        const real *from = products + (size_t)i * (size_t)width;
         real *to = strip + (size_t)(i / columns * TILE) * row + (size_t)(i % columns * TILE) * pixel;
-        for (int k = 0; k < out->strip.channels; k += LANES) {
+        for (int k = 0; k < width; k += LANES) {
             vector v[POINTS];
-            for (int point = 0; point < POINTS; point++)
-                v[point] = vector_load(from + (size_t)point * plane_size + k);
+            for (int point = 0; point < POINTS; point++) {
+                const real *product = from + (size_t)point * plane_size + k;
+                v[point] = vector_load(product);
+                __builtin_prefetch(product + 2 * LANES);
+            }
             for (int j = 0; j < PATCH; j++)
                 transform_products(v + j, PATCH);
             for (int j = 0; j < TILE; j++)
@@ -256,12 +263,12 @@ static inline void transform_kernel(vector *v) {
         transform_filter(v + i * PATCH, 1);
 }
 
-/* packed[point]: [channels] rows, [filters] columns, from w: [filters][3][3][channels] */
+/* Packed, for each panel of filters and point `channels` rows, from w: [filters][3][3][channels] */
 static const real *pack(const struct conv *conv, real *to, const real *w) {
     const struct conv_geometry *g = &conv->g;
-    size_t point_size = (size_t)g->channels * (size_t)g->filters;
 #pragma omp parallel for schedule(static)
     for (int k = 0; k < g->filters; k += LANES) {
+        size_t point_size = (size_t)g->channels * (size_t)panel_width(k, g->filters);
         for (int c = 0; c < g->channels; c++) {
             vector v[POINTS];
             for (int i = 0; i < 9; i++)
@@ -269,24 +276,24 @@ static const real *pack(const struct conv *conv, real *to, const real *w) {
                     v[i / 3 * PATCH + i % 3][lane] =
                         w[((size_t)(k + lane) * 9 + (size_t)i) * (size_t)g->channels + (size_t)c];
             transform_kernel(v);
-            store_points(to + packed_offset(k, c, g->channels, g->filters), point_size, v);
+            store_points(to + packed_offset(k, c, POINTS * g->channels, g->filters), point_size, v);
         }
     }
     return to;
 }
 
-/* The same turned round: [filters] rows, [channels] columns. */
+/* The same turned round: panels of channels, for each point `filters` rows. */
 static const real *pack_turned(const struct conv *conv, real *to, const real *w) {
     const struct conv_geometry *g = &conv->g;
-    size_t point_size = (size_t)g->channels * (size_t)g->filters;
 #pragma omp parallel for schedule(static)
     for (int k = 0; k < g->filters; k++) {
         for (int c = 0; c < g->channels; c += LANES) {
             vector v[POINTS];
+            size_t point_size = (size_t)g->filters * (size_t)panel_width(c, g->channels);
             for (int i = 0; i < 9; i++)
                 v[i / 3 * PATCH + i % 3] = vector_load(w + ((size_t)k * 9 + (size_t)(8 - i)) * (size_t)g->channels + c);
             transform_kernel(v);
-            store_points(to + packed_offset(c, k, g->filters, g->channels), point_size, v);
+            store_points(to + packed_offset(c, k, POINTS * g->filters, g->channels), point_size, v);
         }
     }
     return to;
@@ -322,14 +329,16 @@ static void convolve(const struct conv_geometry *g, const struct strip *in, cons
                      struct conv_part part, real *y, const real *x, const real *packed, real *work) {
     int columns = tile_columns(g), first = (part.image * tile_rows(g) + part.row / TILE) * columns;
     int tiles = part.images * ceil_div(part.rows, TILE) * columns;
-    size_t in_plane = plane(tiles, in->channels), out_plane = plane(tiles, out->strip.channels);
-    size_t point_size = (size_t)g->channels * (size_t)g->filters;
+    size_t in_plane = plane(tiles, in->channels), out_plane = plane(tiles, PANEL);
     real *values = work, *products = work + POINTS * in_plane;
     transform_input(g, in, values, in_plane, x, first, tiles);
-    for (int point = 0; point < POINTS; point++)
-        product_packed(tiles, out->strip.channels, in->channels, products + (size_t)point * out_plane,
-                       values + (size_t)point * in_plane, packed + (size_t)point * point_size);
-    transform_output(out, y, products, out_plane, tiles);
+    for (int k = 0; k < out->strip.channels; k += PANEL) {
+        int width = panel_width(k, out->strip.channels);
+        for (int point = 0; point < POINTS; point++, packed += (size_t)in->channels * (size_t)width)
+            product_packed(tiles, width, in->channels, products + (size_t)point * out_plane,
+                           values + (size_t)point * in_plane, packed);
+        transform_output(out, y + k, products, out_plane, tiles, width);
+    }
 }
 
 static void forward(const struct conv *conv, struct conv_part part, real *y, const real *x, const real *packed,
