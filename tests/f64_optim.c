@@ -468,8 +468,9 @@ static void check_softmax(int index, int n, int classes, double deviation) {
     fill(&rng, logits, (size_t)(n * classes), deviation);
     for (int i = 0; i < n; i++)
         labels[i] = (uint8_t)rng_below(&rng, (uint32_t)classes);
-    double value = loss_evaluate(section.choice, n, classes, found, logits, labels);
-    double alone = loss_evaluate(section.choice, n, classes, NULL, logits, labels);
+    struct loss_input in = {n, classes, logits, NULL, labels};
+    double value = loss_evaluate(section.choice, &in, 1, &(struct loss_gradient){found, NULL});
+    double alone = loss_evaluate(section.choice, &in, 0, NULL);
     double smoothing = softmax_cases[index].smoothing, floor = softmax_cases[index].floor;
     check_value("loss", value, ref_softmax_loss(n, classes, logits, labels, smoothing, floor));
     ck_assert_double_eq(value, alone);
@@ -496,7 +497,8 @@ static void check_certain(int index, double certain, double others, int label) {
     uint8_t labels[] = {(uint8_t)label};
     double sure = floor > 0 ? -log(1 + floor) : 0, never = floor > 0 ? -log(floor) : certain - others;
     double first = (label == 0 ? 1 - smoothing : 0) + smoothing / 3;
-    double value = loss_evaluate(section.choice, 1, 3, dlogits, logits, labels);
+    struct loss_input in = {1, 3, logits, NULL, labels};
+    double value = loss_evaluate(section.choice, &in, 1, &(struct loss_gradient){dlogits, NULL});
     check_value("loss", value, first * sure + (1 - first) * never);
     double expected[] = {floor > 0 ? 0 : 1 - first, 0, 0};
     for (int j = 1; j < 3; j++)
@@ -524,7 +526,8 @@ START_TEST(softmax_of_equal_logits) {
     for (int i = 0; i < COUNT(sizes); i++) {
         real logits[] = {sizes[i], sizes[i], sizes[i], sizes[i]}, dlogits[4];
         uint8_t labels[] = {2};
-        double value = loss_evaluate(section.choice, 1, 4, dlogits, logits, labels);
+        struct loss_input in = {1, 4, logits, NULL, labels};
+        double value = loss_evaluate(section.choice, &in, 1, &(struct loss_gradient){dlogits, NULL});
         check_value("loss", value, -log(0.25 + softmax_cases[_i].floor));
         ck_assert(isfinite(dlogits[0]) && isfinite(dlogits[2]));
     }
@@ -533,7 +536,9 @@ START_TEST(softmax_of_equal_logits) {
 END_TEST
 
 START_TEST(every_loss_is_covered) {
-    static const char *const cases[] = {"{type: softmax}"};
+    /* The angular ones in test_losses.c. */
+    static const char *const cases[] = {"{type: softmax}",    "{type: w_softmax}", "{type: a_softmax}",
+                                        "{type: ga_softmax}", "{type: cosface}",   "{type: arcface}"};
     check_rows(&loss_registry, cases, COUNT(cases));
 }
 END_TEST

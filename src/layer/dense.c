@@ -24,7 +24,9 @@ static bool dense_plan(struct layer *layer, struct planner *planner) {
     };
     conv_geometry_complete(&geometry);
     layer->out = (struct shape){1, 1, config->units, true};
-    return filters_plan(layer, planner, &config->operation, &geometry, CONV_IM2COL, config->bias, true);
+    if (config->angles)
+        return filters_plan(layer, planner, &config->cosines, &geometry, CONV_IM2COL, false, FILTERS_ANGLES);
+    return filters_plan(layer, planner, &config->operation, &geometry, CONV_IM2COL, config->bias, FILTERS_DENSE);
 }
 
 const struct layer_type layer_dense = {
@@ -36,3 +38,7 @@ const struct layer_type layer_dense = {
     .fills_moments = true,
     .backward = filters_backward,
 };
+
+struct sphere_op *dense_operator(const struct layer *layer) {
+    return layer->type == &layer_dense ? layer->state : NULL;
+}

@@ -2,10 +2,13 @@
 
 #include "kernel/vector.h"
 
-static void plan_parameters(const struct layer *layer, struct planner *planner, struct sphere_op *op, bool dense) {
+/* The classifier of an angular loss is a classifier like any other to the penalties. */
+static void plan_parameters(const struct layer *layer, struct planner *planner, struct sphere_op *op,
+                            enum filters_use use) {
     const struct conv_geometry *g = &op->conv.g;
-    enum tensor_role role = op->magnitude->scale_free ? ROLE_SPHERE_WEIGHT : ROLE_WEIGHT;
-    plan_filters(planner, layer, role, dense, g->filters, g->kernel_h, g->kernel_w, g->channels, &op->w, &op->dw);
+    enum tensor_role role = op->magnitude->scale_free && use != FILTERS_ANGLES ? ROLE_SPHERE_WEIGHT : ROLE_WEIGHT;
+    plan_filters(planner, layer, role, use != FILTERS_CONV, g->filters, g->kernel_h, g->kernel_w, g->channels, &op->w,
+                 &op->dw);
     if (op->bias)
         plan_vector(planner, layer, "bias", ROLE_BIAS, true, g->filters, 0, &op->b, &op->db);
     if (op->angular->trains_k)
@@ -13,7 +16,7 @@ static void plan_parameters(const struct layer *layer, struct planner *planner, 
                     op->config->initial_k, &op->k, &op->dk);
 }
 
-static void plan_kept(struct planner *planner, struct sphere_op *op) {
+static void plan_kept(struct planner *planner, struct sphere_op *op, enum filters_use use) {
     size_t filters = (size_t)op->conv.g.filters;
     size_t positions = (size_t)conv_positions(&op->conv.g, planner->batch);
     if (sphere_op_ordinary(op))
@@ -21,6 +24,8 @@ static void plan_kept(struct planner *planner, struct sphere_op *op) {
     if (!sphere_op_output_is_angle(op))
         plan_keep(planner, positions * filters, &op->g);
     plan_keep(planner, positions, &op->x_norm);
+    if (use == FILTERS_ANGLES)
+        plan_keep(planner, positions, &op->x_norm_gradient);
     plan_keep(planner, positions, &op->x_inverse);
     plan_keep(planner, filters, &op->w_norm);
     plan_keep(planner, filters, &op->w_inverse);
@@ -29,7 +34,8 @@ static void plan_kept(struct planner *planner, struct sphere_op *op) {
 }
 
 bool filters_plan(struct layer *layer, struct planner *planner, const struct operator_config *config,
-                  const struct conv_geometry *geometry, enum conv_algorithm algorithm, bool bias, bool dense) {
+                  const struct conv_geometry *geometry, enum conv_algorithm algorithm, bool bias,
+                  enum filters_use use) {
     struct sphere_op *op = layer->state;
     if (!sphere_op_init(op, config, geometry, algorithm, bias))
         return plan_error(
@@ -37,8 +43,8 @@ bool filters_plan(struct layer *layer, struct planner *planner, const struct ope
             "conv_algorithm winograd is for 3x3 kernels with stride 1 and padding 1, and for multiples of "
             "%d channels and filters; choose auto or im2col",
             (int)LANES);
-    plan_parameters(layer, planner, op, dense);
-    plan_kept(planner, op);
+    plan_parameters(layer, planner, op, use);
+    plan_kept(planner, op, use);
     plan_scratch(planner, sphere_op_scratch(op, planner->batch));
     layer->in_place = shape_size(&layer->in) == shape_size(&layer->out);
     layer->multiply_adds = (int64_t)conv_positions(geometry, 1) * geometry->filters * conv_patch(geometry);

@@ -5,10 +5,16 @@
 #include "layer/plan.h"
 #include "op/sphere_op.h"
 
-/* Sets up the operator for a complete geometry and asks for its memory. dense: checkpoints show two dimensions. False
- * after plan_error, when the algorithm does not fit. */
+enum filters_use {
+    FILTERS_CONV,
+    FILTERS_DENSE, /* checkpoints show two dimensions */
+    FILTERS_ANGLES /* the same, of an angular loss: the lengths of its inputs are outputs too */
+};
+
+/* Sets up the operator for a complete geometry and asks for its memory. False after plan_error, when the algorithm does
+ * not fit. */
 bool filters_plan(struct layer *layer, struct planner *planner, const struct operator_config *config,
-                  const struct conv_geometry *geometry, enum conv_algorithm algorithm, bool bias, bool dense);
+                  const struct conv_geometry *geometry, enum conv_algorithm algorithm, bool bias, enum filters_use use);
 void filters_forward(struct layer *layer, const struct pass *pass, real *y, const struct view *x, real *moments);
 void filters_backward(struct layer *layer, const struct pass *pass, const struct gradient_target *dx,
                       const struct gradient *dy, const struct view *x);

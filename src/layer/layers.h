@@ -18,7 +18,13 @@ struct dense_config {
     int units;
     bool bias;
     struct operator_config operation;
+    /* Not of the spec: an angular loss takes the cosines that this layer is to put out, and its inputs' lengths. */
+    bool angles;
+    struct operator_config cosines;
 };
+
+/* The operator of a dense layer; NULL: the layer is another one. */
+struct sphere_op *dense_operator(const struct layer *layer);
 
 struct batch_norm_config {
     struct layer_config layer;

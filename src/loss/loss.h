@@ -1,6 +1,10 @@
-/* Losses: from the network's outputs and the labels to one number and its gradient.
+/* Losses: from what the network puts out and the labels to one number and its gradient.
  *
- * To add one: one file with a `struct loss_type`, one line in registry.c. */
+ * The network puts out logits or, for an angular loss, what such a loss makes its logits of: the cosines of the angles
+ * between the feature x, the classifier's input, and the classes' weights, and the feature's length.
+ *
+ * To add one: one file with a `struct loss_type`, one line in registry.c; an angular one with a margin of its own is a
+ * row in angular.c. */
 #ifndef SPHERENET_LOSS_LOSS_H
 #define SPHERENET_LOSS_LOSS_H
 
@@ -9,18 +13,48 @@
 #include "base/real.h"
 #include "spec/param.h"
 
+struct loss_input {
+    int n, classes;
+    const real *scores;  /* [n][classes]: logits, or cosines */
+    const real *lengths; /* [n]: |x|; angular losses alone */
+    const uint8_t *labels;
+};
+
+/* Of the mean loss, in the places of struct loss_input. */
+struct loss_gradient {
+    real *scores, *lengths;
+};
+
 struct loss_type {
     struct kind kind;
-    /* The mean loss of n images. logits: [n][classes], labels: [n]. dlogits: the gradient, or NULL: not wanted. */
-    double (*evaluate)(const void *config, int n, int classes, real *dlogits, const real *logits,
-                       const uint8_t *labels);
+    bool angular; /* takes cosines and lengths */
+    /* What is wrong with the configuration beyond the ranges of its keys; NULL: nothing, as is the member itself where
+     * nothing can be. */
+    const char *(*mistake)(const void *config);
+    /* The mean loss of n images. iteration: of the training step, from 1; 0: a test, which knows no margin. gradient:
+     * NULL: not wanted. */
+    double (*evaluate)(const struct loss_type *type, const void *config, const struct loss_input *in, int64_t iteration,
+                       const struct loss_gradient *gradient);
+    /* Weight of the logit without margin beside the one with it; NULL: no margin. */
+    double (*lambda)(const void *config, int64_t iteration);
 };
 
 extern const struct registry loss_registry;
 
-static inline double loss_evaluate(struct choice loss, int n, int classes, real *dlogits, const real *logits,
-                                   const uint8_t *labels) {
-    return ((const struct loss_type *)loss.kind)->evaluate(loss.config, n, classes, dlogits, logits, labels);
+static inline const struct loss_type *loss_type_of(struct choice loss) {
+    return (const struct loss_type *)loss.kind;
+}
+
+/* 0: the loss has no margin. */
+static inline double loss_lambda(struct choice loss, int64_t iteration) {
+    const struct loss_type *type = loss_type_of(loss);
+    return type->lambda ? type->lambda(loss.config, iteration) : 0;
+}
+
+static inline double loss_evaluate(struct choice loss, const struct loss_input *in, int64_t iteration,
+                                   const struct loss_gradient *gradient) {
+    const struct loss_type *type = loss_type_of(loss);
+    return type->evaluate(type, loss.config, in, iteration, gradient);
 }
 
 #endif

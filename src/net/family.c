@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 static const char *const normalization_names[] = {"batch_norm", "sphere_norm", "both", "none", NULL};
 static const char *const activation_names[] = {"relu", "none", NULL};
@@ -32,6 +33,39 @@ void network_expand(struct arena *arena, struct choice network, int classes, str
                     struct diagnostics *diags) {
     struct expansion expansion = {arena, diags, network, classes, layers};
     ((const struct network_type *)network.kind)->expand(&expansion, network.config);
+}
+
+static bool is_ordinary(const struct operator_config *operation) {
+    return operation->magnitude == &magnitude_product.kind && ((const struct angular *)operation->angular)->identity;
+}
+
+/* What keeps a layer from being the classifier of an angular loss; NULL: nothing. */
+static const char *classifier_mistake(struct choice last) {
+    if (strcmp(last.kind->name, "dense"))
+        return "needs a dense layer at the end, whose weights are the classes'";
+    const struct dense_config *config = last.config;
+    if (config->bias)
+        return "looks at angles alone: the classifier, the last layer, cannot have a bias (in a list of layers: bias: "
+               "false)";
+    if (!is_ordinary(&config->operation))
+        return "normalises the classifier itself: leave out its operator (classifier_operator, or that of the last "
+               "layer)";
+    return NULL;
+}
+
+void network_take_angles(struct arena *arena, const char *loss, struct choice_list *layers, struct diagnostics *diags) {
+    struct choice *last = &layers->choices[layers->count - 1];
+    const char *mistake = classifier_mistake(*last);
+    if (mistake) {
+        diagnose(diags, last->source, last->line, last->path, "the loss %s %s", loss, mistake);
+        return;
+    }
+    struct dense_config *config = arena_alloc(arena, sizeof *config);
+    *config = *(const struct dense_config *)last->config;
+    config->angles = true;
+    config->cosines = config->operation;
+    config->cosines.magnitude = &magnitude_sphere.kind;
+    last->config = config;
 }
 
 void expansion_error(struct expansion *expansion, const char *format, ...) {
@@ -74,10 +108,6 @@ void expansion_normalization(struct expansion *expansion, struct choice_list *la
         *norm = family->batch_norm;
         norm->layer = layer;
     }
-}
-
-static bool is_ordinary(const struct operator_config *operation) {
-    return operation->magnitude == &magnitude_product.kind && ((const struct angular *)operation->angular)->identity;
 }
 
 void expansion_conv(struct expansion *expansion, struct choice_list *layers, const struct family_config *family,

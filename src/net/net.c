@@ -34,6 +34,7 @@ bool net_plan(struct net *net, const struct choice_list *layers, struct shape in
                           net->chain.out.height, net->chain.out.width, net->chain.out.channels, classes);
     if (net->chain.stages[net->chain.stage_count - 1].map_count)
         plan_keep(planner, (size_t)classes * (size_t)batch, &net->output);
+    net->classifier = dense_operator(last);
     net->tensor_count = planner->tensor_count;
     net->tensors = arena_alloc(&net->arena, sizeof *net->tensors * (size_t)planner->tensor_count);
     for (int i = 0; i < planner->tensor_count; i++)
@@ -81,6 +82,18 @@ const real *net_forward(struct net *net, int n, const real *images, bool trainin
     int positions = net->chain.out.height * net->chain.out.width;
     view_read(logits, 0, n * positions, net->output, NULL);
     return net->output;
+}
+
+int net_feature_width(const struct net *net) {
+    return conv_patch(&net->classifier->conv.g);
+}
+
+void net_features(const struct net *net, int n, const real *images, real *to) {
+    const struct conv_geometry *g = &net->classifier->conv.g;
+    struct view input = {.data = images, .channels = net->chain.in.channels};
+    if (net->chain.stage_count > 1)
+        input = net->chain.stages[net->chain.stage_count - 2].view;
+    view_read(&input, 0, n * g->height * g->width, to, NULL);
 }
 
 void net_backward(struct net *net, int n, const real *dlogits, const real *images) {

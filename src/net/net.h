@@ -3,6 +3,7 @@
 #define SPHERENET_NET_NET_H
 
 #include "layer/chain.h"
+#include "layer/layers.h"
 #include "layer/times.h"
 
 struct net {
@@ -12,6 +13,9 @@ struct net {
     struct plan_memory memory;
     int batch;    /* most images in one pass */
     real *output; /* logits, where the last layers are maps; else NULL */
+    /* The last layer, where that is a dense one; else NULL. Its input is the image's feature. When an angular loss
+     * trains it, it puts out cosines, and x_norm and x_norm_gradient are the loss's (loss/loss.h). */
+    struct sphere_op *classifier;
     int tensor_count;
     struct tensor **tensors;
     struct layer_times *times; /* the caller's, with room for every layer; NULL: passes are not measured */
@@ -28,6 +32,11 @@ void net_free(struct net *net);
 
 /* images: [n][height][width][channels], n <= batch. Returns the logits, [n][classes]; valid until the next call. */
 const real *net_forward(struct net *net, int n, const real *images, bool training);
+
+/* to: [n][net_feature_width], the features of the last forward pass, on the same n images. Only where there is a
+ * classifier. */
+void net_features(const struct net *net, int n, const real *images, real *to);
+int net_feature_width(const struct net *net);
 
 /* Sets all gradients; `images` and n are those of the forward pass before, which must have been a training one. Its
  * activations are gone afterwards, the logits among them. */

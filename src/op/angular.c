@@ -24,11 +24,18 @@ static void cosine_slope(real *c, real *slope, real *k_slope, const real *g, con
         slope[i] = 1;
 }
 
-static const struct angular cosine = {
+static double cosine_at(double theta, double k, double *slope) {
+    (void)k;
+    *slope = -sin(theta);
+    return cos(theta);
+}
+
+const struct angular angular_cosine = {
     .kind = {.name = "cosine", .help = "cos theta"},
     .identity = true,
     .value = cosine_value,
     .slope = cosine_slope,
+    .at = cosine_at,
 };
 
 /* --- linear ------------------------------------------------------------------------------------------------------ */
@@ -75,10 +82,17 @@ static void linear_slope(real *c, real *slope, real *k_slope, const real *g, con
         slope[i] *= (real)TWO_OVER_PI;
 }
 
+static double linear_at(double theta, double k, double *slope) {
+    (void)k;
+    *slope = -TWO_OVER_PI;
+    return 1 - TWO_OVER_PI * theta;
+}
+
 static const struct angular linear = {
     .kind = {.name = "linear", .help = "1 - 2 theta / pi"},
     .value = linear_value,
     .slope = linear_slope,
+    .at = linear_at,
 };
 
 /* --- sigmoid ----------------------------------------------------------------------------------------------------- */
@@ -119,11 +133,18 @@ static void sigmoid_slope(real *c, real *slope, real *k_slope, const real *g, co
         slope[i] *= falloff[i];
 }
 
+static double sigmoid_at(double theta, double k, double *slope) {
+    double height = 1 / tanh(HALF_PI / (2 * k)), t = tanh((HALF_PI - theta) / (2 * k));
+    *slope = -height * (1 - t) * (1 + t) / (2 * k);
+    return height * t;
+}
+
 static const struct angular sigmoid = {
     .kind = {.name = "sigmoid", .help = "coth(pi/4k) tanh((pi/2 - theta)/2k), k fixed"},
     .uses_k = true,
     .value = sigmoid_value,
     .slope = sigmoid_slope,
+    .at = sigmoid_at,
 };
 
 static const struct angular learnable_sigmoid = {
@@ -132,11 +153,13 @@ static const struct angular learnable_sigmoid = {
     .trains_k = true,
     .value = sigmoid_value,
     .slope = sigmoid_slope,
+    .at = sigmoid_at,
 };
 
 /* --- the table --------------------------------------------------------------------------------------------------- */
 
-static const struct kind *const rows[] = {&cosine.kind, &linear.kind, &sigmoid.kind, &learnable_sigmoid.kind, NULL};
+static const struct kind *const rows[] = {&angular_cosine.kind, &linear.kind, &sigmoid.kind, &learnable_sigmoid.kind,
+                                          NULL};
 
 const struct registry angular_registry = {.noun = "angular activation", .rows = rows};
 

@@ -37,9 +37,12 @@ struct angular {
     void (*value)(real *g, const real *c, const struct angular_coefficients *k, int count);
     /* From g[i]: c[i], slope[i] = dg/dc and, where uses_k, k_slope[i] = dg/dk. */
     void (*slope)(real *c, real *slope, real *k_slope, const real *g, const struct angular_coefficients *k, int count);
+    /* g and dg/dtheta of one angle: for losses, which continue g beyond pi. */
+    double (*at)(double theta, double k, double *slope);
 };
 
 extern const struct registry angular_registry;
+extern const struct angular angular_cosine;
 
 /* Coefficients of one filter at the (effective, positive) value k. */
 void angular_set_k(const struct angular_coefficients *coefficients, int filter, double k);

@@ -404,6 +404,8 @@ static void read_gradient(const struct sphere_op *op, const struct gradient *dy,
                 r[p] = backward_angle(op, row, angles + first * filters, op->x_norm[first], sums, worker->work);
             else if (!ordinary)
                 r[p] = backward_position(op, row, angles + first * filters, op->x_norm[first], sums, worker->work);
+            if (op->x_norm_gradient)
+                r[p] += op->x_norm_gradient[first] / op->x_norm[first];
         }
     }
 }

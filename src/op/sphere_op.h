@@ -45,6 +45,9 @@ struct sphere_op {
     real *x_inverse;            /* [positions]: 1 / |x|, but 0 for a patch of zeros */
     real *w_inverse, *w_factor; /* [filters]: 1 / |w|, and the filter's factor of the magnitude */
     real *coefficients;         /* [ANGULAR_COEFFICIENTS][filters] */
+    /* [positions]: that of x_norm, for whom it is an output too: the caller sets it before backward. NULL: it is none.
+     */
+    real *x_norm_gradient;
 };
 
 /* Everything but the pointers. False when the geometry cannot be computed by that algorithm. */

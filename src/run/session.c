@@ -16,7 +16,8 @@
 #include "run/log.h"
 
 #define TRAIN_HEADER                                                                                                   \
-    "iteration,epoch,learning_rate,loss,fit,weight_decay,orthogonality,accuracy,images_per_second,seconds"
+    "iteration,epoch,learning_rate,loss,fit,weight_decay,orthogonality,accuracy,lambda,images_per_second,"             \
+    "seconds"
 #define EVAL_HEADER "iteration,epoch,split,loss,accuracy,seconds"
 
 struct session {
@@ -198,9 +199,9 @@ static bool test(struct session *s, struct error *err) {
 
 static bool record(struct session *s, const struct step_result *step, struct error *err) {
     double loss = step->fit + step->weight_decay + step->orthogonality;
-    return csv_row(&s->train, err, "%" PRId64 ",%.4f,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g,%.1f,%.2f", s->trainer.iteration,
-                   epoch_of(s), step->rate, loss, step->fit, step->weight_decay, step->orthogonality, step->accuracy,
-                   s->images_per_second, seconds_of(s));
+    return csv_row(&s->train, err, "%" PRId64 ",%.4f,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g,%.1f,%.2f",
+                   s->trainer.iteration, epoch_of(s), step->rate, loss, step->fit, step->weight_decay,
+                   step->orthogonality, step->accuracy, step->lambda, s->images_per_second, seconds_of(s));
 }
 
 static void measure_speed(struct session *s) {

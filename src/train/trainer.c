@@ -68,6 +68,17 @@ static void phase_ends(const struct trainer *trainer, enum step_phase phase) {
         trainer->times->seconds[phase] += clock_lap(&trainer->times->last);
 }
 
+static struct loss_input loss_input(const struct trainer *trainer, const struct batch *batch, const real *scores) {
+    const struct sphere_op *classifier = trainer->net.classifier;
+    return (struct loss_input){
+        .n = batch->count,
+        .classes = trainer->experiment->shape.classes,
+        .scores = scores,
+        .lengths = classifier ? classifier->x_norm : NULL,
+        .labels = batch->labels,
+    };
+}
+
 struct step_result trainer_step(struct trainer *trainer, const struct batch *batch) {
     const struct experiment *experiment = trainer->experiment;
     const struct optimizer_config *optimizer = experiment->optimizer.config;
@@ -77,7 +88,10 @@ struct step_result trainer_step(struct trainer *trainer, const struct batch *bat
     phase_ends(trainer, STEP_INPUT);
     const real *logits = net_forward(net, n, batch->images, true);
     phase_ends(trainer, STEP_FORWARD);
-    result.fit = loss_evaluate(experiment->loss, n, classes, trainer->dlogits, logits, batch->labels);
+    struct loss_input in = loss_input(trainer, batch, logits);
+    struct loss_gradient gradient = {trainer->dlogits, net->classifier ? net->classifier->x_norm_gradient : NULL};
+    result.fit = loss_evaluate(experiment->loss, &in, trainer->iteration + 1, &gradient);
+    result.lambda = loss_lambda(experiment->loss, trainer->iteration + 1);
     result.accuracy = batch_accuracy(logits, batch->labels, n, classes);
     phase_ends(trainer, STEP_LOSS);
     net_backward(net, n, trainer->dlogits, batch->images);
@@ -135,8 +149,8 @@ bool trainer_evaluate(struct trainer *trainer, const struct dataset *dataset, in
     struct tally tally = {0};
     for (const struct batch *batch; (batch = loader_next(loader));) {
         const real *logits = net_forward(&trainer->net, batch->count, batch->images, false);
-        tally.loss +=
-            batch->count * loss_evaluate(experiment->loss, batch->count, classes, NULL, logits, batch->labels);
+        struct loss_input in = loss_input(trainer, batch, logits);
+        tally.loss += batch->count * loss_evaluate(experiment->loss, &in, 0, NULL);
         count_batch(&tally, result, batch, logits);
     }
     loader_close(loader);

@@ -39,6 +39,7 @@ struct step_result {
     double rate;                             /* learning rate of this update */
     double fit, weight_decay, orthogonality; /* the parts of the loss, before the update */
     double accuracy;                         /* of the batch, 0 to 1 */
+    double lambda;                           /* of a loss with a margin (loss/loss.h), else 0 */
 };
 
 /* Builds the network and draws its initial weights. The experiment must be checked, and outlive the trainer. */
