@@ -65,7 +65,7 @@ static double accuracy_after_training(const char *const *sets, int count) {
     training_open(&t, spec, sets, count);
     for (int i = 0; i < STEPS; i++)
         trainer_step(&t.trainer, loader_next(t.loader));
-    ck_assert(trainer_evaluate(&t.trainer, &t.dataset, SPLIT_TEST, &result, &err));
+    ck_assert(trainer_evaluate(&t.trainer, &t.dataset, SPLIT_TEST, &result, NULL, &err));
     free(result.confusion);
     training_close(&t);
     return result.accuracy;

@@ -14,10 +14,12 @@
 #include "kernel/blas.h"
 #include "kernel/gemm.h"
 
-extern const struct command command_train, command_eval, command_show, command_bench, command_list, command_help_;
+extern const struct command command_train, command_eval, command_features, command_show, command_bench, command_list,
+    command_help_;
 
 const struct command *const commands[] = {
-    &command_train, &command_eval, &command_show, &command_bench, &command_list, &command_help_, NULL,
+    &command_train, &command_eval, &command_features, &command_show,
+    &command_bench, &command_list, &command_help_,    NULL,
 };
 
 static const struct command *find(const char *name) {

@@ -110,22 +110,30 @@ static const char *shape_text(struct arena *arena, const struct stored_tensor *t
     return text;
 }
 
+/* What keeps the stored tensor (NULL: there is none) from taking the place of the wanted one; NULL: nothing. */
+static const char *difference(struct arena *arena, const struct stored_tensor *stored,
+                              const struct stored_tensor *wanted) {
+    if (!stored)
+        return arena_printf(arena, "has no tensor \"%s\", which the network needs", wanted->name);
+    if (!same_shape(stored, wanted))
+        return arena_printf(arena, "tensor \"%s\" has shape [%s], the network's has [%s]", wanted->name,
+                            shape_text(arena, stored), shape_text(arena, wanted));
+    return NULL;
+}
+
 static bool load_tensor(const struct tensor_file *file, const char *path, const struct trainer *trainer,
                         const struct tensor *tensor, int slot, struct error *err) {
     struct arena arena = {0};
     const char *name = stored_name(&arena, trainer, tensor, slot);
     struct stored_tensor wanted = describe(tensor, name, NULL);
     const struct stored_tensor *stored = tensor_file_find(file, name);
-    bool good = stored && same_shape(stored, &wanted);
-    if (good)
-        tensor_from_stored(stored_place(trainer, tensor, slot), tensor, stored->data);
-    else if (!stored)
-        error_set(err, "%s: has no tensor \"%s\", which the network needs", path, name);
+    const char *different = difference(&arena, stored, &wanted);
+    if (different)
+        error_set(err, "%s: %s", path, different);
     else
-        error_set(err, "%s: tensor \"%s\" has shape [%s], the network's has [%s]", path, name,
-                  shape_text(&arena, stored), shape_text(&arena, &wanted));
+        tensor_from_stored(stored_place(trainer, tensor, slot), tensor, stored->data);
     arena_free(&arena);
-    return good;
+    return !different;
 }
 
 bool checkpoint_load(const struct tensor_file *file, const char *path, struct trainer *trainer, bool optimizer,
@@ -140,5 +148,56 @@ bool checkpoint_load(const struct tensor_file *file, const char *path, struct tr
     if (optimizer && file->tensor_count != stored_count(trainer, true))
         return error_set(err, "%s: has %d tensors, the network and its optimizer %d", path, file->tensor_count,
                          stored_count(trainer, true));
+    return true;
+}
+
+/* --- Starting from another run's weights ------------------------------------------------------------------------- */
+
+static bool is_of_layer(const char *tensor, const char *layer) {
+    size_t length = layer ? strlen(layer) : 0;
+    return length && !strncmp(tensor, layer, length) && tensor[length] == '.';
+}
+
+static bool is_of_network(const struct net *net, const char *name) {
+    for (int i = 0; i < net->tensor_count; i++)
+        if (!strcmp(net->tensors[i]->name, name))
+            return true;
+    return false;
+}
+
+/* One line for each difference between the file and the network. */
+static void list_differences(struct text *list, const struct tensor_file *file, const struct net *net,
+                             const char *drawn) {
+    struct arena arena = {0};
+    for (int i = 0; i < net->tensor_count; i++) {
+        const struct stored_tensor wanted = describe(net->tensors[i], net->tensors[i]->name, NULL);
+        const char *different = difference(&arena, tensor_file_find(file, wanted.name), &wanted);
+        if (different && !is_of_layer(wanted.name, drawn))
+            text_printf(list, "\n  %s", different);
+    }
+    for (int i = 0; i < file->tensor_count; i++) {
+        const char *name = file->tensors[i].name;
+        if (strncmp(name, "optimizer.", 10) && !is_of_network(net, name) && !is_of_layer(name, drawn))
+            text_printf(list, "\n  has a tensor \"%s\", which the network has not", name);
+    }
+    arena_free(&arena);
+}
+
+bool checkpoint_initialise(const struct tensor_file *file, const char *path, struct trainer *trainer, const char *drawn,
+                           struct error *err) {
+    const struct net *net = &trainer->net;
+    struct text list = {0};
+    list_differences(&list, file, net, drawn);
+    if (list.length) {
+        error_set(err, "%s: cannot be started from, since its network is another; give the spec the same layers%s:%s",
+                  path, drawn ? "" : ", or where only the last one differs, train.init_classifier: draw", list.data);
+        text_free(&list);
+        return false;
+    }
+    for (int i = 0; i < net->tensor_count; i++) {
+        const struct tensor *tensor = net->tensors[i];
+        if (!is_of_layer(tensor->name, drawn) && !load_tensor(file, path, trainer, tensor, -1, err))
+            return false;
+    }
     return true;
 }

@@ -26,4 +26,9 @@ bool checkpoint_progress(const struct tensor_file *file, const char *path, int64
 bool checkpoint_load(const struct tensor_file *file, const char *path, struct trainer *trainer, bool optimizer,
                      struct error *err);
 
+/* Starts the network from the file's tensors, matched by name and shape, and leaves the optimizer as it is. `drawn`: a
+ * layer whose tensors stay as they were drawn; NULL: none. The error lists all differences. */
+bool checkpoint_initialise(const struct tensor_file *file, const char *path, struct trainer *trainer, const char *drawn,
+                           struct error *err);
+
 #endif

@@ -11,6 +11,8 @@
 #include "base/version.h"
 #include "kernel/blas.h"
 #include "kernel/threads.h"
+#include "loss/loss.h"
+#include "run/chance.h"
 #include "run/checkpoint.h"
 #include "run/csv.h"
 #include "run/log.h"
@@ -33,6 +35,7 @@ struct session {
     double window_start; /* clock, and images since, for images per second */
     int64_t window_images;
     double images_per_second;
+    struct chance chance;
 };
 
 /* --- Opening ----------------------------------------------------------------------------------------------------- */
@@ -92,12 +95,28 @@ static bool link_checkpoints(const struct session *s, struct error *err) {
            (s->best.iteration < 0 || run_dir_link(&s->dir, "best", s->best.iteration, err));
 }
 
+/* Starts a new run from the weights of train.init_from. */
+static bool initialise(struct session *s, struct error *err) {
+    const struct train_config *train = &s->experiment->train;
+    const struct chain *chain = &s->trainer.net.chain;
+    const char *drawn = train->init_classifier == INIT_DRAW ? chain->layers[chain->count - 1].name : NULL;
+    char path[PATH_BYTES];
+    struct tensor_file file;
+    if (!*train->init_from)
+        return true;
+    if (!run_dir_resolve(train->init_from, path, err) || !tensor_file_read(&file, path, err))
+        return false;
+    bool good = checkpoint_initialise(&file, path, &s->trainer, drawn, err);
+    tensor_file_free(&file);
+    return good;
+}
+
 static bool load_newest(struct session *s, struct error *err) {
     char path[PATH_BYTES];
     struct tensor_file file;
     s->saved = run_dir_newest(&s->dir);
     if (s->saved < 0)
-        return true; /* the run was stopped before its first checkpoint: the seed makes all of it again */
+        return initialise(s, err); /* the run was stopped before its first checkpoint: it begins again */
     if (!tensor_file_read(&file, run_dir_checkpoint(&s->dir, s->saved, path), err))
         return false;
     const char *spec = checkpoint_spec(&file, path, err);
@@ -146,6 +165,9 @@ static void log_opening(struct session *s) {
              d->splits[SPLIT_TEST].count, d->height, d->width, d->channels, d->classes);
     log_line(&s->log, "network: %s, %zu weights, %.0f MB for batches of %d", e->network.kind->name, weights,
              (double)(plan_sizes(&s->trainer.net.planner).total * sizeof(real)) / 1e6, e->train.batch_size);
+    if (*e->train.init_from && s->saved < 0)
+        log_line(&s->log, "weights: those of %s%s", e->train.init_from,
+                 e->train.init_classifier == INIT_DRAW ? ", the last layer's drawn" : "");
     log_line(&s->log, "run: %s", s->dir.path);
 }
 
@@ -183,7 +205,7 @@ static bool save(struct session *s, struct error *err) {
 static bool test(struct session *s, struct error *err) {
     struct evaluation result;
     double before = clock_seconds();
-    if (!trainer_evaluate(&s->trainer, &s->dataset, SPLIT_TEST, &result, err))
+    if (!trainer_evaluate(&s->trainer, &s->dataset, SPLIT_TEST, &result, NULL, err))
         return false;
     free(result.confusion);
     bool is_best = s->best.iteration < 0 || result.accuracy > s->best.accuracy;
@@ -216,6 +238,21 @@ static void measure_speed(struct session *s) {
     }
 }
 
+/* Of a loss with a margin alone: without one, other causes are likelier. */
+static void watch_chance(struct session *s, const struct step_result *step) {
+    char text[512];
+    const struct experiment *e = s->experiment;
+    if (!loss_type_of(e->loss)->lambda ||
+        !chance_add(&s->chance, step->accuracy, e->shape.classes, s->trainer.iteration))
+        return;
+    snprintf(text, sizeof text,
+             "iteration %" PRId64 ": accuracy stays at chance under the margin of %s (lambda is %.4g). Let the margin "
+             "come more slowly (a larger loss.annealing.base or minimum, a smaller gamma), or train without margin "
+             "first and start from that run with train.init_from",
+             s->trainer.iteration, e->loss.kind->name, step->lambda);
+    log_warning(&s->log, text);
+}
+
 static bool report_infinite_loss(const struct session *s, struct error *err) {
     char checkpoint[64] = "there is no checkpoint yet";
     if (s->saved >= 0)
@@ -230,6 +267,7 @@ static bool step(struct session *s, struct loader *loader, struct error *err) {
     measure_speed(s);
     if (!isfinite(result.fit))
         return report_infinite_loss(s, err);
+    watch_chance(s, &result);
     struct progress progress = {s->trainer.iteration, train->iterations, result.fit, result.accuracy,
                                 s->images_per_second};
     log_progress(&s->log, &progress, train->batch_size);
@@ -273,7 +311,7 @@ bool session_run(const struct experiment *experiment, const struct session_optio
     snprintf(path, sizeof path, "runs/%s", experiment->name);
     threads_set(experiment->train.threads);
     bool good = dataset_load(&s.dataset, experiment->data, (uint64_t)experiment->seed, err) &&
-                trainer_open(&s.trainer, experiment, err) &&
+                trainer_open(&s.trainer, experiment, err) && (options->mode == RUN_RESUME || initialise(&s, err)) &&
                 run_dir_open(&s.dir, options->run_dir ? options->run_dir : path, options->mode, err) &&
                 (options->mode != RUN_RESUME || load_newest(&s, err)) && open_files(&s, options->quiet, err);
     if (good) {

@@ -8,6 +8,8 @@
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
 
+static const char *const init_classifier_names[] = {"copy", "draw", NULL}; /* enum init_classifier */
+
 #define TRAIN_INT(KEY, FALLBACK, MIN, MAX, HELP) INT_KEY(struct train_config, KEY, #KEY, FALLBACK, MIN, MAX, HELP)
 
 static const struct param train_params[] = {
@@ -22,6 +24,10 @@ static const struct param train_params[] = {
         struct train_config, openblas_core, "openblas_core", "auto",
         "OpenBLAS's kernels, such as Haswell; auto: those that OPENBLAS_CORETYPE names, else that OpenBLAS chooses. "
         "Others round differently"),
+    TEXT_KEY(struct train_config, init_from, "init_from", "''",
+             "run or checkpoint whose weights to start from, with a fresh optimizer; empty: drawn from the seed"),
+    ENUM_KEY(struct train_config, init_classifier, "init_classifier", "copy", init_classifier_names,
+             "of init_from: copy the last layer's weights too, or draw them, as where the classes are others"),
     END_OF_KEYS,
 };
 

@@ -6,12 +6,16 @@
 #include "net/family.h"
 #include "optim/penalty.h"
 
+enum init_classifier { INIT_COPY, INIT_DRAW };
+
 struct train_config {
     int iterations, batch_size;
     int eval_every, checkpoint_every, log_every; /* iterations; 0: at the end only */
     int keep;                                    /* checkpoints; 0: all */
     int threads;                                 /* 0: as many as the process may use */
     const char *openblas_core;                   /* a wish as in kernel/blas.h; known, but this machine may refuse it */
+    const char *init_from;                       /* a run or checkpoint; "": none */
+    int init_classifier;                         /* enum init_classifier */
 };
 
 struct experiment {

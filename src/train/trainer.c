@@ -136,8 +136,20 @@ static void count_batch(struct tally *tally, struct evaluation *result, const st
     result->images += batch->count;
 }
 
+/* Of the batch's images, the first of which is number `first` of the split. */
+static void take_features(const struct trainer *trainer, const struct batch *batch, const real *logits,
+                          struct features *features, int first) {
+    int classes = trainer->experiment->shape.classes;
+    net_features(&trainer->net, batch->count, batch->images,
+                 features->values + (size_t)first * (size_t)features->width);
+    for (int i = 0; i < batch->count; i++) {
+        features->labels[first + i] = batch->labels[i];
+        features->predictions[first + i] = largest(logits + (size_t)i * (size_t)classes, classes);
+    }
+}
+
 bool trainer_evaluate(struct trainer *trainer, const struct dataset *dataset, int split, struct evaluation *result,
-                      struct error *err) {
+                      struct features *features, struct error *err) {
     const struct experiment *experiment = trainer->experiment;
     int classes = experiment->shape.classes;
     *result = (struct evaluation){.classes = classes};
@@ -150,6 +162,8 @@ bool trainer_evaluate(struct trainer *trainer, const struct dataset *dataset, in
     for (const struct batch *batch; (batch = loader_next(loader));) {
         const real *logits = net_forward(&trainer->net, batch->count, batch->images, false);
         struct loss_input in = loss_input(trainer, batch, logits);
+        if (features)
+            take_features(trainer, batch, logits, features, result->images);
         tally.loss += batch->count * loss_evaluate(experiment->loss, &in, 0, NULL);
         count_batch(&tally, result, batch, logits);
     }

@@ -5,6 +5,7 @@
 #include "data/loader.h"
 #include "optim/optimizer.h"
 #include "train/experiment.h"
+#include "train/features.h"
 
 /* What a step spends its time on. */
 enum step_phase {
@@ -56,7 +57,8 @@ struct evaluation {
     int64_t *confusion;          /* [true class][predicted class]; to be freed */
 };
 
+/* features: allocated for the split and the network's features, filled in; NULL: not wanted. */
 bool trainer_evaluate(struct trainer *trainer, const struct dataset *dataset, int split, struct evaluation *result,
-                      struct error *err);
+                      struct features *features, struct error *err);
 
 #endif

@@ -1,0 +1,71 @@
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli/trained.h"
+
+static struct values overrides;
+static const char *split_name = "test", *out_path;
+
+static const struct option options[] = {
+    SET_OPTION(&overrides),
+    SPLIT_OPTION(&split_name),
+    {"out", OPTION_VALUE, &out_path, "FILE", "where they go; else SPLIT_features.csv beside the checkpoint"},
+    {0},
+};
+
+static bool write_features(const struct features *features, const char *path, struct error *err) {
+    FILE *file = table_open(path, err);
+    if (!file)
+        return false;
+    fprintf(file, "label,prediction");
+    for (int j = 0; j < features->width; j++)
+        fprintf(file, ",f%d", j);
+    fputc('\n', file);
+    for (int i = 0; i < features->images; i++) {
+        fprintf(file, "%d,%d", features->labels[i], features->predictions[i]);
+        for (int j = 0; j < features->width; j++)
+            fprintf(file, ",%.6g", (double)features->values[(size_t)i * (size_t)features->width + (size_t)j]);
+        fputc('\n', file);
+    }
+    return table_close(file, path, err);
+}
+
+static bool extract(struct trained *trained, struct features *features, struct error *err) {
+    char folder[PATH_BYTES], path[PATH_BYTES];
+    struct evaluation result = {0};
+    const char *to = out_path ? out_path : table_path(trained, trained_folder(trained, folder), "features.csv", path);
+    bool good =
+        trained->trainer.net.classifier
+            ? trained_evaluate(trained, &result, features, err)
+            : error_set(err, "%s: the network's last layer is not a dense one, whose inputs would be the features",
+                        trained->path);
+    free(result.confusion);
+    return good && write_features(features, to, err);
+}
+
+static enum exit_status run(int operand_count, const char *const *operands) {
+    (void)operand_count;
+    struct trained trained;
+    struct features features = {0};
+    struct error err;
+    enum exit_status status = trained_open(&trained, "features", operands[0], split_name, &overrides);
+    if (status == EXIT_DONE && !extract(&trained, &features, &err)) {
+        fprintf(stderr, "spherenet: %s\n", err.text);
+        status = EXIT_FAILED;
+    }
+    features_free(&features);
+    trained_close(&trained);
+    return status;
+}
+
+const struct command command_features = {
+    .name = "features",
+    .operands = "RUN_OR_CHECKPOINT",
+    .summary = "Write what a trained network makes of each image.",
+    .details = "One row an image, in the dataset's order: label, prediction, and the classifier's inputs f0, f1, ...\n"
+               "tools/plot_features.sh draws them where there are two (network.features: 2).\n",
+    .options = options,
+    .least_operands = 1,
+    .most_operands = 1,
+    .run = run,
+};
