@@ -271,6 +271,63 @@ void ref_softmax_gradient(int n, int classes, double *dlogits, const double *log
     }
 }
 
+double ref_psi(const char *angular, double k, double margin, double theta) {
+    double p = floor(margin * theta / M_PI);
+    return ref_angular(angular, margin * theta - p * M_PI, k) - 2 * p;
+}
+
+double ref_cosine_plus(double margin, double theta) {
+    double p = floor((theta + margin) / M_PI);
+    return cos(theta + margin - p * M_PI) - 2 * p;
+}
+
+double ref_lambda(const struct ref_annealing *annealing, double iteration) {
+    return fmax(annealing->minimum, annealing->base * pow(1 + annealing->gamma * iteration, -annealing->power));
+}
+
+static double clamped_angle(const struct ref_angular_loss *loss, double cosine) {
+    return acos(fmax(-1 + loss->clamp, fmin(1 - loss->clamp, cosine)));
+}
+
+static double plain_logit(const struct ref_angular_loss *loss, double cosine, double length) {
+    if (same(loss->type, "cosface") || same(loss->type, "arcface"))
+        return loss->scale * cosine;
+    if (same(loss->angular, "cosine"))
+        return length * cosine;
+    return length * ref_angular(loss->angular, clamped_angle(loss, cosine), loss->k);
+}
+
+static double margin_logit(const struct ref_angular_loss *loss, double cosine, double length) {
+    if (same(loss->type, "cosface"))
+        return loss->scale * (cosine - loss->margin);
+    if (same(loss->type, "arcface"))
+        return loss->scale * ref_cosine_plus(loss->margin, clamped_angle(loss, cosine));
+    double theta = same(loss->angular, "cosine") ? acos(cosine) : clamped_angle(loss, cosine);
+    return length * ref_psi(loss->angular, loss->k, loss->margin, theta);
+}
+
+static double target_logit(const struct ref_angular_loss *loss, double cosine, double length) {
+    double plain = plain_logit(loss, cosine, length);
+    bool none = same(loss->type, "w_softmax") || (same(loss->type, "arcface") && loss->margin == 0);
+    if (none || isinf(loss->lambda))
+        return plain;
+    return (loss->lambda * plain + margin_logit(loss, cosine, length)) / (1 + loss->lambda);
+}
+
+double ref_angular_loss(const struct ref_angular_loss *loss, int n, int classes, const double *cosines,
+                        const double *lengths, const uint8_t *labels) {
+    double *logits = malloc((size_t)n * (size_t)classes * sizeof *logits);
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < classes; j++) {
+            double cosine = cosines[i * classes + j];
+            logits[i * classes + j] =
+                j == labels[i] ? target_logit(loss, cosine, lengths[i]) : plain_logit(loss, cosine, lengths[i]);
+        }
+    double value = ref_softmax_loss(n, classes, logits, labels, loss->smoothing, loss->floor);
+    free(logits);
+    return value;
+}
+
 /* --- Regularisation and optimizers ------------------------------------------------------------------------------- */
 
 double ref_weight_decay(double factor, size_t count, double *dw, const double *w) {

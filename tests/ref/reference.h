@@ -76,6 +76,27 @@ double ref_softmax_loss(int n, int classes, const double *logits, const uint8_t 
 void ref_softmax_gradient(int n, int classes, double *dlogits, const double *logits, const uint8_t *labels,
                           double smoothing, double floor);
 
+/* g(m theta - p pi) - 2p, p = floor(m theta / pi) */
+double ref_psi(const char *angular, double k, double margin, double theta);
+/* The cosine of theta + margin, continued beyond pi as psi is. */
+double ref_cosine_plus(double margin, double theta);
+
+struct ref_annealing {
+    double base, gamma, power, minimum;
+};
+double ref_lambda(const struct ref_annealing *annealing, double iteration);
+
+struct ref_angular_loss {
+    const char *type, *angular; /* as in a spec; cosface and arcface look at no activation, nor at lengths */
+    double k, margin, scale;
+    double clamp; /* theta = acos of the cosine kept within 1 - clamp, but for the cosine activation and its psi, and
+                     arcface without margin */
+    double smoothing, floor;
+    double lambda; /* weight of the logit without margin; INFINITY: no margin */
+};
+double ref_angular_loss(const struct ref_angular_loss *loss, int n, int classes, const double *cosines,
+                        const double *lengths, const uint8_t *labels);
+
 /* --- Regularisation and optimizers ------------------------------------------------------------------------------- */
 
 /* The penalties' values; their gradients are added to dw. */
