@@ -302,12 +302,13 @@ static int check_table(const char *path, const char *header, int columns, int fi
 }
 
 static const char *const train_header =
-    "iteration,epoch,learning_rate,loss,fit,weight_decay,orthogonality,accuracy,images_per_second,seconds";
+    "iteration,epoch,learning_rate,loss,fit,weight_decay,orthogonality,accuracy,lambda,images_per_second,"
+    "seconds";
 static const char *const eval_header = "iteration,epoch,split,loss,accuracy,seconds";
 
 START_TEST(tables_have_a_header_and_whole_rows) {
     run(0, "train spec.yaml");
-    ck_assert_int_eq(check_table("runs/tiny/train.csv", train_header, 10, 1, 1, 24), 24);
+    ck_assert_int_eq(check_table("runs/tiny/train.csv", train_header, 11, 1, 1, 24), 24);
     ck_assert_int_eq(check_table("runs/tiny/eval.csv", eval_header, 6, 6, 6, 24), 4);
     ck_assert_ptr_nonnull(strstr(read_text("runs/tiny/train.csv"), "\n6,1.5000,"));
     ck_assert_ptr_nonnull(strstr(read_text("runs/tiny/eval.csv"), "\n24,6.0000,test,"));
@@ -433,6 +434,54 @@ START_TEST(every_operator_trains) {
 }
 END_TEST
 
+/* The last layer without a bias, as an angular loss asks for. */
+#define ANGULAR "--set network.layers[3].bias=false"
+
+static const char *const losses[] = {"softmax", "w_softmax", "a_softmax", "ga_softmax", "cosface", "arcface"};
+
+START_TEST(every_loss_trains) {
+    run(0, "train spec.yaml " ANGULAR " --set loss.type=%s", losses[_i]);
+    expect_finite(checkpoint("runs/tiny", 24));
+    ck_assert_ptr_nonnull(strstr(read_text("runs/tiny/spec.yaml"), arena_printf(&arena, "type: %s\n", losses[_i])));
+}
+END_TEST
+
+/* The column of train.csv with that number, from 0, of the row of an iteration. */
+static double train_value(const char *run_dir, int iteration, int column) {
+    const char *at = strstr(read_text(in_run(run_dir, "train.csv")), arena_printf(&arena, "\n%d,", iteration));
+    ck_assert_ptr_nonnull(at);
+    for (int i = 0; i < column; i++)
+        at = strchr(at, ',') + 1;
+    return strtod(at + (column == 0), NULL);
+}
+
+enum { ACCURACY_COLUMN = 7, LAMBDA_COLUMN = 8 };
+
+START_TEST(lambda_falls_to_its_minimum) {
+    run(0, "train spec.yaml " ANGULAR " --set loss.type=a_softmax --set loss.annealing.gamma=20");
+    ck_assert_double_eq_tol(train_value("runs/tiny", 1, LAMBDA_COLUMN), 1000 / 21.0, 1e-3);
+    ck_assert_double_eq_tol(train_value("runs/tiny", 9, LAMBDA_COLUMN), 1000 / 181.0, 1e-4);
+    ck_assert_double_eq(train_value("runs/tiny", 24, LAMBDA_COLUMN), 5);
+    run(0, "train spec.yaml --run-dir plain");
+    ck_assert_double_eq(train_value("plain", 1, LAMBDA_COLUMN), 0);
+}
+END_TEST
+
+START_TEST(a_margin_that_stays_at_chance_is_told) {
+    const char *slow = "spec.yaml " ANGULAR " --set optimizer.learning_rate=1e-12 --set train.iterations=600 "
+                       "--set train.eval_every=0 --set train.log_every=0 --set data.train_images=640";
+    run(0, "train %s --set loss.type=a_softmax", slow);
+    const char *told = strstr(warnings, "iteration 400: accuracy stays at chance under the margin of a_softmax (lambda "
+                                        "is 20.41)");
+    ck_assert_msg(told != NULL, "\"%s\"", warnings);
+    ck_assert_ptr_nonnull(strstr(told, "train.init_from"));
+    ck_assert_ptr_null(strstr(strstr(told, "under the margin"), "stays at chance"));
+    ck_assert_ptr_nonnull(strstr(read_text("runs/tiny/run.log"), "stays at chance"));
+    run(0, "train %s --run-dir plain --set loss.type=w_softmax", slow);
+    ck_assert_ptr_null(strstr(warnings, "stays at chance"));
+}
+END_TEST
+
 START_TEST(set_reaches_lists_sections_and_defaults) {
     run(0, "train spec.yaml --set network.layers[0].filters=5 --set=seed=3 --set 'loss={type: softmax}' "
            "--set regularizer.weight_decay=1e-3 --set loss.label_smoothing=0.1");
@@ -474,7 +523,7 @@ START_TEST(a_run_is_not_overwritten_silently) {
                              "replaces it, --run-dir and --set name=... choose another place\n");
     expect_same_lines(read_text("runs/tiny/train.csv"), before, "train.csv");
     run(0, "train spec.yaml --overwrite --set train.iterations=8");
-    ck_assert_int_eq(check_table("runs/tiny/train.csv", train_header, 10, 1, 1, 8), 8);
+    ck_assert_int_eq(check_table("runs/tiny/train.csv", train_header, 11, 1, 1, 8), 8);
     ck_assert(!exists(checkpoint("runs/tiny", 24)));
     run(2, "train spec.yaml --overwrite --resume");
     ck_assert_str_eq(errors, "spherenet train: --resume and --overwrite exclude each other\n");
@@ -503,7 +552,7 @@ START_TEST(a_finished_run_says_so) {
     expect_output("the run is finished: 24 of 24 iterations; to go on, give a larger train.iterations\n");
     expect_same_lines(read_text("runs/tiny/train.csv"), before, "train.csv");
     run(0, "train spec.yaml --resume --set train.iterations=30 --set schedule.warmup=5");
-    ck_assert_int_eq(check_table("runs/tiny/train.csv", train_header, 10, 1, 1, 30), 30);
+    ck_assert_int_eq(check_table("runs/tiny/train.csv", train_header, 11, 1, 1, 30), 30);
     expect_link("runs/tiny", "latest", 30);
 }
 END_TEST
@@ -513,6 +562,66 @@ START_TEST(an_extended_run_equals_a_long_one) {
     run(0, "train spec.yaml --set schedule=constant --run-dir extended --resume --set train.iterations=48");
     run(0, "train spec.yaml --set schedule=constant --run-dir long --set train.iterations=48");
     expect_same_runs("extended", "long");
+}
+END_TEST
+
+START_TEST(a_run_starts_from_another_ones_weights) {
+    struct tensor_file from, to;
+    run(0, "train spec.yaml " ANGULAR);
+    run(0, "train spec.yaml " ANGULAR " --run-dir second --set train.init_from=runs/tiny --set loss.type=a_softmax "
+           "--set optimizer.learning_rate=1e-12 --set train.iterations=1");
+    expect_output("weights: those of runs/tiny\n");
+    read_tensors(&from, checkpoint("runs/tiny", 24));
+    read_tensors(&to, checkpoint("second", 1));
+    static const char *const names[] = {"first.weight", "first.k", "score.weight"};
+    for (int i = 0; i < 3; i++) {
+        const struct stored_tensor *a = tensor_file_find(&from, names[i]), *b = tensor_file_find(&to, names[i]);
+        for (size_t j = 0; j < tensor_bytes(a) / sizeof(real); j++)
+            ck_assert_double_eq_tol((double)a->data[j], (double)b->data[j], 1e-6);
+    }
+    ck_assert_str_eq(tensor_file_text(&to, "iteration"), "1");
+    tensor_file_free(&from);
+    tensor_file_free(&to);
+}
+END_TEST
+
+START_TEST(weights_of_another_network_are_refused) {
+    run(0, "train spec.yaml");
+    run(1,
+        "train spec.yaml --run-dir second --set train.init_from=runs/tiny --set network.layers[0].filters=7 " ANGULAR);
+    expect_error("runs/tiny/checkpoints/iteration-00000024.safetensors.gz: cannot be started from");
+    expect_error("\n  tensor \"first.weight\" has shape [6, 3, 3, 3], the network's has [7, 3, 3, 3]\n");
+    expect_error("\n  tensor \"score.weight\" has shape [4, 96], the network's has [4, 112]\n");
+    expect_error("\n  has a tensor \"score.bias\", which the network has not");
+    ck_assert(!exists("second"));
+    run(1, "train spec.yaml --run-dir second --set train.init_from=nowhere");
+    expect_error("nowhere: neither a run's folder nor a checkpoint");
+}
+END_TEST
+
+START_TEST(a_classifier_may_be_drawn) {
+    const char *more = "spec.yaml --run-dir second --set train.init_from=runs/tiny --set data.classes=6 "
+                       "--set network.layers[3].units=6 --set network.layers[3].bias=false";
+    run(0, "train spec.yaml");
+    run(1, "train %s", more);
+    expect_error("train.init_classifier: draw");
+    run(0, "train %s --set train.init_classifier=draw", more);
+    expect_output("weights: those of runs/tiny, the last layer's drawn\n");
+}
+END_TEST
+
+/* From the beginning again when there is no checkpoint yet, else from the checkpoint alone. */
+START_TEST(a_run_with_given_weights_is_resumed) {
+    const char *second = "spec.yaml --set train.init_from=runs/tiny --set train.iterations=16";
+    run(0, "train spec.yaml");
+    run(0, "train %s --run-dir whole", second);
+    run(0, "train %s --run-dir resumed", second);
+    ck_assert_int_eq(shell("rm resumed/checkpoints/*"), 0);
+    run(0, "train %s --run-dir resumed --resume", second);
+    expect_same_runs("whole", "resumed");
+    ck_assert_int_eq(shell("rm -r runs; rm resumed/checkpoints/*16* resumed/checkpoints/latest*"), 0);
+    run(0, "train %s --run-dir resumed --resume", second);
+    expect_same_runs("whole", "resumed");
 }
 END_TEST
 
@@ -585,7 +694,7 @@ START_TEST(a_killed_run_resumes_bit_for_bit) {
     interrupt_at(instants[_i]);
     run(0, "train spec.yaml --run-dir cut --resume %s", long_options);
     expect_same_runs("cut", "whole");
-    ck_assert_int_eq(check_table("cut/train.csv", train_header, 10, 1, 1, 300), 300);
+    ck_assert_int_eq(check_table("cut/train.csv", train_header, 11, 1, 1, 300), 300);
 }
 END_TEST
 
@@ -882,6 +991,103 @@ START_TEST(eval_refuses_what_does_not_fit) {
     expect_error("spec.yaml: cannot be made: ");
     run(1, "eval runs/tiny/train.csv");
     expect_error("runs/tiny/train.csv: ");
+}
+END_TEST
+
+static double length_of(const double *v, int width) {
+    double sum = 0;
+    for (int i = 0; i < width; i++)
+        sum += v[i] * v[i];
+    return sqrt(sum);
+}
+
+static double degrees_between(const double *a, const double *b, int width) {
+    double dot = 0;
+    for (int i = 0; i < width; i++)
+        dot += a[i] * b[i];
+    return acos(fmax(-1, fmin(1, dot / (length_of(a, width) * length_of(b, width))))) * 180 / 3.14159265358979324;
+}
+
+enum { IMAGES = 29, FEATURES = 3 };
+
+struct rows {
+    int labels[IMAGES], predictions[IMAGES];
+    double values[IMAGES][FEATURES];
+};
+
+static void read_features(struct rows *rows, const char *path) {
+    char *table = read_text(path), *place, *line = strtok_r(table, "\n", &place);
+    ck_assert_str_eq(line, "label,prediction,f0,f1,f2");
+    for (int i = 0; i < IMAGES; i++) {
+        double *v = rows->values[i];
+        line = strtok_r(NULL, "\n", &place);
+        ck_assert_int_eq(
+            sscanf(line, "%d,%d,%lf,%lf,%lf", &rows->labels[i], &rows->predictions[i], &v[0], &v[1], &v[2]), 5);
+    }
+    ck_assert_ptr_null(strtok_r(NULL, "\n", &place));
+}
+
+/* own_weight, nearest_weights, within_class, between_classes, mean_length, length_variation. weights: [4][FEATURES] */
+static void measure(const struct rows *rows, const struct stored_tensor *weights, double *expected) {
+    double w[4][FEATURES], within = 0, between = 0, squares = 0;
+    int pairs[2] = {0, 0};
+    for (int j = 0; j < 4 * FEATURES; j++)
+        w[j / FEATURES][j % FEATURES] = (double)weights->data[j];
+    for (int i = 0; i < IMAGES; i++) {
+        expected[0] += degrees_between(rows->values[i], w[rows->labels[i]], FEATURES) / IMAGES;
+        expected[4] += length_of(rows->values[i], FEATURES) / IMAGES;
+        for (int j = 0; j < i; j++) {
+            bool same = rows->labels[i] == rows->labels[j];
+            *(same ? &within : &between) += degrees_between(rows->values[i], rows->values[j], FEATURES);
+            pairs[same]++;
+        }
+    }
+    expected[1] = 180;
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < i; j++)
+            expected[1] = fmin(expected[1], degrees_between(w[i], w[j], FEATURES));
+    expected[2] = within / pairs[1];
+    expected[3] = between / pairs[0];
+    for (int i = 0; i < IMAGES; i++)
+        squares += pow(length_of(rows->values[i], FEATURES) - expected[4], 2) / IMAGES;
+    expected[5] = sqrt(squares) / expected[4];
+}
+
+START_TEST(features_and_their_angles_agree) {
+    struct rows rows;
+    struct tensor_file file;
+    double expected[6] = {0}, found[6];
+    int images, right = 0;
+    run(0, "train spec.yaml --set 'network.layers[2]={type: dense, units: 3, name: feature}' " ANGULAR
+           " --set loss.type=ga_softmax");
+    run(0, "features runs/tiny --out features.csv");
+    read_features(&rows, "features.csv");
+    run(0, "eval runs/tiny --out .");
+    for (int i = 0; i < IMAGES; i++)
+        right += rows.labels[i] == rows.predictions[i];
+    ck_assert_double_eq_tol(printed("accuracy "), right / 29.0, 5.1e-5);
+    const char *row = strchr(read_text("test_angles.csv"), '\n');
+    ck_assert_int_eq(sscanf(row, "\n24,%d,%lf,%lf,%lf,%lf,%lf,%lf", &images, &found[0], &found[1], &found[2], &found[3],
+                            &found[4], &found[5]),
+                     7);
+    ck_assert_int_eq(images, IMAGES);
+    read_tensors(&file, checkpoint("runs/tiny", 24));
+    measure(&rows, tensor_file_find(&file, "score.weight"), expected);
+    for (int i = 0; i < 6; i++)
+        ck_assert_msg(fabs(found[i] - expected[i]) <= 1e-2 + 1e-4 * expected[i], "column %d is %g, expected %g", i + 2,
+                      found[i], expected[i]);
+    tensor_file_free(&file);
+}
+END_TEST
+
+START_TEST(features_need_a_classifier) {
+    run(0, "train spec.yaml --set 'network.layers[3]={type: conv, filters: 4, kernel: 4}'");
+    run(1, "features runs/tiny");
+    expect_error("the network's last layer is not a dense one");
+    run(0, "eval runs/tiny --out .");
+    ck_assert(!exists("test_angles.csv"));
+    run(2, "features runs/tiny --split validation");
+    expect_error("no split \"validation\"; there are train and test");
 }
 END_TEST
 
@@ -1358,6 +1564,9 @@ Suite *test_suite(void) {
     tcase_add_test(training, threads_do_not_matter);
     tcase_add_test(training, the_stored_spec_reproduces_the_run);
     tcase_add_loop_test(training, every_operator_trains, 0, COUNT(angulars) * COUNT(magnitudes));
+    tcase_add_loop_test(training, every_loss_trains, 0, COUNT(losses));
+    tcase_add_test(training, lambda_falls_to_its_minimum);
+    tcase_add_test(training, a_margin_that_stays_at_chance_is_told);
     tcase_add_test(training, set_reaches_lists_sections_and_defaults);
     tcase_add_test(training, set_reaches_sections_the_spec_leaves_out);
     tcase_add_test(training, a_diverging_run_stops);
@@ -1368,6 +1577,10 @@ Suite *test_suite(void) {
     tcase_add_test(again, a_finished_run_says_so);
     tcase_add_test(again, an_extended_run_equals_a_long_one);
     tcase_add_test(again, a_run_is_not_resumed_with_another_spec);
+    tcase_add_test(again, a_run_starts_from_another_ones_weights);
+    tcase_add_test(again, weights_of_another_network_are_refused);
+    tcase_add_test(again, a_classifier_may_be_drawn);
+    tcase_add_test(again, a_run_with_given_weights_is_resumed);
 
     TCase *interrupted = add_case(suite, "interrupted runs");
     tcase_add_loop_test(interrupted, a_killed_run_resumes_bit_for_bit, 0, COUNT(instants));
@@ -1391,6 +1604,8 @@ Suite *test_suite(void) {
     TCase *others = add_case(suite, "eval, show, bench");
     tcase_add_test(others, eval_agrees_with_the_run);
     tcase_add_test(others, eval_refuses_what_does_not_fit);
+    tcase_add_test(others, features_and_their_angles_agree);
+    tcase_add_test(others, features_need_a_classifier);
     tcase_add_loop_test(others, show_writes_the_network_out, 0, COUNT(families));
     tcase_add_test(others, bench_prints_tables);
     tcase_add_test(others, bench_prints_csv);

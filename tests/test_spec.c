@@ -450,9 +450,10 @@ static const struct {
     {"row: circel", "a.yaml:1: row: unknown value \"circel\"; did you mean \"circle\"? (circle, point)\n"},
     {"shape: square", "a.yaml:1: shape: unknown value \"square\"; expected one of (circle, point)\n"},
     {"shape: circle", "a.yaml:1: shape.size: missing; expected a number (its diameter)\n"},
-    {"shape: {size: 3}", "a.yaml:1: shape.size: unknown key \"size\"; expected one of (type)\n"},
+    {"shape: {size: 3}", "a.yaml:1: shape.size: a key of circle alone: \"size\"; expected one of (type)\n"},
     {"shape: {type: poin}", "a.yaml:1: shape.type: unknown value \"poin\"; did you mean \"point\"? (circle, point)\n"},
-    {"shape: {type: point, size: 3}", "a.yaml:1: shape.size: unknown key \"size\"; expected one of (type)\n"},
+    {"shape: {type: point, size: 3}",
+     "a.yaml:1: shape.size: a key of circle alone: \"size\"; expected one of (type)\n"},
     {"shapes: point", "a.yaml:1: shapes: found \"point\"; expected a list of shapes\n"},
     {"shapes: [point, {type: circle}]", "a.yaml:1: shapes[1].size: missing; expected a number (its diameter)\n"},
     {"shapes: [point,\n  pont]",
@@ -727,7 +728,8 @@ START_TEST(overrides_are_checked_as_the_spec_is) {
         "--set network.layers[0].units=0: network.layers[0].units: found \"0\"; expected a whole number from 1 to "
         "65536\n"
         "--set train.batch_sise=3: train.batch_sise: unknown key \"batch_sise\"; did you mean \"batch_size\"? "
-        "(iterations, batch_size, eval_every, checkpoint_every, log_every, keep, threads, openblas_core)\n");
+        "(iterations, batch_size, eval_every, checkpoint_every, log_every, keep, threads, openblas_core, init_from, "
+        "init_classifier)\n");
 }
 END_TEST
 

@@ -69,10 +69,11 @@ static double angular_evaluate(const struct loss_type *type, const void *config,
                                int64_t iteration, const struct loss_gradient *gradient) {
     bool margin = type->lambda && iteration > 0;
     double lambda = margin ? type->lambda(config, iteration) : 0;
+    double longest = sqrt((double)REAL_LARGEST); /* beyond, squares have overflowed */
     double sum = 0, dscores[in->classes], dlength = 0;
     for (int i = 0; i < in->n; i++) {
         size_t first = (size_t)i * (size_t)in->classes;
-        double length = fmin((double)in->lengths[i], (double)REAL_LARGEST); /* its square may have overflowed */
+        double length = in->lengths[i] > longest ? longest : (double)in->lengths[i];
         sum += image_loss(config, in->classes, in->scores + first, length, in->labels[i], margin, lambda,
                           gradient ? dscores : NULL, &dlength);
         for (int j = 0; gradient && j < in->classes; j++)
@@ -83,10 +84,9 @@ static double angular_evaluate(const struct loss_type *type, const void *config,
     return sum / in->n;
 }
 
-static const char *mistake(const void *config) {
-    if (activation_of(config)->trains_k)
-        return "the activation's k would be trained, which a loss has none of; take sigmoid and loss.k";
-    return NULL;
+static const char *mistake(const void *config, const char **key) {
+    *key = "angular";
+    return activation_of(config)->trains_k ? "a loss trains no parameters; take sigmoid, with a fixed loss.k" : NULL;
 }
 
 /* --- Rows -------------------------------------------------------------------------------------------------------- */

@@ -28,9 +28,9 @@ struct loss_gradient {
 struct loss_type {
     struct kind kind;
     bool angular; /* takes cosines and lengths */
-    /* What is wrong with the configuration beyond the ranges of its keys; NULL: nothing, as is the member itself where
-     * nothing can be. */
-    const char *(*mistake)(const void *config);
+    /* What is wrong with the configuration beyond the ranges of its keys, and with which key; NULL: nothing, as is the
+     * member itself where nothing can be. */
+    const char *(*mistake)(const void *config, const char **key);
     /* The mean loss of n images. iteration: of the training step, from 1; 0: a test, which knows no margin. gradient:
      * NULL: not wanted. */
     double (*evaluate)(const struct loss_type *type, const void *config, const struct loss_input *in, int64_t iteration,

@@ -4,8 +4,9 @@
 
 #define PI 3.14159265358979324
 
-static double clamp(double c) {
-    return fmax(-1 + ANGULAR_CLAMP, fmin(1 - ANGULAR_CLAMP, c));
+/* c within [-limit, limit]; a NaN stays one. */
+static double clamp(double c, double limit) {
+    return c > limit ? limit : c < -limit ? -limit : c;
 }
 
 /* g at an angle that may lie beyond pi, continued. */
@@ -17,7 +18,7 @@ static double continued(const struct angular *g, double k, double angle, double 
 /* g continued at factor theta + shift. */
 static struct of_cosine at_clamped(const struct angular *g, double k, double factor, double shift, double c) {
     double slope;
-    c = clamp(c);
+    c = clamp(c, 1 - ANGULAR_CLAMP);
     struct of_cosine result = {.value = continued(g, k, factor * acos(c) + shift, &slope)};
     result.slope = -factor * slope / sqrt((1 - c) * (1 + c));
     return result;
@@ -42,7 +43,7 @@ struct of_cosine margin_none(const struct angular *g, double k, double c) {
 }
 
 struct of_cosine margin_times(const struct angular *g, double k, int margin, double c) {
-    return g->identity ? cosine_times(margin, fmax(-1, fmin(1, c))) : at_clamped(g, k, margin, 0, c);
+    return g->identity ? cosine_times(margin, clamp(c, 1)) : at_clamped(g, k, margin, 0, c);
 }
 
 struct of_cosine margin_plus(const struct angular *g, double k, double margin, double c) {

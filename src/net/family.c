@@ -39,27 +39,31 @@ static bool is_ordinary(const struct operator_config *operation) {
     return operation->magnitude == &magnitude_product.kind && ((const struct angular *)operation->angular)->identity;
 }
 
-/* What keeps a layer from being the classifier of an angular loss; NULL: nothing. */
-static const char *classifier_mistake(struct choice last) {
-    if (strcmp(last.kind->name, "dense"))
-        return "needs a dense layer at the end, whose weights are the classes'";
+static bool can_take_angles(const char *loss, struct choice last, struct diagnostics *diags) {
     const struct dense_config *config = last.config;
-    if (config->bias)
-        return "looks at angles alone: the classifier, the last layer, cannot have a bias (in a list of layers: bias: "
-               "false)";
-    if (!is_ordinary(&config->operation))
-        return "normalises the classifier itself: leave out its operator (classifier_operator, or that of the last "
-               "layer)";
-    return NULL;
+    if (strcmp(last.kind->name, "dense"))
+        diagnose(diags, last.source, last.line, last.path,
+                 "the loss %s needs a dense layer at the end, whose weights are the classes'; the last one is %s", loss,
+                 last.kind->name);
+    else if (config->bias)
+        diagnose(diags, last.source, last.line, last.path,
+                 "the loss %s looks at angles alone, so its classifier has no bias: leave out "
+                 "network.classifier_bias, or give the last of network.layers bias: false",
+                 loss);
+    else if (!is_ordinary(&config->operation))
+        diagnose(diags, last.source, last.line, last.path,
+                 "the loss %s normalises its classifier by itself: leave out network.classifier_operator, or the "
+                 "operator of the last of network.layers",
+                 loss);
+    else
+        return true;
+    return false;
 }
 
 void network_take_angles(struct arena *arena, const char *loss, struct choice_list *layers, struct diagnostics *diags) {
     struct choice *last = &layers->choices[layers->count - 1];
-    const char *mistake = classifier_mistake(*last);
-    if (mistake) {
-        diagnose(diags, last->source, last->line, last->path, "the loss %s %s", loss, mistake);
+    if (!can_take_angles(loss, *last, diags))
         return;
-    }
     struct dense_config *config = arena_alloc(arena, sizeof *config);
     *config = *(const struct dense_config *)last->config;
     config->angles = true;

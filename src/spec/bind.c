@@ -175,10 +175,30 @@ static void collect_keys(const struct param *params, const char **keys, size_t *
     }
 }
 
-static void check_keys(struct binder *b, const struct param *params, bool has_type, const struct node *map,
-                       const char *path) {
+static bool has_key(const struct param *params, const char *key) {
+    const char *keys[MAX_KEYS];
+    size_t count = 0;
+    collect_keys(params, keys, &count);
+    for (size_t i = 0; i < count; i++)
+        if (!strcmp(keys[i], key))
+            return true;
+    return false;
+}
+
+/* What a key is that the section does not have; other rows of its registry may have it. */
+static const char *describe_unknown(struct binder *b, const struct registry *registry, const char *key) {
+    const char *rows = "";
+    for (int i = 0; registry && registry->rows[i]; i++)
+        if (has_key(registry->rows[i]->params, key))
+            rows = arena_printf(b->arena, "%s%s%s", rows, *rows ? ", " : "", registry->rows[i]->name);
+    return *rows ? arena_printf(b->arena, "a key of %s alone:", rows) : "unknown key";
+}
+
+/* registry: of the section's `type`; NULL: it has none. */
+static void check_keys(struct binder *b, const struct param *params, const struct registry *registry,
+                       const struct node *map, const char *path) {
     const char *keys[MAX_KEYS] = {"type"};
-    size_t count = has_type;
+    size_t count = registry != NULL;
     collect_keys(params, keys, &count);
     for (int i = 0; i < map->count; i++) {
         struct node place = {.source = map->source, .line = map->key_lines[i]};
@@ -191,7 +211,7 @@ static void check_keys(struct binder *b, const struct param *params, bool has_ty
         for (int k = 0; k < i; k++)
             earlier |= !strcmp(map->keys[k], map->keys[i]);
         if (!known)
-            complain_name(b, &place, key_path, "unknown key", map->keys[i], keys, count);
+            complain_name(b, &place, key_path, describe_unknown(b, registry, map->keys[i]), map->keys[i], keys, count);
         else if (earlier)
             complain(b, &place, key_path, "this key was given before; keep one of the two");
     }
@@ -230,7 +250,7 @@ static struct choice bind_kind(struct binder *b, const struct registry *registry
         return choice;
     choice.config = arena_alloc(b->arena, choice.kind->config_size);
     const struct node *map = node->type == NODE_MAP ? node : node_empty_map(b->arena, node->source, node->line);
-    check_keys(b, choice.kind->params, true, map, path);
+    check_keys(b, choice.kind->params, registry, map, path);
     bind_params(b, choice.config, choice.kind->params, map, path);
     if (b->diags->count > mistakes)
         choice.kind = NULL;
@@ -261,7 +281,7 @@ static void bind_section(struct binder *b, void *section, const struct param *pa
         complain_type(b, param, node, path);
         return;
     }
-    check_keys(b, param->params, false, node, path);
+    check_keys(b, param->params, NULL, node, path);
     bind_params(b, section, param->params, node, path);
 }
 

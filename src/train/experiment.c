@@ -93,12 +93,13 @@ bool experiment_plan(const struct experiment *experiment, struct net *net, struc
     return net_plan(net, &experiment->layers, in, experiment->shape.classes, batch, diags);
 }
 
-static void check_loss(const struct experiment *experiment, struct diagnostics *diags) {
+static void check_loss(struct experiment *experiment, struct diagnostics *diags) {
     const struct choice *loss = &experiment->loss;
     const struct loss_type *type = loss_type_of(*loss);
-    const char *mistake = type && type->mistake ? type->mistake(loss->config) : NULL;
+    const char *key, *mistake = type && type->mistake ? type->mistake(loss->config, &key) : NULL;
     if (mistake)
-        diagnose(diags, loss->source, loss->line, loss->path, "%s", mistake);
+        diagnose(diags, loss->source, loss->line, arena_printf(&experiment->arena, "%s.%s", loss->path, key), "%s",
+                 mistake);
 }
 
 /* Needs no more of the spec than its data and network to be right. */
