@@ -1369,6 +1369,76 @@ START_TEST(bench_looks_into_residual_units) {
 END_TEST
 
 /* The comparison with PyTorch is no part of these tests, but without PyTorch it says what to install. */
+static const char *const tiny_sweep =
+    "spec spec.yaml\n"
+    "row cosine\n"
+    "row linear network.layers[0].operator.angular=linear\n"
+    "column plain network.layers[3].bias=false\n"
+    "column margin network.layers[3].bias=false 'loss={type: a_softmax, margin: 2}'\n";
+
+static int sweep(const char *arguments) {
+    return shell(arena_printf(&arena, "'%s/tools/sweep' %s >output.txt 2>errors.txt", home, arguments));
+}
+
+/* The second time nothing is trained; a run that was lost is trained again, and the table is as before. */
+START_TEST(a_sweep_goes_on_where_it_stopped) {
+    if (!exists("/usr/bin/python3"))
+        return;
+    write_text("tiny.sweep", tiny_sweep);
+    ck_assert_int_eq(sweep("tiny.sweep --seeds 1,2 --out sweep"), 0);
+    const char *table = read_text("sweep/table.csv"), *runs = read_text("sweep/runs.csv");
+    ck_assert_ptr_nonnull(strstr(table, "\nlinear,margin,2,2,0,"));
+    double accuracy;
+    const char *last = strstr(read_text("sweep/linear_margin_s2/eval.csv"), "\n24,");
+    ck_assert_int_eq(sscanf(last, "\n24,%*[^,],test,%*[^,],%lf,", &accuracy), 1);
+    ck_assert_ptr_nonnull(strstr(runs, arena_printf(&arena, "\nlinear,margin,2,finished,24,%g,", accuracy)));
+    ck_assert_int_eq(shell("rm -r sweep/cosine_plain_s1"), 0);
+    ck_assert_int_eq(sweep("tiny.sweep --seeds 1,2 --out sweep"), 0);
+    ck_assert_str_eq(read_text("sweep/table.csv"), table);
+}
+END_TEST
+
+START_TEST(a_sweep_with_mistakes_does_not_start) {
+    if (!exists("/usr/bin/python3"))
+        return;
+    write_text("tiny.sweep", arena_printf(&arena, "%srow wrong seed=x\nrwo again\n", tiny_sweep));
+    ck_assert_int_eq(sweep("tiny.sweep --out sweep"), 2);
+    errors = read_text("errors.txt");
+    expect_error("tiny.sweep:7: ");
+    write_text("tiny.sweep",
+               arena_printf(&arena, "%srow wrong network.layers[0].operator.angular=cosin\n", tiny_sweep));
+    ck_assert_int_eq(sweep("tiny.sweep --out sweep"), 2);
+    errors = read_text("errors.txt");
+    expect_error("tiny.sweep:6: ");
+    expect_error("did you mean \"cosine\"?");
+    ck_assert(!exists("sweep/cosine_plain_s1"));
+}
+END_TEST
+
+static int plot(const char *arguments) {
+    return shell(arena_printf(&arena, "'%s/tools/'%s >output.txt 2>errors.txt", home, arguments));
+}
+
+START_TEST(pictures_are_drawn) {
+    if (!exists("/usr/bin/gnuplot"))
+        return;
+    run(0, "train spec.yaml --set 'network.layers[2]={type: dense, units: 2, name: feature}'");
+    run(0, "train spec.yaml --run-dir 'another run' --set train.iterations=12");
+    run(0, "features runs/tiny --out features.csv");
+    ck_assert_int_eq(plot("plot_curves.sh --out both runs/tiny 'another run'"), 0);
+    ck_assert_int_eq(plot("plot_features.sh features.csv"), 0);
+    static const char *const pictures[] = {"both.png", "both.svg", "features.png", "features.svg"};
+    for (size_t i = 0; i < sizeof pictures / sizeof *pictures; i++)
+        ck_assert_msg(strlen(read_text(pictures[i])) > 0, "%s", pictures[i]);
+    ck_assert_ptr_nonnull(strstr(read_text("both.svg"), "another run"));
+    ck_assert_int_eq(plot("plot_curves.sh nowhere"), 1);
+    write_text("three.csv", "label,prediction,f0,f1,f2\n0,0,1,2,3\n");
+    ck_assert_int_ne(plot("plot_features.sh three.csv"), 0);
+    errors = read_text("errors.txt");
+    expect_error("network.features=2");
+}
+END_TEST
+
 START_TEST(bench_peers_says_what_is_missing) {
     if (!exists("/usr/bin/python3"))
         return;
@@ -1610,6 +1680,9 @@ Suite *test_suite(void) {
     tcase_add_test(others, bench_prints_tables);
     tcase_add_test(others, bench_prints_csv);
     tcase_add_test(others, bench_looks_into_residual_units);
+    tcase_add_test(others, a_sweep_goes_on_where_it_stopped);
+    tcase_add_test(others, a_sweep_with_mistakes_does_not_start);
+    tcase_add_test(others, pictures_are_drawn);
     tcase_add_test(others, bench_peers_says_what_is_missing);
     tcase_add_test(others, bench_peers_says_what_was_killed);
 
