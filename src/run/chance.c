@@ -1,6 +1,6 @@
 #include "run/chance.h"
 
-bool chance_add(struct chance *chance, double accuracy, int classes, long long iteration) {
+bool chance_add(struct chance *chance, double accuracy, int classes, int64_t iteration) {
     chance->accuracy += accuracy;
     if (++chance->iterations < CHANCE_WINDOW)
         return false;

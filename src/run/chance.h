@@ -3,6 +3,7 @@
 #define SPHERENET_RUN_CHANCE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 enum { CHANCE_WINDOW = 200 }; /* iterations that are looked at together */
 
@@ -15,6 +16,6 @@ struct chance {
 
 /* Takes one batch's accuracy, without margin. True once: at the end of the first window, but not of the run's first 200
  * iterations, whose mean accuracy is not above one and a half times 1 / classes. */
-bool chance_add(struct chance *chance, double accuracy, int classes, long long iteration);
+bool chance_add(struct chance *chance, double accuracy, int classes, int64_t iteration);
 
 #endif
