@@ -1118,7 +1118,7 @@ static void whole_close(struct whole *whole) {
 static double whole_loss(void *context) {
     struct whole *whole = context;
     const real *logits = net_forward(&whole->net, whole->n, whole->x, true);
-    struct loss_input in = {whole->n, whole->classes, logits, NULL, whole->labels};
+    struct loss_input in = {whole->n, whole->classes, logits, NULL, whole->labels, NULL};
     return loss_evaluate(whole->experiment.loss, &in, 1, NULL);
 }
 
@@ -1129,8 +1129,8 @@ static void check_whole(int network, int loss) {
     struct signal images = {whole.n, whole.net.chain.in, whole.x};
     struct signal expected = reference_chain(&whole.net, &whole.experiment.layers, images);
     check_near(networks[network].type, logits, expected.values, (size_t)(whole.n * whole.classes), VALUE_TOLERANCE);
-    struct loss_input in = {whole.n, whole.classes, logits, NULL, whole.labels};
-    double value = loss_evaluate(whole.experiment.loss, &in, 1, &(struct loss_gradient){whole.dlogits, NULL});
+    struct loss_input in = {whole.n, whole.classes, logits, NULL, whole.labels, NULL};
+    double value = loss_evaluate(whole.experiment.loss, &in, 1, &(struct loss_gradient){whole.dlogits, NULL, NULL});
     ck_assert_double_eq_tol(value,
                             ref_softmax_loss(whole.n, whole.classes, expected.values, whole.labels,
                                              losses[loss].smoothing, losses[loss].floor),

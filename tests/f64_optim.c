@@ -468,8 +468,8 @@ static void check_softmax(int index, int n, int classes, double deviation) {
     fill(&rng, logits, (size_t)(n * classes), deviation);
     for (int i = 0; i < n; i++)
         labels[i] = (uint8_t)rng_below(&rng, (uint32_t)classes);
-    struct loss_input in = {n, classes, logits, NULL, labels};
-    double value = loss_evaluate(section.choice, &in, 1, &(struct loss_gradient){found, NULL});
+    struct loss_input in = {n, classes, logits, NULL, labels, NULL};
+    double value = loss_evaluate(section.choice, &in, 1, &(struct loss_gradient){found, NULL, NULL});
     double alone = loss_evaluate(section.choice, &in, 0, NULL);
     double smoothing = softmax_cases[index].smoothing, floor = softmax_cases[index].floor;
     check_value("loss", value, ref_softmax_loss(n, classes, logits, labels, smoothing, floor));
@@ -497,8 +497,8 @@ static void check_certain(int index, double certain, double others, int label) {
     uint8_t labels[] = {(uint8_t)label};
     double sure = floor > 0 ? -log(1 + floor) : 0, never = floor > 0 ? -log(floor) : certain - others;
     double first = (label == 0 ? 1 - smoothing : 0) + smoothing / 3;
-    struct loss_input in = {1, 3, logits, NULL, labels};
-    double value = loss_evaluate(section.choice, &in, 1, &(struct loss_gradient){dlogits, NULL});
+    struct loss_input in = {1, 3, logits, NULL, labels, NULL};
+    double value = loss_evaluate(section.choice, &in, 1, &(struct loss_gradient){dlogits, NULL, NULL});
     check_value("loss", value, first * sure + (1 - first) * never);
     double expected[] = {floor > 0 ? 0 : 1 - first, 0, 0};
     for (int j = 1; j < 3; j++)
@@ -526,8 +526,8 @@ START_TEST(softmax_of_equal_logits) {
     for (int i = 0; i < COUNT(sizes); i++) {
         real logits[] = {sizes[i], sizes[i], sizes[i], sizes[i]}, dlogits[4];
         uint8_t labels[] = {2};
-        struct loss_input in = {1, 4, logits, NULL, labels};
-        double value = loss_evaluate(section.choice, &in, 1, &(struct loss_gradient){dlogits, NULL});
+        struct loss_input in = {1, 4, logits, NULL, labels, NULL};
+        double value = loss_evaluate(section.choice, &in, 1, &(struct loss_gradient){dlogits, NULL, NULL});
         check_value("loss", value, -log(0.25 + softmax_cases[_i].floor));
         ck_assert(isfinite(dlogits[0]) && isfinite(dlogits[2]));
     }

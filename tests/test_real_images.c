@@ -121,8 +121,8 @@ static const real *weights_of(const struct net *net, const char *layer) {
 static void backward_to(struct training *t, int stage, const struct batch *batch, const real *logits) {
     struct chain tail = t->trainer.net.chain;
     struct pass pass = {.n = batch->count, .training = true};
-    struct loss_input in = {batch->count, t->dataset.classes, logits, NULL, batch->labels};
-    loss_evaluate(t->experiment.loss, &in, 1, &(struct loss_gradient){t->trainer.dlogits, NULL});
+    struct loss_input in = {batch->count, t->dataset.classes, logits, NULL, batch->labels, NULL};
+    loss_evaluate(t->experiment.loss, &in, 1, &(struct loss_gradient){t->trainer.dlogits, NULL, NULL});
     tail.stages += stage;
     tail.stage_count -= stage;
     chain_backward(&tail, &pass, NULL, t->trainer.dlogits, &tail.stages[-1].view);

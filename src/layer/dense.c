@@ -25,7 +25,8 @@ static bool dense_plan(struct layer *layer, struct planner *planner) {
     conv_geometry_complete(&geometry);
     layer->out = (struct shape){1, 1, config->units, true};
     if (config->angles)
-        return filters_plan(layer, planner, &config->cosines, &geometry, CONV_IM2COL, false, FILTERS_ANGLES);
+        return filters_plan(layer, planner, &config->cosines, &geometry, CONV_IM2COL, false,
+                            config->trains_k ? FILTERS_ANGLES_K : FILTERS_ANGLES);
     return filters_plan(layer, planner, &config->operation, &geometry, CONV_IM2COL, config->bias, FILTERS_DENSE);
 }
 

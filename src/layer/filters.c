@@ -6,12 +6,12 @@
 static void plan_parameters(const struct layer *layer, struct planner *planner, struct sphere_op *op,
                             enum filters_use use) {
     const struct conv_geometry *g = &op->conv.g;
-    enum tensor_role role = op->magnitude->scale_free && use != FILTERS_ANGLES ? ROLE_SPHERE_WEIGHT : ROLE_WEIGHT;
+    enum tensor_role role = op->magnitude->scale_free && use < FILTERS_ANGLES ? ROLE_SPHERE_WEIGHT : ROLE_WEIGHT;
     plan_filters(planner, layer, role, use != FILTERS_CONV, g->filters, g->kernel_h, g->kernel_w, g->channels, &op->w,
                  &op->dw);
     if (op->bias)
         plan_vector(planner, layer, "bias", ROLE_BIAS, true, g->filters, 0, &op->b, &op->db);
-    if (op->angular->trains_k)
+    if (op->angular->trains_k || use == FILTERS_ANGLES_K)
         plan_vector(planner, layer, "k", ROLE_K, true, op->config->k_shared == K_PER_LAYER ? 1 : g->filters,
                     op->config->initial_k, &op->k, &op->dk);
 }
@@ -24,7 +24,7 @@ static void plan_kept(struct planner *planner, struct sphere_op *op, enum filter
     if (!sphere_op_output_is_angle(op))
         plan_keep(planner, positions * filters, &op->g);
     plan_keep(planner, positions, &op->x_norm);
-    if (use == FILTERS_ANGLES)
+    if (use >= FILTERS_ANGLES)
         plan_keep(planner, positions, &op->x_norm_gradient);
     plan_keep(planner, positions, &op->x_inverse);
     plan_keep(planner, filters, &op->w_norm);

@@ -18,8 +18,9 @@ struct dense_config {
     int units;
     bool bias;
     struct operator_config operation;
-    /* Not of the spec: an angular loss takes the cosines that this layer is to put out, and its inputs' lengths. */
-    bool angles;
+    /* Not of the spec: an angular loss takes the cosines that this layer is to put out, and its inputs' lengths; where
+     * `trains_k` the loss's activation has a k for each class or for all. */
+    bool angles, trains_k;
     struct operator_config cosines;
 };
 

@@ -13,8 +13,7 @@
 
 /* Of all of them; keys that a row does not have stay 0. */
 struct angular_config {
-    const struct kind *angular; /* NULL: cosine */
-    double k;
+    struct operator_config activation; /* its angular NULL: cosine */
     struct cross_entropy cross_entropy;
     double scale;       /* of all logits; 0: the feature's length */
     int times;          /* margin that multiplies the angle; 0: none */
@@ -22,8 +21,13 @@ struct angular_config {
     struct annealing annealing;
 };
 
-static const struct angular *activation_of(const struct angular_config *config) {
-    return config->angular ? (const struct angular *)config->angular : &angular_cosine;
+static const struct angular *angular_of(const struct angular_config *config) {
+    const struct kind *angular = config->activation.angular;
+    return angular ? (const struct angular *)angular : &angular_cosine;
+}
+
+static const struct operator_config *activation_of(const void *config) {
+    return &((const struct angular_config *)config)->activation;
 }
 
 static double lambda_of(const void *config, int64_t iteration) {
@@ -31,70 +35,105 @@ static double lambda_of(const void *config, int64_t iteration) {
 }
 
 /* The target's logit by s: with its margin at one weight, without at lambda. */
-static struct of_cosine target(const struct angular_config *config, double c, double lambda) {
-    const struct angular *g = activation_of(config);
-    struct of_cosine plain = margin_none(g, config->k, c), with = plain;
+static struct of_cosine target(const struct angular_config *config, double c, double k, double lambda) {
+    const struct angular *g = angular_of(config);
+    struct of_cosine plain = margin_none(g, k, c), with = plain;
     if (config->times)
-        with = margin_times(g, config->k, config->times, c);
+        with = margin_times(g, k, config->times, c);
     if (config->plus > 0)
-        with = margin_plus(g, config->k, config->plus, c);
+        with = margin_plus(g, k, config->plus, c);
     with.value -= config->minus;
     return (struct of_cosine){(lambda * plain.value + with.value) / (1 + lambda),
-                              (lambda * plain.slope + with.slope) / (1 + lambda)};
+                              (lambda * plain.slope + with.slope) / (1 + lambda),
+                              (lambda * plain.k_slope + with.k_slope) / (1 + lambda)};
 }
 
-/* One image; the gradients of its cosines and of its length where `dscores`. */
-static double image_loss(const struct angular_config *config, int classes, const real *cosines, double length,
-                         int label, bool margin, double lambda, double *dscores, double *dlength) {
+/* One image's cosines and length, and what the logits are made with. */
+struct image {
+    const real *cosines;
+    double length;
+    int label;
+    const double *k; /* [classes] */
+    bool margin;
+    double lambda;
+};
+
+/* Where `dcosines`: the gradients of the cosines and of the length; that of k is added to dk. */
+static double image_loss(const struct angular_config *config, int classes, const struct image *image, double *dcosines,
+                         double *dlength, double *dk) {
     struct of_cosine of[classes];
-    double logits[classes], s = config->scale > 0 ? config->scale : length;
+    double logits[classes], dlogits[classes], s = config->scale > 0 ? config->scale : image->length;
     for (int j = 0; j < classes; j++) {
-        of[j] = margin && j == label ? target(config, (double)cosines[j], lambda)
-                                     : margin_none(activation_of(config), config->k, (double)cosines[j]);
+        double c = (double)image->cosines[j], k = image->k[j];
+        of[j] = image->margin && j == image->label ? target(config, c, k, image->lambda)
+                                                   : margin_none(angular_of(config), k, c);
         logits[j] = s * of[j].value;
     }
-    double loss = cross_entropy(&config->cross_entropy, classes, dscores, logits, label);
-    if (!dscores)
+    double loss = cross_entropy(&config->cross_entropy, classes, dcosines ? dlogits : NULL, logits, image->label);
+    if (!dcosines)
         return loss;
     *dlength = 0;
     for (int j = 0; j < classes; j++) {
         if (!(config->scale > 0))
-            *dlength += dscores[j] * of[j].value;
-        dscores[j] *= s * of[j].slope;
+            *dlength += dlogits[j] * of[j].value;
+        dcosines[j] = dlogits[j] * s * of[j].slope;
+        dk[j] += dlogits[j] * s * of[j].k_slope;
     }
     return loss;
 }
 
+static int k_of_class(const struct angular_config *config, int class) {
+    return config->activation.k_shared == K_PER_LAYER ? 0 : class;
+}
+
+static void effective_k(const struct angular_config *config, int classes, double *k, const real *trained) {
+    for (int j = 0; j < classes; j++)
+        k[j] =
+            trained ? fabs((double)trained[k_of_class(config, j)]) + config->activation.k_offset : config->activation.k;
+}
+
+/* From dk, of the effective k of each class; d effective k / dk = sign(k) */
+static void set_k_gradient(const struct angular_config *config, const struct loss_input *in, const double *dk,
+                           real *gradient) {
+    int last = k_of_class(config, in->classes - 1);
+    double sums[in->classes];
+    memset(sums, 0, sizeof sums);
+    for (int j = 0; j < in->classes; j++)
+        sums[k_of_class(config, j)] += dk[j];
+    for (int j = 0; j <= last; j++)
+        gradient[j] = (real)((in->k[j] < 0 ? -sums[j] : sums[j]) / in->n);
+}
+
 static double angular_evaluate(const struct loss_type *type, const void *config, const struct loss_input *in,
                                int64_t iteration, const struct loss_gradient *gradient) {
-    bool margin = type->lambda && iteration > 0;
-    double lambda = margin ? type->lambda(config, iteration) : 0;
     double longest = sqrt((double)REAL_LARGEST); /* beyond, squares have overflowed */
-    double sum = 0, dscores[in->classes], dlength = 0;
+    double sum = 0, k[in->classes], dcosines[in->classes], dk[in->classes], dlength = 0;
+    struct image image = {.k = k, .margin = type->lambda && iteration > 0};
+    image.lambda = image.margin ? type->lambda(config, iteration) : 0;
+    effective_k(config, in->classes, k, in->k);
+    memset(dk, 0, sizeof dk);
     for (int i = 0; i < in->n; i++) {
         size_t first = (size_t)i * (size_t)in->classes;
-        double length = in->lengths[i] > longest ? longest : (double)in->lengths[i];
-        sum += image_loss(config, in->classes, in->scores + first, length, in->labels[i], margin, lambda,
-                          gradient ? dscores : NULL, &dlength);
+        image.cosines = in->scores + first;
+        image.length = in->lengths[i] > longest ? longest : (double)in->lengths[i];
+        image.label = in->labels[i];
+        sum += image_loss(config, in->classes, &image, gradient ? dcosines : NULL, &dlength, dk);
         for (int j = 0; gradient && j < in->classes; j++)
-            gradient->scores[first + (size_t)j] = (real)(dscores[j] / in->n);
+            gradient->scores[first + (size_t)j] = (real)(dcosines[j] / in->n);
         if (gradient)
             gradient->lengths[i] = (real)(dlength / in->n);
     }
+    if (gradient && in->k)
+        set_k_gradient(config, in, dk, gradient->k);
     return sum / in->n;
-}
-
-static const char *mistake(const void *config, const char **key) {
-    *key = "angular";
-    return activation_of(config)->trains_k ? "a loss trains no parameters; take sigmoid, with a fixed loss.k" : NULL;
 }
 
 /* --- Rows -------------------------------------------------------------------------------------------------------- */
 
 #define ANGULAR_KEYS(FALLBACK)                                                                                         \
-    ROW_KEY(struct angular_config, angular, "angular", FALLBACK, &angular_registry,                                    \
+    ROW_KEY(struct angular_config, activation.angular, "angular", FALLBACK, &angular_registry,                         \
             "what a class's logit makes of its angle to the feature"),                                                 \
-        REAL_KEY(struct angular_config, k, "k", "0.3", 0.01, 100, "sigmoid: small is near a step, large near linear")
+        INCLUDED_KEYS(struct angular_config, activation, activation_params)
 
 #define TIMES_KEY                                                                                                      \
     INT_KEY(struct angular_config, times, "margin", "4", 1, 20, "multiplies the target's angle; 1: no margin")
@@ -138,8 +177,7 @@ static const struct param arcface_params[] = {
 #define ROW(NAME, HELP, LAMBDA)                                                                                        \
     const struct loss_type loss_##NAME = {                                                                             \
         .kind = {#NAME, HELP, NAME##_params, sizeof(struct angular_config)},                                           \
-        .angular = true,                                                                                               \
-        .mistake = mistake,                                                                                            \
+        .activation = activation_of,                                                                                   \
         .evaluate = angular_evaluate,                                                                                  \
         .lambda = LAMBDA,                                                                                              \
     }

@@ -10,27 +10,25 @@
 
 #include <stdint.h>
 
-#include "base/real.h"
-#include "spec/param.h"
+#include "op/sphere_op.h"
 
 struct loss_input {
     int n, classes;
     const real *scores;  /* [n][classes]: logits, or cosines */
     const real *lengths; /* [n]: |x|; angular losses alone */
     const uint8_t *labels;
+    const real *k; /* [classes], or [1] for all: of an activation that trains it; else NULL */
 };
 
 /* Of the mean loss, in the places of struct loss_input. */
 struct loss_gradient {
-    real *scores, *lengths;
+    real *scores, *lengths, *k;
 };
 
 struct loss_type {
     struct kind kind;
-    bool angular; /* takes cosines and lengths */
-    /* What is wrong with the configuration beyond the ranges of its keys, and with which key; NULL: nothing, as is the
-     * member itself where nothing can be. */
-    const char *(*mistake)(const void *config, const char **key);
+    /* That of an angular loss, which takes cosines and lengths; NULL: the loss takes logits. */
+    const struct operator_config *(*activation)(const void *config);
     /* The mean loss of n images. iteration: of the training step, from 1; 0: a test, which knows no margin. gradient:
      * NULL: not wanted. */
     double (*evaluate)(const struct loss_type *type, const void *config, const struct loss_input *in, int64_t iteration,

@@ -10,16 +10,17 @@ static double clamp(double c, double limit) {
 }
 
 /* g at an angle that may lie beyond pi, continued. */
-static double continued(const struct angular *g, double k, double angle, double *slope) {
+static double continued(const struct angular *g, double k, double angle, double *slope, double *k_slope) {
     double half_turns = floor(angle / PI);
-    return g->at(angle - half_turns * PI, k, slope) - 2 * half_turns;
+    return g->at(angle - half_turns * PI, k, slope, k_slope) - 2 * half_turns;
 }
 
 /* g continued at factor theta + shift. */
 static struct of_cosine at_clamped(const struct angular *g, double k, double factor, double shift, double c) {
     double slope;
+    struct of_cosine result;
     c = clamp(c, 1 - ANGULAR_CLAMP);
-    struct of_cosine result = {.value = continued(g, k, factor * acos(c) + shift, &slope)};
+    result.value = continued(g, k, factor * acos(c) + shift, &slope, &result.k_slope);
     result.slope = -factor * slope / sqrt((1 - c) * (1 + c));
     return result;
 }
@@ -35,7 +36,7 @@ static struct of_cosine cosine_times(int margin, double c) {
     }
     int half_turns = (int)fmin(margin - 1, floor(margin * acos(c) / PI));
     double sign = half_turns % 2 ? -1 : 1;
-    return (struct of_cosine){sign * first[1] - 2 * half_turns, sign * margin * second[1]};
+    return (struct of_cosine){sign * first[1] - 2 * half_turns, sign * margin * second[1], 0};
 }
 
 struct of_cosine margin_none(const struct angular *g, double k, double c) {

@@ -13,9 +13,9 @@
 
 #include "op/angular.h"
 
-/* A value and its derivative with respect to c. */
+/* A value and its derivatives with respect to c and k. */
 struct of_cosine {
-    double value, slope;
+    double value, slope, k_slope;
 };
 
 /* g. Of the cosine activation exact for every c of [-1, 1]; of the others c is clamped as in op/angular.h, and the

@@ -60,15 +60,19 @@ static bool can_take_angles(const char *loss, struct choice last, struct diagnos
     return false;
 }
 
-void network_take_angles(struct arena *arena, const char *loss, struct choice_list *layers, struct diagnostics *diags) {
+void network_take_angles(struct arena *arena, const char *loss, const struct operator_config *activation,
+                         struct choice_list *layers, struct diagnostics *diags) {
     struct choice *last = &layers->choices[layers->count - 1];
     if (!can_take_angles(loss, *last, diags))
         return;
     struct dense_config *config = arena_alloc(arena, sizeof *config);
     *config = *(const struct dense_config *)last->config;
     config->angles = true;
-    config->cosines = config->operation;
+    config->cosines = *activation;
     config->cosines.magnitude = &magnitude_sphere.kind;
+    config->cosines.angular = &angular_cosine.kind;
+    config->cosines.epsilon = config->operation.epsilon;
+    config->trains_k = activation->angular && ((const struct angular *)activation->angular)->trains_k;
     last->config = config;
 }
 

@@ -24,8 +24,9 @@ static void cosine_slope(real *c, real *slope, real *k_slope, const real *g, con
         slope[i] = 1;
 }
 
-static double cosine_at(double theta, double k, double *slope) {
+static double cosine_at(double theta, double k, double *slope, double *k_slope) {
     (void)k;
+    *k_slope = 0;
     *slope = -sin(theta);
     return cos(theta);
 }
@@ -82,8 +83,9 @@ static void linear_slope(real *c, real *slope, real *k_slope, const real *g, con
         slope[i] *= (real)TWO_OVER_PI;
 }
 
-static double linear_at(double theta, double k, double *slope) {
+static double linear_at(double theta, double k, double *slope, double *k_slope) {
     (void)k;
+    *k_slope = 0;
     *slope = -TWO_OVER_PI;
     return 1 - TWO_OVER_PI * theta;
 }
@@ -96,6 +98,16 @@ static const struct angular linear = {
 };
 
 /* --- sigmoid ----------------------------------------------------------------------------------------------------- */
+
+/* A = coth(q) with q = pi/(4k); dA/dk = pi/(4k^2) / sinh^2 q. For large q both are at their limits. */
+static double quarter_turn(double k) {
+    return HALF_PI / 2 / k;
+}
+
+static double height_slope(double k) {
+    double q = quarter_turn(k), sinh_q = sinh(q > 300 ? 300 : q);
+    return q / k / (sinh_q * sinh_q);
+}
 
 static void sigmoid_value(real *g, const real *c, const struct angular_coefficients *k, int count) {
     angles(g, c, count);
@@ -133,9 +145,11 @@ static void sigmoid_slope(real *c, real *slope, real *k_slope, const real *g, co
         slope[i] *= falloff[i];
 }
 
-static double sigmoid_at(double theta, double k, double *slope) {
-    double height = 1 / tanh(HALF_PI / (2 * k)), t = tanh((HALF_PI - theta) / (2 * k));
-    *slope = -height * (1 - t) * (1 + t) / (2 * k);
+static double sigmoid_at(double theta, double k, double *slope, double *k_slope) {
+    double u = (HALF_PI - theta) / (2 * k), t = tanh(u), height = 1 / tanh(quarter_turn(k));
+    double falloff = height * (1 - t) * (1 + t);
+    *slope = -falloff / (2 * k);
+    *k_slope = height_slope(k) * t - falloff * u / k;
     return height * t;
 }
 
@@ -163,13 +177,10 @@ static const struct kind *const rows[] = {&angular_cosine.kind, &linear.kind, &s
 
 const struct registry angular_registry = {.noun = "angular activation", .rows = rows};
 
-/* A = coth(q) with q = pi/(4k); dA/dk = pi/(4k^2) / sinh^2 q. For large q both are at their limits. */
 void angular_set_k(const struct angular_coefficients *coefficients, int filter, double k) {
-    double q = 0.78539816339744831 / k;
-    double sinh_q = sinh(q > 300 ? 300 : q);
     coefficients->steepness[filter] = (real)(1 / (2 * k));
     coefficients->width[filter] = (real)(2 * k);
-    coefficients->height[filter] = (real)(1 / tanh(q));
-    coefficients->inverse_height[filter] = (real)tanh(q);
-    coefficients->height_slope[filter] = (real)(q / k / (sinh_q * sinh_q));
+    coefficients->height[filter] = (real)(1 / tanh(quarter_turn(k)));
+    coefficients->inverse_height[filter] = (real)tanh(quarter_turn(k));
+    coefficients->height_slope[filter] = (real)height_slope(k);
 }

@@ -37,8 +37,8 @@ struct angular {
     void (*value)(real *g, const real *c, const struct angular_coefficients *k, int count);
     /* From g[i]: c[i], slope[i] = dg/dc and, where uses_k, k_slope[i] = dg/dk. */
     void (*slope)(real *c, real *slope, real *k_slope, const real *g, const struct angular_coefficients *k, int count);
-    /* g and dg/dtheta of one angle: for losses, which continue g beyond pi. */
-    double (*at)(double theta, double k, double *slope);
+    /* g of one angle, dg/dtheta and dg/dk: for losses, which continue g beyond pi. */
+    double (*at)(double theta, double k, double *slope, double *k_slope);
 };
 
 extern const struct registry angular_registry;

@@ -10,19 +10,22 @@
 
 static const char *const sharing_names[] = {"filter", "layer", NULL};
 
+const struct param activation_params[] = {
+    REAL_KEY(struct operator_config, k, "k", "0.3", 0.01, 100, "sigmoid: small is near a step, large near linear"),
+    REAL_KEY(struct operator_config, initial_k, "initial_k", "0.7", -100, 100, "learnable_sigmoid: where k starts"),
+    REAL_KEY(struct operator_config, k_offset, "k_offset", "0.05", 0.01, 10,
+             "learnable_sigmoid: effective k = |k| + k_offset"),
+    ENUM_KEY(struct operator_config, k_shared, "k_shared", "filter", sharing_names,
+             "learnable_sigmoid: one k for each filter or for the layer"),
+    END_OF_KEYS,
+};
+
 #define OPERATOR_PARAMS(DEFAULT_MAGNITUDE)                                                                             \
     ROW_KEY(struct operator_config, magnitude, "magnitude", DEFAULT_MAGNITUDE, &magnitude_registry,                    \
             "what the lengths of filter and patch contribute"),                                                        \
         ROW_KEY(struct operator_config, angular, "angular", "cosine", &angular_registry,                               \
                 "what the angle between filter and patch contributes"),                                                \
-        REAL_KEY(struct operator_config, k, "k", "0.3", 0.01, 100,                                                     \
-                 "sigmoid: small is near a step, large near linear"),                                                  \
-        REAL_KEY(struct operator_config, initial_k, "initial_k", "0.7", -100, 100,                                     \
-                 "learnable_sigmoid: where k starts"),                                                                 \
-        REAL_KEY(struct operator_config, k_offset, "k_offset", "0.05", 0.01, 10,                                       \
-                 "learnable_sigmoid: effective k = |k| + k_offset"),                                                   \
-        ENUM_KEY(struct operator_config, k_shared, "k_shared", "filter", sharing_names,                                \
-                 "learnable_sigmoid: one k for each filter or for the layer"),                                         \
+        {.type = PARAM_INCLUDE, .params = activation_params},                                                          \
         REAL_KEY(struct operator_config, epsilon, "epsilon", "1e-4", 1e-12, 1,                                         \
                  "added to the sum of squares under a norm's root"),                                                   \
         END_OF_KEYS

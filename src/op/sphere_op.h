@@ -29,6 +29,7 @@ struct operator_config {
     int k_shared;                           /* enum k_sharing */
     double epsilon;
 };
+extern const struct param activation_params[];        /* the keys of k alone */
 extern const struct param sphere_operator_params[];   /* magnitude defaults to sphere */
 extern const struct param ordinary_operator_params[]; /* magnitude defaults to product */
 

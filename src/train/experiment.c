@@ -93,13 +93,12 @@ bool experiment_plan(const struct experiment *experiment, struct net *net, struc
     return net_plan(net, &experiment->layers, in, experiment->shape.classes, batch, diags);
 }
 
-static void check_loss(struct experiment *experiment, struct diagnostics *diags) {
+static void take_angles(struct experiment *experiment, struct diagnostics *diags) {
     const struct choice *loss = &experiment->loss;
     const struct loss_type *type = loss_type_of(*loss);
-    const char *key, *mistake = type && type->mistake ? type->mistake(loss->config, &key) : NULL;
-    if (mistake)
-        diagnose(diags, loss->source, loss->line, arena_printf(&experiment->arena, "%s.%s", loss->path, key), "%s",
-                 mistake);
+    if (type->activation)
+        network_take_angles(&experiment->arena, type->kind.name, type->activation(loss->config), &experiment->layers,
+                            diags);
 }
 
 /* Needs no more of the spec than its data and network to be right. */
@@ -107,8 +106,8 @@ static void check_network(struct experiment *experiment, struct diagnostics *dia
     int mistakes = diags->count;
     dataset_describe(&experiment->shape, experiment->data);
     network_expand(&experiment->arena, experiment->network, experiment->shape.classes, &experiment->layers, diags);
-    if (diags->count == mistakes && experiment->loss.kind && loss_type_of(experiment->loss)->angular)
-        network_take_angles(&experiment->arena, experiment->loss.kind->name, &experiment->layers, diags);
+    if (diags->count == mistakes && experiment->loss.kind)
+        take_angles(experiment, diags);
     if (diags->count > mistakes)
         return;
     struct net net;
@@ -131,7 +130,6 @@ static bool read_tree(struct experiment *experiment, struct node *root, const ch
         experiment->name = name_from_path(&experiment->arena, path);
     check_name(experiment, root, diags);
     check_core(experiment, root, diags);
-    check_loss(experiment, diags);
     if (experiment->data.kind && experiment->network.kind)
         check_network(experiment, diags);
     return !diags->count;

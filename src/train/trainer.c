@@ -76,6 +76,16 @@ static struct loss_input loss_input(const struct trainer *trainer, const struct 
         .scores = scores,
         .lengths = classifier ? classifier->x_norm : NULL,
         .labels = batch->labels,
+        .k = classifier ? classifier->k : NULL,
+    };
+}
+
+static struct loss_gradient loss_gradient(const struct trainer *trainer) {
+    const struct sphere_op *classifier = trainer->net.classifier;
+    return (struct loss_gradient){
+        .scores = trainer->dlogits,
+        .lengths = classifier ? classifier->x_norm_gradient : NULL,
+        .k = classifier ? classifier->dk : NULL,
     };
 }
 
@@ -89,7 +99,7 @@ struct step_result trainer_step(struct trainer *trainer, const struct batch *bat
     const real *logits = net_forward(net, n, batch->images, true);
     phase_ends(trainer, STEP_FORWARD);
     struct loss_input in = loss_input(trainer, batch, logits);
-    struct loss_gradient gradient = {trainer->dlogits, net->classifier ? net->classifier->x_norm_gradient : NULL};
+    struct loss_gradient gradient = loss_gradient(trainer);
     result.fit = loss_evaluate(experiment->loss, &in, trainer->iteration + 1, &gradient);
     result.lambda = loss_lambda(experiment->loss, trainer->iteration + 1);
     result.accuracy = batch_accuracy(logits, batch->labels, n, classes);
