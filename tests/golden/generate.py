@@ -371,7 +371,16 @@ def cosines(loss: Spec, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     return x @ weight.T / (norm_x * norm_w), norm_x
 
 
-def angular_logits(loss: Spec, cosine: Tensor, norm_x: Tensor, labels: Tensor, iteration: int) -> Tensor:
+def sharpness_of_classes(loss: Spec, cosine: Tensor, trained: Optional[Tensor]) -> Optional[Tensor]:
+    """The sigmoid's effective k of each class; `trained`: that of a learnable one, for each class or for all."""
+    if loss["angular"] == "learnable_sigmoid":
+        return (trained.abs() + loss["k_offset"]).expand(cosine.shape[1])
+    return cosine.new_full([cosine.shape[1]], loss["k"]) if loss["angular"] == "sigmoid" else None
+
+
+def angular_logits(
+    loss: Spec, cosine: Tensor, norm_x: Tensor, labels: Tensor, iteration: int, trained: Optional[Tensor] = None
+) -> Tensor:
     kind = loss["type"]
     if takes_angle(loss):
         cosine = cosine.clamp(-COSINE_LIMIT, COSINE_LIMIT)
@@ -382,9 +391,9 @@ def angular_logits(loss: Spec, cosine: Tensor, norm_x: Tensor, labels: Tensor, i
         margined = loss["scale"] * moved
     else:
         angular = loss.get("angular", "cosine")
-        k = cosine.new_tensor(loss["k"]) if angular == "sigmoid" else None
+        k = sharpness_of_classes({"angular": angular, **loss}, cosine, trained)
         plain = norm_x * angular_activation(angular, cosine, k)
-        margined = norm_x * psi(angular, loss.get("margin", 1), target, k)
+        margined = norm_x * psi(angular, loss.get("margin", 1), target, None if k is None else k[labels][:, None])
     if kind == "w_softmax":
         return plain
     factor = annealing_factor(loss["annealing"], iteration)
@@ -392,8 +401,10 @@ def angular_logits(loss: Spec, cosine: Tensor, norm_x: Tensor, labels: Tensor, i
     return torch.where(F.one_hot(labels, plain.shape[1]).bool(), annealed, plain)
 
 
-def angular_loss(loss: Spec, cosine: Tensor, norm_x: Tensor, labels: Tensor, iteration: int) -> Tensor:
-    logits = angular_logits(loss, cosine, norm_x, labels, iteration)
+def angular_loss(
+    loss: Spec, cosine: Tensor, norm_x: Tensor, labels: Tensor, iteration: int, trained: Optional[Tensor] = None
+) -> Tensor:
+    logits = angular_logits(loss, cosine, norm_x, labels, iteration, trained)
     return softmax_loss(loss, logits, labels) if loss["type"] == "w_softmax" else F.cross_entropy(logits, labels)
 
 
@@ -444,7 +455,7 @@ def fit_loss(spec: Spec, tensors: Tensors, images: Tensor, labels: Tensor, itera
     cosine, norm_x = cosines(loss, x, tensors["score.weight"])
     run.margins.note("angle" if takes_angle(loss) else "cosine", 1 - cosine.abs())
     run.targets.append(cosine.detach().gather(1, labels[:, None]))
-    return angular_loss(loss, cosine, norm_x, labels, iteration)
+    return angular_loss(loss, cosine, norm_x, labels, iteration, tensors.get("score.k"))
 
 
 def train(spec: Spec, init: Tensors, images: Tensor, labels: Tensor, dtype: torch.dtype) -> Run:
@@ -794,6 +805,20 @@ def additive(kind: str, scale: float, margin: float, annealing: Spec = NO_ANNEAL
     return {"type": kind, "scale": scale, "margin": margin, "annealing": annealing, "epsilon": 1e-4}
 
 
+def learnable_losses() -> dict[str, Spec]:
+    """Those whose activation trains k."""
+    k = {"angular": "learnable_sigmoid", "initial_k": 0.4, "k_offset": 0.1}
+    each, shared = {**k, "k_shared": "filter"}, {**k, "k_shared": "layer"}
+    margin = {"margin": 3, "annealing": SHORT_ANNEALING, "epsilon": 1e-4}
+    smoothed = {"label_smoothing": 0.1, "probability_floor": 0.01, "epsilon": 1e-4}
+    return {
+        "w_softmax_learnable": {"type": "w_softmax", **each, **smoothed},
+        "w_softmax_learnable_shared": {"type": "w_softmax", **shared, **smoothed},
+        "ga_softmax_learnable_m3": {"type": "ga_softmax", **each, **margin},
+        "ga_softmax_learnable_shared_m3": {"type": "ga_softmax", **shared, **margin},
+    }
+
+
 def angular_losses() -> dict[str, Spec]:
     losses = {}
     for activation in ("cosine", "linear", "sigmoid"):
@@ -846,7 +871,7 @@ def angular_network(features: int, operator: Spec, score: Spec) -> Layers:
 
 def angular_loss_cases() -> dict[str, Spec]:
     cases = {}
-    for index, (name, loss) in enumerate(angular_losses().items()):
+    for index, (name, loss) in enumerate({**angular_losses(), **learnable_losses()}.items()):
         loss, score = apart(loss)
         layers = angular_network(2 if name in PLANAR else 4, (PRODUCT, SPHERE_LINEAR)[index // 3 % 2], score)
         optimizer = (SGD, ADAM)[(index + (index - 2) // 4) % 2]  # by turns for each activation too
@@ -998,6 +1023,8 @@ def draw_case(spec: Spec, seed: int, alignment: Optional[int] = None) -> Draw:
     shape = [data["channels"], data["height"], data["width"]]
     init: Tensors = {}
     initialise(spec["network"]["layers"], shape, rng, init)
+    if spec["loss"].get("angular") == "learnable_sigmoid":
+        init["score.k"] = initial_k(spec["loss"], CLASSES, rng)
     if alignment is not None:
         labels = torch.from_numpy(rng.randint(0, CLASSES, [STEPS, batch]))
         return Draw(init, aligned_images(spec, alignment, init["score.weight"], labels, rng), labels)
