@@ -21,7 +21,7 @@ static void library_atanh(real *y, const real *x, int count) {
         y[i] = ATANH(x[i]);
 }
 
-void vmath_tanh(real *y, const real *x, int count) {
+static void library_tanh(real *y, const real *x, int count) {
 #pragma omp simd
     for (int i = 0; i < count; i++)
         y[i] = TANH(x[i]);
@@ -40,6 +40,10 @@ void vmath_asin(real *y, const real *x, int count) {
         y[i] = asin(x[i]);
 }
 
+void vmath_tanh(real *y, const real *x, int count) {
+    library_tanh(y, x, count);
+}
+
 void vmath_atanh(real *y, const real *x, int count) {
     library_atanh(y, x, count);
 }
@@ -54,14 +58,26 @@ void vmath_sin(real *y, const real *x, int count) {
 /* --- Polynomials of our own -------------------------------------------------------------------------------------- */
 
 /* All are x + x z p(z), z = x^2, where 1 + z p(z) is fitted to f(x)/x by least squares of the relative error on
- * Chebyshev's points. Before rounding they are off by 5.1e-9 (asin, |x| <= 1/2), 1.5e-9 (atanh, |x| <= 1/2) and 2.5e-11
- * (sin, |x| <= pi/2). */
+ * Chebyshev's points. Before rounding they are off by 5.1e-9 (asin, |x| <= 1/2), 2.5e-9 (tanh, |x| <= 1), 1.5e-9
+ * (atanh, |x| <= 1/2) and 2.5e-11 (sin, |x| <= pi/2). */
 static inline float asin_polynomial(float x) {
     float z = x * x, p = 0.04209503796325647F;
     p = 0.024220510032691257F + z * p;
     p = 0.04546249911306297F + z * p;
     p = 0.07495353339645787F + z * p;
     p = 0.1666675148886696F + z * p;
+    return x + x * z * p;
+}
+
+static inline float tanh_polynomial(float x) {
+    float z = x * x, p = 0.00012039187276968732F;
+    p = -0.0008367857662960887F + z * p;
+    p = 0.003071458777412772F + z * p;
+    p = -0.008589019067585468F + z * p;
+    p = 0.02178184688091278F + z * p;
+    p = -0.05395236238837242F + z * p;
+    p = 0.13333190977573395F + z * p;
+    p = -0.333333283662796F + z * p;
     return x + x * z * p;
 }
 
@@ -90,16 +106,16 @@ static int piece_size(int left) {
     return left < PIECE ? left : PIECE;
 }
 
-static bool within_half(const float *x, int count) {
+static bool within(const float *x, int count, float limit) {
     float largest = 0;
 #pragma omp simd reduction(max : largest)
     for (int i = 0; i < count; i++)
         largest = fabsf(x[i]) > largest ? fabsf(x[i]) : largest;
-    return largest <= 0.5F;
+    return largest <= limit;
 }
 
 /* Beyond 1/2: asin x = pi/2 - 2 asin sqrt((1 - x) / 2). */
-void vmath_asin(float *y, const float *x, int count) {
+static void asin_of_any(float *y, const float *x, int count) {
 #pragma omp simd
     for (int i = 0; i < count; i++) {
         float size = fabsf(x[i]);
@@ -110,17 +126,27 @@ void vmath_asin(float *y, const float *x, int count) {
     }
 }
 
-void vmath_atanh(float *y, const float *x, int count) {
-    for (int first = 0; first < count; first += PIECE) {
-        int size = piece_size(count - first);
-        if (!within_half(x + first, size)) {
-            library_atanh(y + first, x + first, size);
-            continue;
-        }
-#pragma omp simd
-        for (int i = first; i < first + size; i++)
-            y[i] = atanh_polynomial(x[i]);
+/* In pieces: the polynomial where it serves for all of a piece, else what serves for any value. */
+#define IN_PIECES(POLYNOMIAL, LIMIT, ANY)                                                                              \
+    for (int first = 0; first < count; first += PIECE) {                                                               \
+        int size = piece_size(count - first);                                                                          \
+        if (!within(x + first, size, LIMIT)) {                                                                         \
+            ANY(y + first, x + first, size);                                                                           \
+            continue;                                                                                                  \
+        }                                                                                                              \
+        _Pragma("omp simd") for (int i = first; i < first + size; i++) y[i] = POLYNOMIAL(x[i]);                        \
     }
+
+void vmath_asin(float *y, const float *x, int count) {
+    IN_PIECES(asin_polynomial, 0.5F, asin_of_any)
+}
+
+void vmath_tanh(float *y, const float *x, int count) {
+    IN_PIECES(tanh_polynomial, 1.0F, library_tanh)
+}
+
+void vmath_atanh(float *y, const float *x, int count) {
+    IN_PIECES(atanh_polynomial, 0.5F, library_atanh)
 }
 
 void vmath_sin(float *y, const float *x, int count) {
