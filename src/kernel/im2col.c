@@ -1,15 +1,21 @@
 /* Convolution as a matrix product: the patches of a block of positions are laid out as matrix rows and multiplied with
  * the filters. Where a patch is a whole image or a single pixel, the strip is its own patch matrix.
  *
+ * Where an image has so many positions that packing the filters pays, and the filters fill vectors, the products are
+ * those of kernel/product.h, with columns packed as there: patches times filters forward, and for the sums of the
+ * weight gradient. Elsewhere, and for the data gradient, they are OpenBLAS's.
+ *
  * A strip of x has the border that the padding says; the gradient's has none. */
 #include <string.h>
 
 #include "kernel/conv.h"
 #include "kernel/gemm.h"
+#include "kernel/product.h"
 
 enum {
-    ROWS = 128,       /* positions in one patch matrix */
-    BLOCK_IMAGES = 32 /* most images in a block */
+    ROWS = 128,            /* positions in one patch matrix */
+    BLOCK_IMAGES = 32,     /* most images in a block */
+    PACKING_POSITIONS = 64 /* of an image, from which on packing pays */
 };
 
 static int smaller(int a, int b) {
@@ -21,6 +27,10 @@ static bool is_matrix(const struct conv_geometry *g) {
     bool pixel = g->kernel_h == 1 && g->kernel_w == 1 && g->stride == 1;
     bool whole = g->kernel_h == g->height && g->kernel_w == g->width;
     return g->padding == 0 && (pixel || whole);
+}
+
+static bool packs(const struct conv_geometry *g) {
+    return g->filters % LANES == 0 && g->out_height * g->out_width >= PACKING_POSITIONS;
 }
 
 static void plan(struct conv *conv) {
@@ -35,11 +45,23 @@ static void plan(struct conv *conv) {
     conv->y = (struct conv_output){y, g->out_height, images, g->out_height};
     conv->dx = (struct conv_output){x, g->height, images, g->height};
     conv->sum = (size_t)g->filters * (size_t)conv_patch(g);
+    conv->packed = packs(g) ? conv->sum : 0;
     conv->partials = conv_partials(conv->sum);
     conv->work = is_matrix(g) ? 0 : (size_t)ROWS * (size_t)conv_patch(g);
 }
 
 static const real *pack(const struct conv *conv, real *packed, const real *w) {
+    int filters = conv->g.filters, patch = conv_patch(&conv->g);
+    if (!packs(&conv->g))
+        return w;
+#pragma omp parallel for schedule(static)
+    for (int k = 0; k < filters; k++)
+        for (int i = 0; i < patch; i++)
+            packed[packed_offset(k, i, patch, filters)] = w[(size_t)k * (size_t)patch + (size_t)i];
+    return packed;
+}
+
+static const real *pack_turned(const struct conv *conv, real *packed, const real *w) {
     (void)conv, (void)packed;
     return w;
 }
@@ -89,7 +111,11 @@ static void forward(const struct conv *conv, struct conv_part part, real *y, con
     for (int first = 0; first < positions; first += ROWS) {
         int rows = smaller(ROWS, positions - first);
         const real *patches = gather_patches(conv, work, x, first, rows);
-        gemm_nt(rows, filters, patch, patches, patch, w, patch, 0, y + (size_t)first * (size_t)filters, filters);
+        real *to = y + (size_t)first * (size_t)filters;
+        if (packs(&conv->g))
+            product_packed(rows, filters, patch, to, patches, w);
+        else
+            gemm_nt(rows, filters, patch, patches, patch, w, patch, 0, to, filters);
     }
 }
 
@@ -114,19 +140,31 @@ static void add_weights(const struct conv *conv, int images, real *sum, bool fir
     for (int first = 0; first < positions; first += ROWS) {
         int rows = smaller(ROWS, positions - first);
         const real *patches = gather_patches(conv, work, x, first, rows);
-        gemm_tn(filters, patch, rows, dy + (size_t)first * (size_t)filters, filters, patches, patch,
-                first_block && !first ? 0 : 1, sum, patch);
+        const real *gradients = dy + (size_t)first * (size_t)filters;
+        bool add = !first_block || first;
+        if (packs(&conv->g))
+            product_transposed(patch, filters, rows, sum, patches, gradients, add);
+        else
+            gemm_tn(filters, patch, rows, gradients, filters, patches, patch, add, sum, patch);
     }
 }
 
 static void finish_weights(const struct conv *conv, real *dw, const real *sum) {
-    memcpy(dw, sum, conv->sum * sizeof *dw);
+    int filters = conv->g.filters, patch = conv_patch(&conv->g);
+    if (!packs(&conv->g)) {
+        memcpy(dw, sum, conv->sum * sizeof *dw);
+        return;
+    }
+#pragma omp parallel for schedule(static)
+    for (int k = 0; k < filters; k++)
+        for (int i = 0; i < patch; i++)
+            dw[(size_t)k * (size_t)patch + (size_t)i] = sum[packed_offset(k, i, patch, filters)];
 }
 
 const struct conv_way conv_im2col = {
     .plan = plan,
     .pack = pack,
-    .pack_turned = pack,
+    .pack_turned = pack_turned,
     .forward = forward,
     .backward_data = backward_data,
     .add_weights = add_weights,
