@@ -112,7 +112,7 @@ static const struct {
       .filters = 16}},
     {13,
      {.height = 17, .width = 16, .channels = 8, .kernel_h = 3, .kernel_w = 3, .stride = 1, .padding = 1, .filters = 8}},
-    {"packed filters of a first layer",
+    {2,
      {.height = 13,
       .width = 11,
       .channels = 3,
@@ -121,7 +121,7 @@ static const struct {
       .stride = 1,
       .padding = 1,
       .filters = 80}},
-    {"packed filters, 7x7 of stride 2",
+    {2,
      {.height = 17,
       .width = 18,
       .channels = 3,
@@ -130,7 +130,7 @@ static const struct {
       .stride = 2,
       .padding = 3,
       .filters = 48}},
-    {"packed filters of single pixels",
+    {2,
      {.height = 8, .width = 9, .channels = 5, .kernel_h = 1, .kernel_w = 1, .stride = 1, .padding = 0, .filters = 64}},
 };
 
