@@ -214,8 +214,10 @@ START_TEST(sets_are_those_that_the_kernel_sees) {
         return;
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
         snprintf(word, sizeof word, " %s ", flags[i].flag);
-        bool here = !cpu_guard_lacks(1u << flags[i].set);
-        ck_assert_msg(here == (strstr(line, word) != NULL), "%s: %s", flags[i].flag, here ? "here" : "lacking");
+        bool here = !cpu_guard_lacks(1u << flags[i].set), listed = strstr(line, word);
+        if (flags[i].set == SET_LZCNT && !listed)
+            continue; /* kernels of some virtual machines leave it out, where the CPU has it all the same */
+        ck_assert_msg(here == listed, "%s: %s", flags[i].flag, here ? "here" : "lacking");
     }
 }
 END_TEST
