@@ -60,13 +60,18 @@ void vmath_sin(real *y, const real *x, int count) {
 /* All are x + x z p(z), z = x^2, where 1 + z p(z) is fitted to f(x)/x by least squares of the relative error on
  * Chebyshev's points. Before rounding they are off by 5.1e-9 (asin, |x| <= 1/2), 2.5e-9 (tanh, |x| <= 1), 1.5e-9
  * (atanh, |x| <= 1/2) and 2.5e-11 (sin, |x| <= pi/2). */
-static inline float asin_polynomial(float x) {
+/* asin x - x */
+static inline float asin_tail(float x) {
     float z = x * x, p = 0.04209503796325647F;
     p = 0.024220510032691257F + z * p;
     p = 0.04546249911306297F + z * p;
     p = 0.07495353339645787F + z * p;
     p = 0.1666675148886696F + z * p;
-    return x + x * z * p;
+    return x * z * p;
+}
+
+static inline float asin_polynomial(float x) {
+    return x + asin_tail(x);
 }
 
 static inline float tanh_polynomial(float x) {
@@ -121,8 +126,8 @@ static void asin_of_any(float *y, const float *x, int count) {
         float size = fabsf(x[i]);
         bool large = size > 0.5F;
         float half = large ? sqrtf(0.5F * (1 - size)) : size;
-        float angle = asin_polynomial(half);
-        y[i] = copysignf(large ? (float)M_PI_2 - 2 * angle : angle, x[i]);
+        float tail = asin_tail(half), missing = 2.1855694e-08F; /* of pi/4 in float */
+        y[i] = copysignf(large ? (float)M_PI_2 - 2 * half - 2 * (tail + missing) : half + tail, x[i]);
     }
 }
 
