@@ -59,9 +59,8 @@ $(B)/%.o: %.c
 	$(call say,compile $@)
 	$(Q)$(COMPILE) -c -o $@ $<
 
-# Arithmetic as with real numbers, so that the compiler may use the C library's vector functions; but roots and quotients
-# in full, since the CPU's estimates of them differ from maker to maker.
-$(B)/src/kernel/vmath.o: OWN_FLAGS := -ffast-math $(if $(X86_64),-mrecip=none)
+# Arithmetic as with real numbers, so that the compiler may use the C library's vector functions.
+$(B)/src/kernel/vmath.o: OWN_FLAGS := -ffast-math
 # Has to run on CPUs that the program is not built for, so as to say so.
 ifneq ($(X86_64),)
 $(B)/src/base/cpu_guard.o: OWN_FLAGS := -march=x86-64
