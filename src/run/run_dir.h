@@ -33,8 +33,8 @@ const char *run_dir_file(const struct run_dir *dir, const char *name, char *out)
 /* The path of the checkpoint of that iteration. */
 const char *run_dir_checkpoint(const struct run_dir *dir, int64_t iteration, char *out);
 
-/* The iteration of the newest checkpoint; -1: there is none. */
-int64_t run_dir_newest(const struct run_dir *dir);
+/* The iteration of the newest checkpoint; -1: there is none. False where the folder cannot be read. */
+bool run_dir_newest(const struct run_dir *dir, int64_t *newest, struct error *err);
 
 /* Points latest (or best) at the checkpoint of that iteration. */
 bool run_dir_link(const struct run_dir *dir, const char *name, int64_t iteration, struct error *err);

@@ -114,7 +114,8 @@ static bool initialise(struct session *s, struct error *err) {
 static bool load_newest(struct session *s, struct error *err) {
     char path[PATH_BYTES];
     struct tensor_file file;
-    s->saved = run_dir_newest(&s->dir);
+    if (!run_dir_newest(&s->dir, &s->saved, err))
+        return false;
     if (s->saved < 0)
         return initialise(s, err); /* the run was stopped before its first checkpoint: it begins again */
     if (!tensor_file_read(&file, run_dir_checkpoint(&s->dir, s->saved, path), err))
