@@ -2,17 +2,21 @@
  * resumed one, and of commands beside them. Whatever fails, the program ends by itself: with status 0 and all that it
  * does without the fault, or with status 1 and a message. It leaves no file half written and no checkpoint damaged, and
  * the next run without a fault ends as if there had been none. Under AddressSanitizer nothing may leak either. */
+#define _GNU_SOURCE /* unshare */
 #include "runner.h"
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -47,6 +51,7 @@ static const char *const kind_names[FAULT_KINDS] = {
     [FAULT_SYMLINK] = "symlink",     [FAULT_MKDIR] = "mkdir",
     [FAULT_TRUNCATE] = "ftruncate",  [FAULT_SEEK] = "lseek",
     [FAULT_STAT] = "stat",           [FAULT_LOCK] = "flock",
+    [FAULT_GONE] = "folder gone",
 };
 
 /* --- Files ------------------------------------------------------------------------------------------------------- */
@@ -256,6 +261,7 @@ static bool is_begun(const char *run_dir) {
 static struct fault_page *page;
 static int server; /* socket */
 static pid_t server_process;
+static long file_bytes; /* for page->file_bytes */
 static bool traced;
 
 static void start_server(void) {
@@ -300,6 +306,7 @@ static int run(const char *command, enum fault_kind kind, long at) {
     page->seconds = SECONDS;
     page->kind = (int)kind;
     page->at = at;
+    page->file_bytes = kind == FAULT_NONE ? 0 : file_bytes;
     page->trace = traced;
     ck_assert_int_eq(truncate("output.txt", 0), 0);
     ck_assert_int_eq(truncate("errors.txt", 0), 0);
@@ -379,6 +386,15 @@ static const char *judge_run(const struct cycle *cycle, bool done, struct states
     return NULL;
 }
 
+/* A run that was done when its folder went is in it. */
+static const char *judge_gone(const struct cycle *cycle, int status) {
+    if (!exists("gone"))
+        return NULL;
+    const char *wrong = status || !cycle->reference ? NULL : difference("gone", cycle->reference);
+    remove_tree("gone");
+    return wrong;
+}
+
 /* Whether each line of a text is one of the other. */
 static bool is_within(const char *text, const char *other) {
     for (const char *line = text; *line; line += strcspn(line, "\n") + 1) {
@@ -411,7 +427,10 @@ static const char *judge(const struct cycle *cycle, enum fault_kind kind, int st
         return arena_printf(&arena, "exit status %d", WEXITSTATUS(status));
     if (status && !strlen(errors()) && !(expected->status && kind == FAULT_WRITE))
         return "it says nothing";
-    const char *wrong = wrong_file("run");
+    const char *wrong = NULL;
+    if (kind == FAULT_GONE && exists("gone") && ((wrong = judge_gone(cycle, status)) || status == 0))
+        return wrong;
+    wrong = wrong_file("run");
     if (wrong && !(kind == FAULT_UNLINK && ends_with(wrong, " was left")))
         return wrong;
     if (cycle->reference)
@@ -419,7 +438,9 @@ static const char *judge(const struct cycle *cycle, enum fault_kind kind, int st
     if (status == 0 && strcmp(read_text("output.txt"), expected->output))
         return "another output";
     const char *left = describe("run");
-    return is_within(left, expected->after) && is_within(expected->before, left) ? NULL : "it spoils the run";
+    if (!is_within(left, expected->after))
+        return "it spoils the run";
+    return kind == FAULT_GONE || is_within(expected->before, left) ? NULL : "it takes something from the run";
 }
 
 /* Lets every call of the kind fail; how many there are. Says what is wrong. */
@@ -470,6 +491,7 @@ static struct expected expect(const struct cycle *cycle) {
 }
 
 START_TEST(calls_fail_one_by_one) {
+    if (getenv("SKIP")) return;
     const struct cycle *cycle = &cycles[_i];
     struct states states = {0};
     struct text counts = {0};
@@ -512,6 +534,105 @@ START_TEST(one_call_fails) {
 }
 END_TEST
 
+/* --- Disks that are full ----------------------------------------------------------------------------------------- */
+
+/* A run that cannot write all of its files, because of what `limit` says. */
+static void expect_borne(const struct cycle *cycle, const struct expected *expected, int status, const char *limit,
+                         struct states *states) {
+    const char *message = errors();
+    const char *wrong = judge(cycle, FAULT_WRITE, status, expected, states);
+    ck_assert_msg(!wrong, "%s, %s: %s\n%s", cycle->name, limit, wrong, message);
+}
+
+/* As by ulimit -f; the signal that comes with it would end the program if it did not ignore it. */
+START_TEST(files_cannot_grow) {
+    const struct cycle *cycle = &cycles[_i];
+    struct states states = {0};
+    make_references();
+    struct expected expected = expect(cycle);
+    int status = -1, runs = 0;
+    for (file_bytes = 1; status; file_bytes += 61, runs++) {
+        restore(cycle, expected.before);
+        status = run(cycle->command, FAULT_WRITE, 0);
+        expect_borne(cycle, &expected, status, arena_printf(&arena, "files of at most %ld bytes", file_bytes), &states);
+    }
+    ck_assert_int_gt(runs, 20);
+    printf("faults: %s: %d limits of a file's size\n", cycle->name, runs - 1);
+}
+END_TEST
+
+enum { PAGES = 24, PAGE_SIZE = 4096 };
+
+/* A disk of its own at "run", with so many pages left. */
+static void mount_small(const struct cycle *cycle, int left) {
+    static const char zeros[PAGES * PAGE_SIZE];
+    struct statvfs status;
+    char *options = arena_printf(&arena, "size=%d", PAGES * PAGE_SIZE);
+    mkdir("run", 0777);
+    ck_assert_int_eq(mount("none", "run", "tmpfs", 0, options), 0);
+    if (cycle->before)
+        copy_tree(cycle->before, "run");
+    ck_assert_int_eq(statvfs("run", &status), 0);
+    ck_assert_int_eq(status.f_bsize, PAGE_SIZE);
+    if ((int)status.f_bavail > left)
+        write_bytes("run/ballast", zeros, (status.f_bavail - (size_t)left) * PAGE_SIZE);
+}
+
+static void unmount(void) {
+    ck_assert_int_eq(umount("run"), 0);
+    rmdir("run");
+}
+
+static bool may_mount;
+
+START_TEST(a_disk_is_full) {
+    const struct cycle *cycle = &cycles[_i];
+    if (!may_mount)
+        return (void)printf("faults: %s: full disks are left out, since nothing can be mounted here\n", cycle->name);
+    make_references();
+    struct expected expected = expect(cycle);
+    remove_tree("run");
+    int left = 0, failed = 0;
+    for (int status = -1; status; left++) {
+        struct states states = {0}; /* the same folder on another disk is another state */
+        mount_small(cycle, left);
+        status = run(cycle->command, FAULT_NONE, 0);
+        const char *limit = arena_printf(&arena, "%d pages left", left);
+        char *message = errors();
+        failed += status && strstr(message, "No space left on device");
+        if (exists("run/ballast"))
+            ck_assert_int_eq(unlink("run/ballast"), 0);
+        expect_borne(cycle, &expected, status, arena_printf(&arena, "%s: %s", limit, message), &states);
+        unmount();
+    }
+    ck_assert_int_eq(failed, left - 1);
+    printf("faults: %s: full disks with 0 to %d pages left\n", cycle->name, left - 2);
+}
+END_TEST
+
+START_TEST(a_folder_is_read_only) {
+    if (!may_mount)
+        return (void)printf("faults: read-only folders are left out, since nothing can be mounted here\n");
+    make_references();
+    for (size_t i = 0; i < sizeof cycles / sizeof *cycles; i++) {
+        const struct cycle *cycle = &cycles[i];
+        if (!cycle->before)
+            continue;
+        copy_tree(cycle->before, "run");
+        const char *before = describe("run");
+        ck_assert_int_eq(mount("run", "run", NULL, MS_BIND, NULL), 0);
+        ck_assert_int_eq(mount("run", "run", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL), 0);
+        int status = run(cycle->command, FAULT_NONE, 0);
+        ck_assert_int_eq(WEXITSTATUS(status), 1);
+        if (strcmp(cycle->name, "a run is there"))
+            ck_assert_msg(strstr(errors(), "Read-only file system") != NULL, "%s: %s", cycle->name, errors());
+        ck_assert_str_eq(describe("run"), before);
+        ck_assert_int_eq(umount("run"), 0);
+        remove_tree("run");
+    }
+}
+END_TEST
+
 /* --- Suite ------------------------------------------------------------------------------------------------------- */
 
 /* The fixtures of every test: a folder in memory, if there is one, since disks take their time to flush. */
@@ -527,6 +648,7 @@ static void enter_folder(void) {
     ck_assert_ptr_nonnull(mkdtemp(folder));
     ck_assert_int_eq(chdir(folder), 0);
     write_text("spec.yaml", spec);
+    may_mount = unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
     write_text("output.txt", "");
     write_text("errors.txt", "");
     setvbuf(stdout, NULL, _IOLBF, 0);
@@ -549,6 +671,9 @@ Suite *test_suite(void) {
     tcase_set_timeout(faults, 900);
     tcase_add_test(faults, one_call_fails);
     tcase_add_loop_test(faults, calls_fail_one_by_one, 0, (int)(sizeof cycles / sizeof *cycles));
+    tcase_add_loop_test(faults, files_cannot_grow, 0, 2);
+    tcase_add_loop_test(faults, a_disk_is_full, 0, 2);
+    tcase_add_test(faults, a_folder_is_read_only);
     suite_add_tcase(suite, faults);
     return suite;
 }

@@ -26,6 +26,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <ucontext.h>
@@ -121,7 +122,7 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
 
 /* --- System calls ------------------------------------------------------------------------------------------------ */
 
-enum effect { REFUSED, HALVED, DONE_AND_REFUSED };
+enum effect { REFUSED, HALVED, DONE_AND_REFUSED, MOVED_AWAY };
 
 static const struct trapped {
     int number;
@@ -150,7 +151,9 @@ static const struct trapped {
     {SYS_mkdirat, FAULT_MKDIR, ENOSPC, REFUSED},     {SYS_ftruncate, FAULT_TRUNCATE, EIO, REFUSED},
     {SYS_lseek, FAULT_SEEK, EIO, REFUSED},           {SYS_newfstatat, FAULT_STAT, EIO, REFUSED},
     {SYS_fstat, FAULT_STAT, EIO, REFUSED},           {SYS_faccessat, FAULT_STAT, EIO, REFUSED},
-    {SYS_flock, FAULT_LOCK, ENOLCK, REFUSED},
+    {SYS_flock, FAULT_LOCK, ENOLCK, REFUSED},        {SYS_openat, FAULT_GONE, 0, MOVED_AWAY},
+    {SYS_write, FAULT_GONE, 0, MOVED_AWAY},          {SYS_fsync, FAULT_GONE, 0, MOVED_AWAY},
+    {SYS_getdents64, FAULT_GONE, 0, MOVED_AWAY},
 };
 enum { TRAPPED = sizeof trapped / sizeof *trapped };
 
@@ -208,8 +211,10 @@ static void answer(int signal, siginfo_t *info, void *context) {
             failing = &trapped[i];
     if (failing && failing->effect == HALVED)
         a[2] = (a[2] + 1) / 2;
+    if (failing && failing->effect == MOVED_AWAY)
+        call_kernel(SYS_renameat2, (long[6]){AT_FDCWD, (long)"run", AT_FDCWD, (long)"gone"});
     long result = failing && failing->effect == REFUSED ? 0 : call_kernel(info->si_syscall, a);
-    give(context, failing && failing->effect != HALVED ? -failing->error : result);
+    give(context, failing && failing->error ? -failing->error : result);
 }
 
 /* Where the C library's code lies: [begin, end). */
@@ -300,6 +305,9 @@ static int run(char **environment) {
         argv[i] = next;
     close(FAULTS_FD);
     alarm((unsigned)shared->seconds);
+    struct rlimit limit = {(rlim_t)shared->file_bytes, (rlim_t)shared->file_bytes};
+    if (shared->file_bytes && setrlimit(RLIMIT_FSIZE, &limit))
+        give_up("the size of files cannot be limited");
     page = shared;
     return program_main(argc, argv, environment);
 }

@@ -25,6 +25,7 @@ enum fault_kind {
     FAULT_SEEK,
     FAULT_STAT, /* and access: EIO */
     FAULT_LOCK,
+    FAULT_GONE, /* before the call the folder "run" is renamed "gone" */
     FAULT_KINDS
 };
 
@@ -36,10 +37,11 @@ enum { FAULTS_FD = 100 };
 struct fault_page {
     char arguments[1000]; /* each followed by a NUL; the program's name is the first */
     int argument_count;
-    int seconds; /* after which the run is killed by SIGALRM */
-    int kind;    /* of the call that is to fail */
-    long at;     /* which of them, from 1 */
-    int trace;   /* whether to print the stack where it fails */
+    int seconds;     /* after which the run is killed by SIGALRM */
+    int kind;        /* of the call that is to fail */
+    long at;         /* which of them, from 1 */
+    long file_bytes; /* the most that a file may grow to, as by ulimit -f; 0: no limit */
+    int trace;       /* whether to print the stack where it fails */
     /* The run's: */
     long calls[FAULT_KINDS]; /* since main began */
     int failed;              /* whether the call was reached */
