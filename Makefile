@@ -12,7 +12,7 @@ WIDE := $(if $(X86_64),-mprefer-vector-width=512)
 # V=1 shows whole command lines.
 Q := $(if $(V),,@)
 say = $(if $(V),,@echo "  $(1)")
-PKGS := openblas yaml-0.1 zlib jansson
+PKGS := openblas yaml-0.1 zlib jansson libxxhash
 
 # Variants of the same sources: release, f64 (double arithmetic), asan, asan64. Each has a folder of its own below
 # build/, and so has each CPU and compiler other than the usual: build/release, build/x86-64-v3-f64, build/clang-release.

@@ -2,7 +2,8 @@
  *
  * After gunzip: 8 bytes little-endian header length, a JSON header {"__metadata__": {text: text},
  * NAME: {"dtype", "shape", "data_offsets"}}, then the tensors, C order, little-endian. The writer puts them in header
- * order; the reader takes them in any. */
+ * order; the reader takes them in any. The writer adds a checksum of all of it to the metadata, which gunzip does not
+ * take away as it does gzip's own; the reader checks it where there is one. */
 #ifndef SPHERENET_RUN_SAFETENSORS_H
 #define SPHERENET_RUN_SAFETENSORS_H
 

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "run/safetensors_checksum.h"
 #include "run/safetensors_source.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "values are read as they lie in memory");
@@ -27,6 +28,7 @@ struct reader {
     int entry_count;
     real *values; /* malloc'ed; the data of all entries, one after the other */
     size_t value_count, value_capacity;
+    struct content_checksum sum;
 };
 
 /* What a tensor_file's pointers point into. */
@@ -277,6 +279,7 @@ static bool read_tensor(struct reader *reader, const struct entry *entry) {
             return refuse_entry(reader, entry, "the file ends within its data");
         if (!add_values(reader, piece, got / (size_t)entry->width, entry->width))
             return false;
+        content_checksum_bytes(&reader->sum, piece, got);
         left -= (int64_t)got;
     }
     return true;
@@ -285,10 +288,31 @@ static bool read_tensor(struct reader *reader, const struct entry *entry) {
 static bool read_data(struct reader *reader) {
     if (!reserve_values(reader, 1)) /* so that an empty tensor's data is not NULL either */
         return false;
-    for (int i = 0; i < reader->entry_count; i++)
+    if (!content_checksum_begin(&reader->sum))
+        return byte_source_refuse(&reader->source, "not enough memory to read it");
+    for (int i = 0; i < reader->entry_count; i++) {
+        content_checksum_tensor(&reader->sum, &reader->entries[i].tensor);
         if (!read_tensor(reader, &reader->entries[i]))
             return false;
+    }
     return byte_source_expect_end(&reader->source);
+}
+
+/* Files of other programs have none. */
+static bool check_sum(struct reader *reader) {
+    json_t *metadata = json_object_get(reader->header, TENSOR_METADATA_KEY), *value;
+    const char *stored = json_string_value(json_object_get(metadata, CHECKSUM_KEY)), *key;
+    if (!stored)
+        return true;
+    json_object_foreach(metadata, key, value) if (strcmp(key, CHECKSUM_KEY) != 0)
+        content_checksum_text(&reader->sum, key, json_string_value(value));
+    char digits[CHECKSUM_BYTES];
+    content_checksum_print(digits, content_checksum_value(&reader->sum));
+    return !strcmp(digits, stored) ||
+           byte_source_refuse(&reader->source,
+                              "damaged: its content has the checksum %s, but it was written with %.20s (if it was "
+                              "changed on purpose, take \"" CHECKSUM_KEY "\" out of its metadata)",
+                              digits, stored);
 }
 
 /* ---- The result ---- */
@@ -309,7 +333,7 @@ static void publish_texts(struct tensor_file *file, const struct reader *reader)
     json_t *metadata = json_object_get(reader->header, TENSOR_METADATA_KEY), *value;
     const char *key;
     file->texts = mem_alloc(json_object_size(metadata) * sizeof *file->texts);
-    json_object_foreach(metadata, key, value) file->texts[file->text_count++] =
+    json_object_foreach(metadata, key, value) if (strcmp(key, CHECKSUM_KEY) != 0) file->texts[file->text_count++] =
         (struct stored_text){key, json_string_value(value)};
 }
 
@@ -330,8 +354,9 @@ bool tensor_file_read(struct tensor_file *file, const char *path, struct error *
     if (!byte_source_open(&reader.source, path, err))
         return false;
     bool good = read_header(&reader) && check_texts(&reader) && parse_entries(&reader) && order_entries(&reader) &&
-                read_data(&reader);
+                read_data(&reader) && check_sum(&reader);
     byte_source_close(&reader.source);
+    content_checksum_free(&reader.sum);
     if (good)
         publish(file, &reader);
     json_decref(reader.header);
