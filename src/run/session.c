@@ -124,7 +124,10 @@ static bool load_newest(struct session *s, struct error *err) {
                 checkpoint_progress(&file, path, &s->trainer.iteration, &s->best, err) &&
                 checkpoint_load(&file, path, &s->trainer, true, err);
     tensor_file_free(&file);
-    return good && link_checkpoints(s, err);
+    if (!good || !link_checkpoints(s, err))
+        return false;
+    run_dir_prune(&s->dir, s->experiment->train.keep, s->best.iteration); /* as the killed process would have */
+    return true;
 }
 
 static bool write_spec(const struct session *s, struct error *err) {
