@@ -20,9 +20,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -142,20 +143,23 @@ static const char *in(const char *dir, const char *name) {
     return path;
 }
 
-static struct text listed;
-static const char *listed_dir;
+static struct {
+    struct text lines;
+    size_t skip; /* of paths */
+    bool sizes;
+} listing;
 
 static int list_entry(const char *path, const struct stat *status, int type, struct FTW *place) {
+    char target[PATH_MAX] = "";
     (void)place;
-    if (type == FTW_SL) {
-        char target[PATH_MAX] = "";
-        EXPECT(readlink(path, target, sizeof target - 1) > 0, "%s cannot be read", path);
-        text_printf(&listed, "%s -> %s\n", path + strlen(listed_dir), target);
-    } else if (type != FTW_D) {
-        text_printf(&listed, "%s %s\n", path + strlen(listed_dir),
-                    fnmatch("*.safetensors.gz*", path, 0) ? ""
-                                                          : arena_printf(&arena, "%lld", (long long)status->st_size));
-    }
+    if (type == FTW_D)
+        return 0;
+    text_printf(&listing.lines, "%s", path + listing.skip);
+    if (type == FTW_SL && readlink(path, target, sizeof target - 1) > 0)
+        text_printf(&listing.lines, " -> %s", target);
+    else if (listing.sizes)
+        text_printf(&listing.lines, " %lld", (long long)status->st_size);
+    text_add(&listing.lines, "\n", 1);
     return 0;
 }
 
@@ -163,15 +167,15 @@ static int by_name(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* The names of all files below DIR, sorted, with the targets of links and the sizes of checkpoints; of the arena. */
-static const char *list_files(const char *dir) {
+/* The names of all files below DIR, sorted, with the targets of links; of the arena. */
+static const char *list_files(const char *dir, bool sizes) {
     char *lines[256], *place;
     int count = 0;
-    listed = (struct text){0};
-    listed_dir = dir;
-    text_add(&listed, "", 0);
+    listing.skip = strlen(dir) + 1;
+    listing.sizes = sizes;
     nftw(dir, list_entry, 8, FTW_PHYS);
-    for (char *line = strtok_r(listed.data, "\n", &place); line && count < 256; line = strtok_r(NULL, "\n", &place))
+    for (char *line = strtok_r(listing.lines.data, "\n", &place); line && count < COUNT(lines);
+         line = strtok_r(NULL, "\n", &place))
         lines[count++] = line;
     qsort(lines, (size_t)count, sizeof *lines, by_name);
     struct text sorted = {0};
@@ -180,7 +184,7 @@ static const char *list_files(const char *dir) {
         text_printf(&sorted, "%s\n", lines[i]);
     const char *copy = arena_string(&arena, sorted.data);
     text_free(&sorted);
-    text_free(&listed);
+    text_free(&listing.lines);
     return copy;
 }
 
@@ -205,10 +209,13 @@ static char *without_times(const char *path) {
     return kept.data;
 }
 
-static int last_iteration(const char *table) {
+/* Of the last row; 0: there is none. */
+static int last_iteration(const char *path) {
+    char *table = without_times(path);
     int last = 0;
     for (const char *line = table; *line; line += strcspn(line, "\n") + 1)
         sscanf(line, "%d,", &last);
+    free(table);
     return last;
 }
 
@@ -245,48 +252,68 @@ static const char *checkpoint(const char *dir, int iteration) {
 
 struct process {
     pid_t pid;
-    int ended;  /* descriptor of a pipe that ends with the process */
-    int events; /* inotify of the run's folder */
+    int ended; /* descriptor of a pipe that ends with the process */
+    bool traced, over;
+    int status; /* as waitpid has it, when it is over */
 };
 
-/* `spherenet train spec.yaml --run-dir DIR` and up to four more words, separated by a space or NULL; what it prints
- * goes to output.txt and errors.txt. It dies with the test. */
-static struct process start_training(const char *dir, int threads, const char *more) {
+/* Some machines forbid tracing. */
+static bool can_trace(void) {
+    int status;
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (!child)
+        _exit(ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static void become(const char *const *arguments, bool traced) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (traced) /* the sanitizer's search for leaks wants to trace, too */
+        setenv("LSAN_OPTIONS", "detect_leaks=0", 1);
+    if (!freopen("output.txt", "w", stdout) || !freopen("errors.txt", "w", stderr) ||
+        (traced && ptrace(PTRACE_TRACEME, 0, NULL, NULL)))
+        _exit(127);
+    execv(program, (char *const *)arguments);
+    _exit(127);
+}
+
+/* `spherenet train spec.yaml --run-dir DIR` and up to four more words, separated by spaces, or NULL; what it prints
+ * goes to output.txt and errors.txt. It dies with the test. A traced one waits for run_to_call. */
+static struct process start_training(const char *dir, int threads, const char *more, bool traced) {
     char threads_setting[32], words[256];
     snprintf(threads_setting, sizeof threads_setting, "train.threads=%d", threads);
     snprintf(words, sizeof words, "%s", more ? more : "");
     const char *arguments[12] = {"spherenet", "train", "spec.yaml", "--run-dir", dir, "--set", threads_setting};
-    int count = 7, pipe_ends[2];
+    int count = 7, ends[2];
     for (char *word = strtok(words, " "); word && count < COUNT(arguments) - 1; word = strtok(NULL, " "))
         arguments[count++] = word;
-    struct process process = {.events = inotify_init1(IN_NONBLOCK | IN_CLOEXEC)};
-    ck_assert_int_ge(process.events, 0);
-    inotify_add_watch(process.events, dir, IN_ALL_EVENTS); /* which need not be there */
-    inotify_add_watch(process.events, in(dir, "checkpoints"), IN_ALL_EVENTS);
-    ck_assert_int_eq(pipe2(pipe_ends, 0), 0);
-    process.ended = pipe_ends[0];
-    process.pid = fork();
+    ck_assert_int_eq(pipe2(ends, 0), 0);
+    struct process process = {.pid = fork(), .ended = ends[0], .traced = traced};
     ck_assert_int_ge(process.pid, 0);
     if (!process.pid) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        close(pipe_ends[0]);
-        if (!freopen("output.txt", "w", stdout) || !freopen("errors.txt", "w", stderr))
-            _exit(127);
-        execv(program, (char *const *)arguments);
-        _exit(127);
+        close(ends[0]);
+        become(arguments, traced);
     }
-    close(pipe_ends[1]);
+    close(ends[1]);
+    if (traced) { /* stopped after execv */
+        ck_assert_int_eq(waitpid(process.pid, &process.status, 0), process.pid);
+        ck_assert(WIFSTOPPED(process.status));
+        ck_assert_int_eq(ptrace(PTRACE_SETOPTIONS, process.pid, NULL, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL), 0);
+    }
     return process;
 }
 
-/* The status as waitpid has it. */
+/* Waits for the end; the status as waitpid has it. */
 static int finish(struct process *process) {
-    int status;
-    while (waitpid(process->pid, &status, 0) != process->pid)
-        ck_assert_int_eq(errno, EINTR);
+    while (!process->over) {
+        pid_t pid = waitpid(process->pid, &process->status, 0);
+        ck_assert(pid == process->pid || errno == EINTR);
+        process->over = pid == process->pid && !WIFSTOPPED(process->status);
+    }
     close(process->ended);
-    close(process->events);
-    return status;
+    return process->status;
 }
 
 static void expect_success(int status) {
@@ -294,94 +321,103 @@ static void expect_success(int status) {
            read_file("errors.txt", NULL));
 }
 
-static void train_whole(const char *dir, int threads, const char *more) {
-    struct process process = start_training(dir, threads, more);
-    expect_success(finish(&process));
-}
-
 /* --- Instants ---------------------------------------------------------------------------------------------------- */
 
-/* What can be seen to happen in a run's folder, and how often in a whole run. */
-struct event {
-    uint32_t mask;
-    const char *pattern; /* of the file's name */
-    const char *what;
-    uint32_t times;
+/* Calls of the kernel that change files. */
+static const long calls[] = {
+    SYS_mkdirat, SYS_renameat, SYS_renameat2, SYS_symlinkat, SYS_unlinkat, SYS_ftruncate, SYS_fsync,
+#ifdef SYS_rename
+    SYS_mkdir,   SYS_rename,   SYS_symlink,   SYS_unlink,
+#endif
 };
 
-static const struct event events[] = {
-    {IN_CREATE, "spec.yaml.tmp", "spec.yaml.tmp appears", 1},
-    {IN_MOVED_TO, "spec.yaml", "spec.yaml is in place", 1},
-    {IN_OPEN, "train.csv", "train.csv is opened", 1},
-    {IN_OPEN, "eval.csv", "eval.csv is opened", 1},
-    {IN_MODIFY, "train.csv", "train.csv changes", 24},
-    {IN_MODIFY, "eval.csv", "eval.csv changes", 6},
-    {IN_MODIFY, "run.log", "run.log changes", 12},
-    {IN_OPEN, "iteration-*.gz", "a checkpoint is read", 1},
-    {IN_CREATE, "iteration-*.tmp", "a checkpoint's temporary file appears", 8},
-    {IN_MODIFY, "iteration-*.tmp", "a checkpoint's temporary file grows", 100},
-    {IN_CLOSE_WRITE, "iteration-*.tmp", "a checkpoint's temporary file is whole", 8},
-    {IN_MOVED_TO, "iteration-*.gz", "a checkpoint is in place", 8},
-    {IN_CREATE, "link.tmp", "a link appears", 12},
-    {IN_MOVED_TO, "latest.*", "latest changes", 8},
-    {IN_MOVED_TO, "best.*", "best changes", 4},
-    {IN_DELETE, "iteration-*", "a checkpoint or a temporary file is removed", 8},
-    {IN_DELETE, "*.csv", "a table is removed", 2},
-};
-
-/* A random time after the start, or after the nth event. */
+/* A time after the start, or right before the nth call. */
 struct moment {
-    const struct event *event; /* NULL: the start */
-    int nth;                   /* from 1 */
-    double delay;              /* seconds */
+    double delay; /* seconds */
+    int nth;      /* from 1; 0: the delay counts */
+    bool writes;  /* count writes, too */
 };
-
-/* Half of the moments are spread over a part of the time that a whole training takes, half over the events. Small
- * numbers are likelier, so that a run is killed several times before it gets through. */
-static struct moment draw_moment(double whole_time) {
-    if (rng_below(&rng, 2))
-        return (struct moment){.delay = rng_uniform(&rng) * rng_uniform(&rng) * whole_time};
-    const struct event *event = &events[rng_below(&rng, COUNT(events))];
-    int nth = 1 + (int)rng_below(&rng, 1 + rng_below(&rng, event->times));
-    return (struct moment){event, nth, rng_below(&rng, 2) ? 0 : rng_uniform(&rng) * 2e-3};
-}
 
 static const char *moment_text(const struct moment *moment) {
-    static char text[160];
-    snprintf(text, sizeof text, "%.2f ms after %s, %d", 1e3 * moment->delay,
-             moment->event ? moment->event->what : "the start", moment->nth);
+    static char text[100];
+    if (moment->nth)
+        snprintf(text, sizeof text, "before call %d that changes files%s", moment->nth,
+                 moment->writes ? "" : ", writes not counted");
+    else
+        snprintf(text, sizeof text, "%.2f ms after the start", 1e3 * moment->delay);
     return text;
 }
 
-/* How many of the events that came meanwhile are of that kind. */
-static int count_events(int inotify, const struct event *event) {
-    char bytes[16384] __attribute__((aligned(__alignof__(struct inotify_event))));
-    int found = 0;
-    for (ssize_t got; (got = read(inotify, bytes, sizeof bytes)) > 0;) {
-        for (char *at = bytes; at < bytes + got;) {
-            const struct inotify_event *now = (const struct inotify_event *)at;
-            found += (now->mask & event->mask) && now->len && !fnmatch(event->pattern, now->name, 0);
-            at += sizeof *now + now->len;
-        }
-    }
+/* Opening counts where it creates or truncates, writing where it goes to no standard stream. */
+static bool changes_files(const struct __ptrace_syscall_info *info, bool writes) {
+    long number = (long)info->entry.nr;
+    if (number == SYS_openat)
+        return info->entry.args[2] & (O_CREAT | O_TRUNC);
+    if (number == SYS_write)
+        return writes && info->entry.args[0] > STDERR_FILENO;
+    bool found = false;
+    for (int i = 0; i < COUNT(calls); i++)
+        found |= calls[i] == number;
     return found;
 }
 
-/* Waits for the moment; false when the process ends before. */
-static bool wait_for(const struct process *process, const struct moment *moment) {
-    int left = moment->event ? moment->nth : 0;
-    double until = clock_seconds() + moment->delay;
-    for (;;) {
-        double rest = left > 0 ? 1 : until - clock_seconds();
-        if (rest <= 0)
-            return true;
-        struct pollfd fds[] = {{process->ended, POLLIN, 0}, {process->events, POLLIN, 0}};
-        struct timespec timeout = {(time_t)rest, (long)(1e9 * (rest - floor(rest)))};
-        ppoll(fds, left > 0 ? 2 : 1, &timeout, NULL);
-        if (fds[0].revents)
+/* Lets a traced process go on to the moment; false: it ends before. Counts moment->nth down. */
+static bool run_to_call(struct process *process, struct moment *moment) {
+    for (int signal = 0;;) {
+        struct __ptrace_syscall_info info;
+        ck_assert_int_eq(ptrace(PTRACE_SYSCALL, process->pid, NULL, signal), 0);
+        ck_assert_int_eq(waitpid(process->pid, &process->status, 0), process->pid);
+        process->over = !WIFSTOPPED(process->status);
+        if (process->over)
             return false;
-        if (left > 0 && fds[1].revents && (left -= count_events(process->events, moment->event)) <= 0)
-            until = clock_seconds() + moment->delay;
+        signal = WSTOPSIG(process->status);
+        if (signal == (SIGTRAP | 0x80)) {
+            signal = 0;
+            ck_assert_int_gt(ptrace(PTRACE_GET_SYSCALL_INFO, process->pid, sizeof info, &info), 0);
+            if (info.op == PTRACE_SYSCALL_INFO_ENTRY && changes_files(&info, moment->writes) && --moment->nth == 0)
+                return true;
+        } else if (signal == SIGTRAP) {
+            signal = 0; /* another execv */
+        }
+    }
+}
+
+/* Waits for the moment; false: the process ends before. */
+static bool wait_for(struct process *process, struct moment moment) {
+    if (process->traced)
+        return run_to_call(process, &moment);
+    struct pollfd ended = {process->ended, POLLIN, 0};
+    struct timespec timeout = {(time_t)moment.delay, (long)(1e9 * (moment.delay - floor(moment.delay)))};
+    return ppoll(&ended, 1, &timeout, NULL) == 0;
+}
+
+/* Of an uninterrupted training: seconds, calls without writes, and with them. */
+static double whole_time;
+static int whole_calls[2];
+static bool tracing;
+
+/* Half of the moments are spread over a part of the time that a whole training takes, half over its calls. Early ones
+ * are likelier, so that a run is killed several times before it gets through. */
+static struct moment draw_moment(void) {
+    if (!tracing || rng_below(&rng, 2))
+        return (struct moment){.delay = rng_uniform(&rng) * rng_uniform(&rng) * whole_time};
+    bool writes = rng_below(&rng, 3) == 0;
+    return (struct moment){.nth = 1 + (int)rng_below(&rng, 1 + rng_below(&rng, (uint32_t)whole_calls[writes])),
+                           .writes = writes};
+}
+
+static void train_whole(const char *dir, int threads, const char *more) {
+    struct process process = start_training(dir, threads, more, false);
+    expect_success(finish(&process));
+}
+
+static void count_calls(void) {
+    for (int writes = 0; tracing && writes < 2; writes++) {
+        struct moment never = {.nth = INT_MAX, .writes = writes};
+        struct process process = start_training("counted", 1, writes ? "--overwrite" : NULL, true);
+        run_to_call(&process, &never);
+        expect_success(finish(&process));
+        whole_calls[writes] = INT_MAX - never.nth;
     }
 }
 
@@ -389,7 +425,6 @@ static bool wait_for(const struct process *process, const struct moment *moment)
 
 /* Tensors of all iterations, as an uninterrupted run has them. */
 static struct tensor_file whole_tensors[ITERATIONS + 1];
-static double whole_time; /* that an uninterrupted training takes, seconds */
 static const char *const whole_runs[THREADS_MAX + 1] = {NULL, "whole-1", "whole-2"};
 
 static void make_whole_runs(void) {
@@ -403,6 +438,7 @@ static void make_whole_runs(void) {
         train_whole(whole_runs[threads], threads, NULL);
         whole_time = fmax(whole_time, clock_seconds() - start);
     }
+    count_calls();
 }
 
 static size_t tensor_bytes(const struct stored_tensor *tensor) {
@@ -428,14 +464,12 @@ static void check_checkpoint(const char *dir, int iteration) {
     tensor_file_free(&file);
 }
 
-/* The rows of a table are the first ones of the uninterrupted run's; returns the last one's iteration. */
-static int check_table(const char *dir, const char *name) {
+/* The rows of a table are the first ones of the uninterrupted run's. */
+static void check_table(const char *dir, const char *name) {
     char *rows = without_times(in(dir, name)), *whole = without_times(in(whole_runs[1], name));
     EXPECT(!strncmp(rows, whole, strlen(rows)), "%s: its rows are not those of the uninterrupted run", name);
-    int last = last_iteration(rows);
     free(rows);
     free(whole);
-    return last;
 }
 
 static void check_link(const char *dir, const char *name) {
@@ -452,8 +486,9 @@ static int check_folder(const char *dir) {
         check_checkpoint(dir, iterations[i]);
     check_link(dir, "checkpoints/latest.safetensors.gz");
     check_link(dir, "checkpoints/best.safetensors.gz");
-    int newest = newest_checkpoint(dir), last_row = check_table(dir, "train.csv");
+    check_table(dir, "train.csv");
     check_table(dir, "eval.csv");
+    int newest = newest_checkpoint(dir), last_row = last_iteration(in(dir, "train.csv"));
     EXPECT(last_row >= newest, "train.csv ends at iteration %d, but there is a checkpoint of %d", last_row, newest);
     return newest;
 }
@@ -572,14 +607,14 @@ static void expect_same_results(const char *dir, const char *whole) {
         free(target);
         free(whole_target);
     }
-    EXPECT(!holds(dir, "*.tmp") && !holds(in(dir, "checkpoints"), "*.tmp"), "left over:\n%s", list_files(dir));
+    EXPECT(!holds(dir, "*.tmp") && !holds(in(dir, "checkpoints"), "*.tmp"), "left over:\n%s", list_files(dir, false));
 }
 
 /* That, and the same files, byte for byte. */
 static void expect_same_run(const char *dir, const char *whole) {
     int iterations[ITERATIONS + 1];
     expect_same_results(dir, whole);
-    expect_same_text(list_files(dir), list_files(whole), "files");
+    expect_same_text(list_files(dir, false), list_files(whole, false), "files");
     for (int i = list_checkpoints(whole, iterations); i-- > 0;)
         EXPECT(equal_files(checkpoint(dir, iterations[i]), checkpoint(whole, iterations[i])), "checkpoint %d differs",
                iterations[i]);
@@ -587,15 +622,11 @@ static void expect_same_run(const char *dir, const char *whole) {
 
 /* --- Killing ----------------------------------------------------------------------------------------------------- */
 
-/* How a run begins: in no folder, in an empty one, or over a finished run. */
+/* How a run begins: in no folder, or over a finished run. */
 static const char *begin_run(const char *dir) {
     if (rng_below(&rng, 4) == 0 && newest_checkpoint(dir) == ITERATIONS)
         return "--overwrite";
     remove_tree(dir);
-    if (rng_below(&rng, 2)) { /* where events can be seen from the first one on */
-        ck_assert_int_eq(mkdir(dir, 0777), 0);
-        ck_assert_int_eq(mkdir(in(dir, "checkpoints"), 0777), 0);
-    }
     return NULL;
 }
 
@@ -611,12 +642,12 @@ static int kill_run(const char *dir, int threads, int kills_before, const char *
     const char *mode = begin_run(dir);
     int newest = 0;
     for (int kills = 0;;) {
-        struct moment moment = draw_moment(whole_time);
+        struct moment moment = draw_moment();
         struct sizes before = sizes_of(dir);
         set_context("%s, kill %d, the run's %d., %s, %s", what, kills_before + kills + 1, kills + 1,
                     mode ? mode : "begun", moment_text(&moment));
-        struct process process = start_training(dir, threads, mode);
-        if (wait_for(&process, &moment))
+        struct process process = start_training(dir, threads, mode, moment.nth > 0);
+        if (wait_for(&process, moment))
             kill(process.pid, SIGKILL);
         int status = finish(&process);
         if (WIFSIGNALED(status)) {
@@ -639,7 +670,7 @@ static int kill_run(const char *dir, int threads, int kills_before, const char *
 /* The number of kills; tests of slower variants of the program do with fewer. */
 static int kills_wanted(int share) {
     const char *wanted = getenv("SPHERENET_KILLS");
-    int kills = wanted ? atoi(wanted) : strstr(program, "/release/") ? 300 : 40;
+    int kills = wanted ? atoi(wanted) : strstr(program, "/release/") ? 300 : 20;
     return kills * share / 100;
 }
 
@@ -661,6 +692,225 @@ START_TEST(no_kill_of_several_threads_loses_work) {
 }
 END_TEST
 
+/* One kill for each, or each so manieth, call that changes a name or a size, and a resume that goes to the end. */
+START_TEST(no_call_is_a_bad_place_to_die) {
+    if (!tracing)
+        return;
+    make_whole_runs();
+    int wanted = kills_wanted(20), kills = 0;
+    int stride = wanted < whole_calls[0] ? whole_calls[0] / wanted : 1;
+    for (int nth = 1 + (int)rng_below(&rng, (uint32_t)stride); nth <= whole_calls[0]; nth += stride, kills++) {
+        set_context("before call %d", nth);
+        remove_tree("run");
+        struct process process = start_training("run", 1, NULL, true);
+        EXPECT(wait_for(&process, (struct moment){.nth = nth}), "the training ended early");
+        kill(process.pid, SIGKILL);
+        finish(&process);
+        check_folder("run");
+        process = start_training("run", 1, "--resume", false);
+        int status = finish(&process);
+        if (nothing_to_resume(status))
+            train_whole("run", 1, NULL);
+        else
+            expect_success(status);
+        expect_same_run("run", whole_runs[1]);
+    }
+    printf("kills before %d of the %d calls that change names and sizes\n", kills, whole_calls[0]);
+}
+END_TEST
+
+/* --- Signals ----------------------------------------------------------------------------------------------------- */
+
+/* Takes a process that run_to_call has stopped off the leash. */
+static void let_go(struct process *process) {
+    if (process->traced)
+        ck_assert_int_eq(ptrace(PTRACE_DETACH, process->pid, NULL, NULL), 0);
+    process->traced = false;
+}
+
+static void send_signal(struct process *process, int number) {
+    kill(process->pid, number);
+    let_go(process);
+}
+
+static bool says(const char *path, const char *part) {
+    char *text = read_file(path, NULL);
+    bool found = text && strstr(text, part);
+    free(text);
+    return found;
+}
+
+/* The signals that end a training say so in the exit status, after a checkpoint of the last row's iteration. A process
+ * that has not yet read its spec knows nothing of signals. */
+static void check_signalled(const char *dir, int status, int number, bool twice, struct sizes before) {
+    enum phase phase = phase_of(dir, before);
+    if (WIFSIGNALED(status)) {
+        bool killed = number == SIGUSR1 && twice && WTERMSIG(status) == SIGKILL;
+        EXPECT(killed || WTERMSIG(status) == number, "ended by signal %d", WTERMSIG(status));
+        EXPECT(killed || phase == NO_FOLDER || phase == STARTING, "killed by the signal while %s", phase_names[phase]);
+        return;
+    }
+    EXPECT(number != SIGUSR1 && WEXITSTATUS(status) == 128 + number, "exit status %d: %s", WEXITSTATUS(status),
+           read_file("errors.txt", NULL));
+    if (twice)
+        return;
+    int newest = newest_checkpoint(dir), last_row = last_iteration(in(dir, "train.csv"));
+    EXPECT(newest == last_row, "the newest checkpoint is %d, the last row %d", newest, last_row);
+    EXPECT(says("output.txt", " --resume\n"), "does not say how to go on");
+    EXPECT(latest_is_newest(dir) && !holds(in(dir, "checkpoints"), "*.tmp"), "left so:\n%s", list_files(dir, false));
+}
+
+/* Ends one run again and again with a signal, now and then with two (after SIGUSR1, with SIGKILL), until it gets
+ * through, then compares what it leaves; returns the number of times. */
+static int signal_run(const char *dir, int number, int times_before) {
+    const char *mode = begin_run(dir);
+    for (int times = 0;;) {
+        struct moment moment = draw_moment();
+        struct sizes before = sizes_of(dir);
+        bool twice = rng_below(&rng, 3) < (number == SIGUSR1 ? 2 : 1);
+        set_context("%s, time %d, %s, %s%s", strsignal(number), times_before + times + 1, mode ? mode : "begun",
+                    moment_text(&moment), twice ? ", and another signal" : "");
+        struct process process = start_training(dir, 1, mode, moment.nth > 0);
+        if (wait_for(&process, moment)) {
+            send_signal(&process, number);
+            times++;
+            if (twice) {
+                struct moment next = {.delay = rng_uniform(&rng) * (number == SIGUSR1 ? whole_time : 3e-3)};
+                if (wait_for(&process, next))
+                    kill(process.pid, number == SIGUSR1 ? SIGKILL : number);
+            }
+        }
+        int status = finish(&process);
+        if (mode && nothing_to_resume(status)) {
+            mode = NULL;
+        } else if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+            expect_same_results(dir, whole_runs[1]);
+            return times;
+        } else {
+            check_signalled(dir, status, number, twice, before);
+            check_folder(dir);
+            mode = "--resume";
+        }
+    }
+}
+
+static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
+
+START_TEST(no_signal_loses_work) {
+    int times = 0, runs = 0, wanted = kills_wanted(10);
+    make_whole_runs();
+    for (; times < wanted; runs++)
+        times += signal_run("run", signals[_i], times);
+    printf("%s: %d times in %d runs, SPHERENET_KILL_SEED=%llu\n", strsignal(signals[_i]), times, runs,
+           (unsigned long long)seed);
+}
+END_TEST
+
+START_TEST(a_signal_asks_for_a_checkpoint) {
+    static const char *const none = "--set train.checkpoint_every=0 --set train.eval_every=0";
+    int iterations[ITERATIONS + 1];
+    if (!tracing)
+        return;
+    struct process process = start_training("run", 1, none, true);
+    do {
+        struct moment moment = {.writes = true, .nth = 1};
+        EXPECT(run_to_call(&process, &moment), "ended early: %s", read_file("errors.txt", NULL));
+    } while (last_iteration("run/train.csv") < 3);
+    send_signal(&process, SIGUSR1);
+    expect_success(finish(&process));
+    EXPECT(list_checkpoints("run", iterations) == 2, "files:\n%s", list_files("run", true));
+    EXPECT(iterations[0] + iterations[1] < ITERATIONS + 6, "files:\n%s", list_files("run", true));
+}
+END_TEST
+
+/* --- Two processes ----------------------------------------------------------------------------------------------- */
+
+static void expect_refused(const char *dir, const char *mode, const char *message) {
+    set_context("a second process, %s", mode ? mode : "without --resume and --overwrite");
+    struct process process = start_training(dir, 1, mode, false);
+    int status = finish(&process);
+    char *errors = read_file("errors.txt", NULL);
+    EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 1 && strstr(errors, message), "status %x: %s", (unsigned)status,
+           errors);
+    free(errors);
+}
+
+START_TEST(a_folder_in_use_is_left_alone) {
+    static const char *const in_use = "run: another process is training in this folder\n";
+    make_whole_runs();
+    struct process process = start_training("run", 1, NULL, tracing);
+    struct moment moment = {.nth = whole_calls[0] / 2, .delay = whole_time / 2};
+    EXPECT(wait_for(&process, moment), "the training ended early");
+    if (!tracing)
+        kill(process.pid, SIGSTOP);
+    const char *before = list_files("run", true);
+    expect_refused("run", NULL, "run: there is a run already; ");
+    expect_refused("run", "--resume", in_use);
+    expect_refused("run", "--overwrite", in_use);
+    expect_same_text(list_files("run", true), before, "files of the run");
+    let_go(&process);
+    kill(process.pid, SIGCONT);
+    expect_success(finish(&process));
+    expect_same_run("run", whole_runs[1]);
+}
+END_TEST
+
+/* A process finds no run, waits, and makes its folder when another one has begun and finished a run there. */
+START_TEST(a_run_that_came_in_between_is_left_alone) {
+    if (!tracing)
+        return;
+    make_whole_runs();
+    struct process late = start_training("run", 1, NULL, true);
+    struct moment first = {.nth = 1};
+    EXPECT(run_to_call(&late, &first), "ended early");
+    train_whole("run", 1, NULL);
+    let_go(&late);
+    int status = finish(&late);
+    EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 1, "status %x", (unsigned)status);
+    expect_same_run("run", whole_runs[1]);
+}
+END_TEST
+
+/* --- tools/soak -------------------------------------------------------------------------------------------------- */
+
+/* In place of the program: a run that is damaged in every way that the soak looks for. */
+static const char *const damaged_program =
+    "#!/bin/sh\n"
+    "while [ \"$1\" != --run-dir ]; do shift; done\n"
+    "cp -r whole-1 \"$2\" && cd \"$2\" || exit 1\n"
+    "sed -i '3p' train.csv\n"
+    "printf '25,6.25' >>eval.csv\n"
+    "truncate -s -100 checkpoints/iteration-00000021.*\n"
+    "touch checkpoints/link.tmp\n"
+    "ln -sf iteration-00000021.safetensors.gz checkpoints/latest.safetensors.gz\n"
+    "exec sleep 60\n";
+
+START_TEST(the_soak_finds_what_is_wrong) {
+    static const char *const mistakes[] = {
+        "train.csv:4: iteration 2 comes after 2\n",
+        "eval.csv: the last row is cut off\n",
+        "iteration-00000021.safetensors.gz: Compressed file ended before",
+        "latest.safetensors.gz: points to iteration-00000021.safetensors.gz, not to "
+        "iteration-00000024.safetensors.gz\n",
+        "link.tmp: left over\n",
+    };
+    if (!exists("/usr/bin/python3"))
+        return;
+    train_whole("whole-1", 1, NULL);
+    FILE *file = fopen("damaged", "w");
+    ck_assert(file && fputs(damaged_program, file) >= 0 && fclose(file) == 0 && chmod("damaged", 0777) == 0);
+    int status =
+        system(arena_printf(&arena,
+                            "SPHERENET=./damaged '%s/tools/soak' spec.yaml --run-dir soaked --minutes 0.02 --settle 0 "
+                            "--every 0.3 >output.txt 2>errors.txt",
+                            home));
+    EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 1, "status %x", (unsigned)status);
+    for (int i = 0; i < COUNT(mistakes); i++)
+        EXPECT(says("errors.txt", mistakes[i]), "\"%s\" is not in \"%s\"", mistakes[i], read_file("errors.txt", NULL));
+    EXPECT(says("output.txt", "resident memory: "), "does not tell memory");
+}
+END_TEST
+
 /* --- Suite ------------------------------------------------------------------------------------------------------- */
 
 static uint64_t choose_seed(void) {
@@ -676,6 +926,7 @@ static void enter_folder(void) {
     setenv("GOMP_SPINCOUNT", "20000", 0); /* or the program starts itself over */
     seed = choose_seed();
     rng = rng_stream(seed, RNG_TEST, 0, 0);
+    tracing = can_trace();
     ck_assert_ptr_nonnull(getcwd(home, sizeof home));
     const char *temporary = getenv("TMPDIR");
     snprintf(folder, sizeof folder, "%s/spherenet-test-kill-XXXXXX", temporary ? temporary : "/tmp");
@@ -708,5 +959,13 @@ Suite *test_suite(void) {
     TCase *kills = add_case(suite, "kills");
     tcase_add_test(kills, no_kill_loses_work);
     tcase_add_test(kills, no_kill_of_several_threads_loses_work);
+    tcase_add_test(kills, no_call_is_a_bad_place_to_die);
+    TCase *asked = add_case(suite, "signals");
+    tcase_add_loop_test(asked, no_signal_loses_work, 0, COUNT(signals));
+    tcase_add_test(asked, a_signal_asks_for_a_checkpoint);
+    TCase *two = add_case(suite, "two processes");
+    tcase_add_test(two, a_folder_in_use_is_left_alone);
+    tcase_add_test(two, a_run_that_came_in_between_is_left_alone);
+    tcase_add_test(add_case(suite, "soak"), the_soak_finds_what_is_wrong);
     return suite;
 }
