@@ -16,7 +16,7 @@
 
 #define CHECKPOINT_FORMAT "iteration-%08" PRId64 ".safetensors.gz"
 
-static const char *const run_files[] = {"spec.yaml", "train.csv", "eval.csv", "run.log"};
+static const char *const run_files[] = {"train.csv", "eval.csv", "run.log", "spec.yaml"};
 static const char *const links[] = {"latest.safetensors.gz", "best.safetensors.gz"};
 
 const char *run_dir_file(const struct run_dir *dir, const char *name, char *out) {
@@ -101,10 +101,10 @@ static bool holds_run(const struct run_dir *dir) {
            access(run_dir_file(dir, "train.csv", path), F_OK) == 0 || newest_checkpoint(dir) >= 0;
 }
 
+/* Links first, then checkpoints from the newest on, then what they need to be resumed from, spec.yaml last: whatever a
+ * kill leaves is a run that was interrupted earlier. */
 static void remove_run(const struct run_dir *dir) {
     char path[PATH_BYTES], name[64];
-    for (size_t i = 0; i < sizeof run_files / sizeof *run_files; i++)
-        unlink(run_dir_file(dir, run_files[i], path));
     for (size_t i = 0; i < sizeof links / sizeof *links; i++) {
         snprintf(name, sizeof name, "checkpoints/%s", links[i]);
         unlink(run_dir_file(dir, name, path));
@@ -114,6 +114,8 @@ static void remove_run(const struct run_dir *dir) {
     for (size_t i = 0; i < count; i++)
         unlink(run_dir_checkpoint(dir, iterations[i], path));
     free(iterations);
+    for (size_t i = 0; i < sizeof run_files / sizeof *run_files; i++)
+        unlink(run_dir_file(dir, run_files[i], path));
 }
 
 /* What a process that was killed has left half-written. Only for who holds the lock. */
@@ -150,22 +152,31 @@ void run_dir_close(struct run_dir *dir) {
     dir->lock = 0;
 }
 
+static bool check_mode(const struct run_dir *dir, enum run_mode mode, struct error *err) {
+    bool holds = holds_run(dir);
+    if (holds && mode == RUN_NEW)
+        return error_set(err,
+                         "%s: there is a run already; --resume continues it, --overwrite replaces it, --run-dir and "
+                         "--set name=... choose another place",
+                         dir->path);
+    if (!holds && mode == RUN_RESUME)
+        return error_set(err, "%s: there is no run to resume; leave --resume out to start one", dir->path);
+    return true;
+}
+
 bool run_dir_open(struct run_dir *dir, const char *path, enum run_mode mode, struct error *err) {
     char checkpoints[PATH_BYTES];
     if (strlen(path) >= sizeof dir->path)
         return error_set(err, "the path of the run's folder is longer than %zu bytes", sizeof dir->path - 1);
     *dir = (struct run_dir){0};
     strcpy(dir->path, path);
-    bool holds = holds_run(dir);
-    if (holds && mode == RUN_NEW)
-        return error_set(err,
-                         "%s: there is a run already; --resume continues it, --overwrite replaces it, --run-dir and "
-                         "--set name=... choose another place",
-                         path);
-    if (!holds && mode == RUN_RESUME)
-        return error_set(err, "%s: there is no run to resume; leave --resume out to start one", path);
-    if (!make_folder(run_dir_file(dir, "checkpoints", checkpoints), err) || !lock(dir, err))
+    if (!check_mode(dir, mode, err) || !make_folder(run_dir_file(dir, "checkpoints", checkpoints), err) ||
+        !lock(dir, err))
         return false;
+    if (!check_mode(dir, mode, err)) { /* another process has begun and ended a run meanwhile */
+        run_dir_close(dir);
+        return false;
+    }
     remove_temporaries(dir);
     if (mode == RUN_OVERWRITE)
         remove_run(dir);

@@ -102,6 +102,10 @@ static bool link_checkpoints(const struct session *s, struct error *err) {
            (s->best.iteration < 0 || run_dir_link(&s->dir, "best", s->best.iteration, err));
 }
 
+static void prune(const struct session *s) {
+    run_dir_prune(&s->dir, s->saved, s->experiment->train.keep, s->best.iteration);
+}
+
 /* Starts a new run from the weights of train.init_from. */
 static bool initialise(struct session *s, struct error *err) {
     const struct train_config *train = &s->experiment->train;
@@ -155,7 +159,10 @@ static bool load_newest(struct session *s, struct error *err) {
     if (found == FOUND_DAMAGED)
         return error_set(err, "%s: none of the run's checkpoints can be read:\n%s--overwrite begins the run again",
                          s->dir.path, s->skipped.data);
-    return found == FOUND_GOOD && link_checkpoints(s, err);
+    if (found != FOUND_GOOD || !link_checkpoints(s, err))
+        return false;
+    prune(s); /* as the process that was killed would have */
+    return true;
 }
 
 static bool write_spec(const struct session *s, struct error *err) {
@@ -228,7 +235,7 @@ static bool save(struct session *s, struct error *err) {
     s->saved = iteration;
     if (!link_checkpoints(s, err))
         return false;
-    run_dir_prune(&s->dir, s->saved, s->experiment->train.keep, s->best.iteration);
+    prune(s);
     return true;
 }
 
