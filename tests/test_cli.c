@@ -1618,7 +1618,7 @@ START_TEST(ten_megabytes_of_garbage) {
         bytes[i] = (unsigned char)((state = state * 1664525 + 1013904223) >> 24);
     write_bytes("garbage.yaml", bytes, size);
     run(2, "train garbage.yaml");
-    ck_assert_str_eq(errors, "garbage.yaml: larger than 1 MiB, which no spec is\n"
+    ck_assert_str_eq(errors, "garbage.yaml: larger than 4 MiB, which no spec is\n"
                              "garbage.yaml: 1 mistake; nothing was started\n");
     for (int i = 0; i < 20; i++) { /* pieces small enough to be read */
         write_bytes("piece.yaml", bytes + i * 1000, 100000);

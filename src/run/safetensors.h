@@ -44,7 +44,7 @@ bool tensor_file_write(const char *path, const struct stored_tensor *tensors, in
                        const struct stored_text *texts, int text_count, struct error *err);
 
 /* Reads a file, gzipped or not. Every size is checked before it is used; any bytes give a message, never a crash,
- * and memory grows with the bytes that arrive, not with what the header promises. Empties `file` when it fails. */
+ * and what the header promises must fit into the file before memory is taken for it. Empties `file` when it fails. */
 bool tensor_file_read(struct tensor_file *file, const char *path, struct error *err);
 void tensor_file_free(struct tensor_file *file);
 
