@@ -12,9 +12,9 @@ WIDE := $(if $(X86_64),-mprefer-vector-width=512)
 # V=1 shows whole command lines.
 Q := $(if $(V),,@)
 say = $(if $(V),,@echo "  $(1)")
-PKGS := openblas yaml-0.1 zlib jansson
+PKGS := openblas yaml-0.1 zlib jansson libxxhash
 
-# Variants of the same sources: release, f64 (double arithmetic), asan, asan64. Each has a folder of its own below
+# Variants of the same sources: release, f64 (double arithmetic), asan, asan64, fuzz (clang's libFuzzer). Each has a folder of its own below
 # build/, and so has each CPU and compiler other than the usual: build/release, build/x86-64-v3-f64, build/clang-release.
 VARIANT ?= release
 SANITIZE := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -22,6 +22,7 @@ OPT_release := -O3 -DNDEBUG
 OPT_f64     := -O2 -DSN_DOUBLE
 OPT_asan    := $(SANITIZE)
 OPT_asan64  := $(SANITIZE) -DSN_DOUBLE
+OPT_fuzz    := $(SANITIZE) -fsanitize=fuzzer-no-link
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wmissing-prototypes
 # clang warns of every loop that `omp simd` does not make it vectorise, such as those over functions of the C library.
@@ -39,6 +40,7 @@ LIBRARY  := $(filter-out $(B)/src/cli/main.o,$(OBJECTS))
 SUITES   := $(sort $(wildcard tests/$(if $(filter %64,$(VARIANT)),f64,test)_*.c))
 PROGRAMS := $(SUITES:%.c=$(B)/%)
 SUPPORT  := $(patsubst %.c,$(B)/%.o,tests/runner.c $(filter-out tests/faults/%,$(sort $(wildcard tests/*/*.c))))
+FUZZ_SUPPORT := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard tests/fuzz/*.c)))
 
 all: spherenet ## build ./spherenet (the default)
 
@@ -86,6 +88,34 @@ asan: ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(MAKE) --no-print-directory run-suites VARIANT=asan
 	@$(MAKE) --no-print-directory run-suites VARIANT=asan64
 
+# Seconds for each fuzzer, and what else libFuzzer is to be told.
+FUZZ_SECONDS ?= 60
+FUZZERS      := spec checkpoint data
+FUZZ_LIMITS_spec       := -max_len=16384 -timeout=20 -rss_limit_mb=1024 -malloc_limit_mb=256
+FUZZ_LIMITS_checkpoint := -max_len=16384 -timeout=20 -rss_limit_mb=1024 -malloc_limit_mb=256
+FUZZ_LIMITS_data       := -max_len=65536 -timeout=20 -rss_limit_mb=1024 -malloc_limit_mb=256
+
+fuzz: ## let the fuzzers look for inputs that break the readers of files, FUZZ_SECONDS=60 each (needs clang)
+	@$(MAKE) --no-print-directory $(FUZZERS:%=run-fuzz-%) VARIANT=fuzz CC=$(if $(findstring clang,$(CC)),$(CC),clang)
+
+$(FUZZERS:%=$(B)/tests/fuzz_%.o): $(B)/tests/fuzz_%.o: tests/fuzz_main.c
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) -DTARGET=fuzz_$* -c -o $@ $<
+
+$(FUZZERS:%=$(B)/tests/fuzz_%): $(B)/tests/fuzz_%: $(B)/tests/fuzz_%.o $(FUZZ_SUPPORT) $(B)/libspherenet.a
+	$(call say,link $@)
+	$(Q)$(LINK) -fsanitize=fuzzer -o $@ $^ $(LIBS)
+
+# The keys and rows of a spec, as words to try.
+$(B)/spec.dict: docs/spec.md
+	$(Q)grep -o '`[][a-z_0-9.]*`' $< | tr '`' '"' | sort -u > $@
+
+# New inputs and what breaks a reader go below build/, not into the sources; `make fuzz-merge` takes the former over.
+run-fuzz-%: $(B)/tests/fuzz_% $(B)/spec.dict
+	@mkdir -p $(B)/corpus/$* $(B)/found
+	OMP_NUM_THREADS=1 $< -dict=$(B)/spec.dict -artifact_prefix=$(B)/found/$*- $(FUZZ_LIMITS_$*) \
+	    -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 $(FUZZ_FLAGS) $(B)/corpus/$* tests/fuzz/corpus/$*
+
 portable: ## the tests of programs built for x86-64-v2 and x86-64-v3
 ifneq ($(X86_64),)
 	@$(MAKE) --no-print-directory test ARCH=x86-64-v2
@@ -116,6 +146,6 @@ clean: ## remove what was built
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: FORCE all test asan portable run-suites golden docs format clean help
+.PHONY: FORCE all test asan fuzz portable run-suites golden docs format clean help
 .SECONDARY:
 -include $(shell find build -name '*.d' 2>/dev/null)

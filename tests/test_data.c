@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -484,6 +485,75 @@ START_TEST(idx_header_and_size_disagree) {
 }
 END_TEST
 
+/* Refused by the size of the file on the disk, before there is memory for what it is said to hold. */
+START_TEST(idx_header_of_more_than_deflate_can_hold) {
+    write_mnist(".gz");
+    write_idx_images("t10k-images-idx3-ubyte.gz", 0x803, 0xffffffff, 3, 0);
+    check_error(
+        choose("mnist"),
+        "%s/t10k-images-idx3-ubyte.gz: its header tells of 4294967295 records, which makes 3367254359296 bytes, "
+        "but there are at most %ld",
+        folder, 1032 * size_of("t10k-images-idx3-ubyte.gz"));
+    write_idx_images("t10k-images-idx3-ubyte.gz", 0x803, 4, 3, 0);
+    check_error(choose("mnist"),
+                "%s/t10k-images-idx3-ubyte.gz: its header tells of 4 records, which makes 3152 bytes, but there are "
+                "2368",
+                folder);
+}
+END_TEST
+
+enum { BOMB_MEGABYTES = 32 };
+
+static long peak_kilobytes(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss;
+}
+
+/* Some bytes, then zeros that deflate makes next to nothing of. */
+static void write_bomb(const char *name, const uint8_t *head, size_t size) {
+    static uint8_t zeros[1 << 20];
+    gzFile stream = gzopen(in_folder(name), "wb9");
+    ck_assert_ptr_nonnull(stream);
+    ck_assert_int_eq(gzwrite(stream, head, (unsigned)size), (int)size);
+    for (int i = 0; i < BOMB_MEGABYTES; i++)
+        ck_assert_int_eq(gzwrite(stream, zeros, sizeof zeros), sizeof zeros);
+    ck_assert_int_eq(gzclose(stream), Z_OK);
+}
+
+/* No more of it is unpacked than the header tells of. */
+START_TEST(idx_bomb) {
+    uint8_t header[16];
+    const uint32_t fields[] = {0x803, 3, 28, 28};
+    for (int i = 0; i < 4; i++)
+        put_big_endian(header + 4 * i, fields[i]);
+    write_mnist("");
+    ck_assert_int_eq(unlink(in_folder("t10k-images-idx3-ubyte")), 0);
+    write_bomb("t10k-images-idx3-ubyte.gz", header, sizeof header);
+    long before = peak_kilobytes();
+    check_error(choose("mnist"),
+                "%s/t10k-images-idx3-ubyte.gz: its header tells of 3 records, which makes 2368 bytes, but there are at "
+                "least 2369",
+                folder);
+    ck_assert_int_lt(peak_kilobytes() - before, 4096);
+}
+END_TEST
+
+/* Room for the files that follow is made by what they can hold, not only by what the first one does. */
+START_TEST(cifar_bomb) {
+    enum { RECORD_BYTES = 1 + CIFAR_PIXELS };
+    size_t records = ((size_t)BOMB_MEGABYTES << 20) / RECORD_BYTES + 1;
+    static uint8_t rest[RECORD_BYTES];
+    write_cifar10("", "");
+    ck_assert_int_eq(unlink(in_folder("data_batch_1.bin")), 0);
+    write_bomb("data_batch_1.bin.gz", rest, records * RECORD_BYTES - ((size_t)BOMB_MEGABYTES << 20));
+    struct choice data = choose("cifar10");
+    load(data);
+    check_counts((int)records + 14, 2);
+    ck_assert_int_eq(dataset.splits[SPLIT_TRAIN].capacity, (int)records + 14);
+}
+END_TEST
+
 START_TEST(idx_counts_disagree) {
     write_mnist("");
     write_idx_labels("train-labels-idx1-ubyte", 4, 0);
@@ -878,6 +948,9 @@ Suite *test_suite(void) {
     tcase_add_loop_test(reading, mnist_loads, 0, 2);
     tcase_add_test(reading, idx_wrong_magic);
     tcase_add_test(reading, idx_header_and_size_disagree);
+    tcase_add_test(reading, idx_header_of_more_than_deflate_can_hold);
+    tcase_add_test(reading, idx_bomb);
+    tcase_add_test(reading, cifar_bomb);
     tcase_add_test(reading, idx_counts_disagree);
     tcase_add_test(reading, idx_other_image_size);
     tcase_add_test(reading, idx_label_out_of_range);

@@ -12,10 +12,11 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "run/durable.h"
 
 #define CHECKPOINT_FORMAT "iteration-%08" PRId64 ".safetensors.gz"
 
-static const char *const run_files[] = {"spec.yaml", "train.csv", "eval.csv", "run.log"};
+static const char *const run_files[] = {"train.csv", "eval.csv", "run.log", "spec.yaml"};
 static const char *const links[] = {"latest.safetensors.gz", "best.safetensors.gz"};
 
 const char *run_dir_file(const struct run_dir *dir, const char *name, char *out) {
@@ -53,9 +54,7 @@ static int64_t *read_iterations(DIR *folder, size_t *count) {
     return iterations;
 }
 
-/* The iterations of all checkpoints, newest first; to be freed. A folder that is not there holds none; one that cannot
- * be read is a failure, or an old checkpoint would be taken for the newest, or a run be begun that is there. */
-static bool list_checkpoints(const struct run_dir *dir, int64_t **iterations, size_t *count, struct error *err) {
+bool run_dir_checkpoints(const struct run_dir *dir, int64_t **iterations, size_t *count, struct error *err) {
     char path[PATH_BYTES];
     DIR *folder = opendir(run_dir_file(dir, "checkpoints", path));
     *iterations = NULL;
@@ -75,23 +74,25 @@ static bool list_checkpoints(const struct run_dir *dir, int64_t **iterations, si
     return good;
 }
 
-bool run_dir_newest(const struct run_dir *dir, int64_t *newest, struct error *err) {
+/* -1: there is none. */
+static bool find_newest(const struct run_dir *dir, int64_t *newest, struct error *err) {
     size_t count;
     int64_t *iterations;
-    bool good = list_checkpoints(dir, &iterations, &count, err);
+    bool good = run_dir_checkpoints(dir, &iterations, &count, err);
     *newest = count ? iterations[0] : -1;
     free(iterations);
     return good;
 }
 
-void run_dir_prune(const struct run_dir *dir, int keep, int64_t best) {
+void run_dir_prune(const struct run_dir *dir, int64_t saved, int keep, int64_t best) {
     size_t count;
     int64_t *iterations;
     struct error err; /* what cannot be listed stays until the next time */
     char path[PATH_BYTES];
-    list_checkpoints(dir, &iterations, &count, &err);
-    for (size_t i = keep ? (size_t)keep : count; i < count; i++)
-        if (iterations[i] != best)
+    int newer = 0;
+    run_dir_checkpoints(dir, &iterations, &count, &err);
+    for (size_t i = 0; keep && i < count; i++)
+        if (iterations[i] <= saved && newer++ >= keep && iterations[i] != best)
             unlink(run_dir_checkpoint(dir, iterations[i], path));
     free(iterations);
 }
@@ -113,7 +114,7 @@ static bool make_folder(const char *path, struct error *err) {
     return true;
 }
 
-/* Whether the file is there; a file that cannot be looked for is a failure. */
+/* Whether the file is there; a file that cannot be looked for is an error. */
 static bool look_for(const struct run_dir *dir, const char *name, bool *found, struct error *err) {
     char path[PATH_BYTES];
     *found = access(run_dir_file(dir, name, path), F_OK) == 0;
@@ -126,7 +127,7 @@ static bool look_for_run(const struct run_dir *dir, bool *found, struct error *e
         return false;
     if (*found)
         return true;
-    bool good = run_dir_newest(dir, &newest, err);
+    bool good = find_newest(dir, &newest, err);
     *found = newest >= 0;
     return good;
 }
@@ -135,23 +136,39 @@ static bool remove_file(const char *path, struct error *err) {
     return unlink(path) == 0 || errno == ENOENT || error_set_errno(err, "%s: cannot be removed", path);
 }
 
-/* An old checkpoint that stayed would be resumed instead of the new run's. */
+/* Links first, then checkpoints from the newest on, then what they need to be resumed from, spec.yaml last: whatever a
+ * kill leaves is a run that was interrupted earlier. What cannot be removed is an error, since an old checkpoint that
+ * stayed would be resumed instead of the new run's. */
 static bool remove_run(const struct run_dir *dir, struct error *err) {
     char path[PATH_BYTES], name[64];
-    bool good = true;
-    for (size_t i = 0; good && i < sizeof run_files / sizeof *run_files; i++)
-        good = remove_file(run_dir_file(dir, run_files[i], path), err);
+    size_t count;
+    int64_t *iterations;
+    bool good = run_dir_checkpoints(dir, &iterations, &count, err);
     for (size_t i = 0; good && i < sizeof links / sizeof *links; i++) {
         snprintf(name, sizeof name, "checkpoints/%s", links[i]);
         good = remove_file(run_dir_file(dir, name, path), err);
     }
-    size_t count = 0;
-    int64_t *iterations = NULL;
-    good = good && list_checkpoints(dir, &iterations, &count, err);
     for (size_t i = 0; good && i < count; i++)
         good = remove_file(run_dir_checkpoint(dir, iterations[i], path), err);
+    for (size_t i = 0; good && i < sizeof run_files / sizeof *run_files; i++)
+        good = remove_file(run_dir_file(dir, run_files[i], path), err);
     free(iterations);
     return good;
+}
+
+/* What a process that was killed has left half-written. Only for who holds the lock. */
+static void remove_temporaries(const struct run_dir *dir) {
+    char path[PATH_BYTES], name[300];
+    DIR *folder = opendir(run_dir_file(dir, "checkpoints", path));
+    for (struct dirent *entry; folder && (entry = readdir(folder));) {
+        const char *end = strrchr(entry->d_name, '.');
+        snprintf(name, sizeof name, "checkpoints/%s", entry->d_name);
+        if (end && !strcmp(end, ".tmp"))
+            unlink(run_dir_file(dir, name, path));
+    }
+    if (folder)
+        closedir(folder);
+    unlink(run_dir_file(dir, "spec.yaml.tmp", path));
 }
 
 /* The lock goes with the process, however it ends. */
@@ -173,12 +190,7 @@ void run_dir_close(struct run_dir *dir) {
     dir->lock = 0;
 }
 
-bool run_dir_open(struct run_dir *dir, const char *path, enum run_mode mode, struct error *err) {
-    char checkpoints[PATH_BYTES];
-    if (strlen(path) >= sizeof dir->path)
-        return error_set(err, "the path of the run's folder is longer than %zu bytes", sizeof dir->path - 1);
-    *dir = (struct run_dir){0};
-    strcpy(dir->path, path);
+static bool check_mode(const struct run_dir *dir, enum run_mode mode, struct error *err) {
     bool holds;
     if (!look_for_run(dir, &holds, err))
         return false;
@@ -186,11 +198,26 @@ bool run_dir_open(struct run_dir *dir, const char *path, enum run_mode mode, str
         return error_set(err,
                          "%s: there is a run already; --resume continues it, --overwrite replaces it, --run-dir and "
                          "--set name=... choose another place",
-                         path);
+                         dir->path);
     if (!holds && mode == RUN_RESUME)
-        return error_set(err, "%s: there is no run to resume; leave --resume out to start one", path);
-    if (!make_folder(run_dir_file(dir, "checkpoints", checkpoints), err) || !lock(dir, err))
+        return error_set(err, "%s: there is no run to resume; leave --resume out to start one", dir->path);
+    return true;
+}
+
+bool run_dir_open(struct run_dir *dir, const char *path, enum run_mode mode, struct error *err) {
+    char checkpoints[PATH_BYTES];
+    if (strlen(path) >= sizeof dir->path)
+        return error_set(err, "the path of the run's folder is longer than %zu bytes", sizeof dir->path - 1);
+    *dir = (struct run_dir){0};
+    strcpy(dir->path, path);
+    if (!check_mode(dir, mode, err) || !make_folder(run_dir_file(dir, "checkpoints", checkpoints), err) ||
+        !lock(dir, err))
         return false;
+    if (!check_mode(dir, mode, err)) { /* another process has begun and ended a run meanwhile */
+        run_dir_close(dir);
+        return false;
+    }
+    remove_temporaries(dir);
     if (mode == RUN_OVERWRITE && !remove_run(dir, err)) {
         run_dir_close(dir);
         return false;
@@ -212,23 +239,23 @@ bool run_dir_link(const struct run_dir *dir, const char *name, int64_t iteration
         unlink(temporary);
         return false;
     }
-    return true;
+    return true; /* not flushed: a resume makes it again */
 }
 
 bool run_dir_write(const struct run_dir *dir, const char *name, const char *text, struct error *err) {
     char path[PATH_BYTES], temporary[PATH_BYTES + 8];
     run_dir_file(dir, name, path);
     snprintf(temporary, sizeof temporary, "%s.tmp", path);
-    FILE *file = fopen(temporary, "w");
-    if (!file)
-        return error_set_errno(err, "%s: cannot be written", temporary);
-    bool good = fputs(text, file) >= 0 && fflush(file) == 0 && fsync(fileno(file)) == 0;
-    good = fclose(file) == 0 && good && rename(temporary, path) == 0;
-    if (good)
-        return true;
-    error_set_errno(err, "%s: cannot be written", path);
-    unlink(temporary);
-    return false;
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return error_set_errno(err, "%s: cannot be written", path);
+    if (!durable_write(fd, text, strlen(text))) {
+        error_set_errno(err, "%s: cannot be written", path);
+        close(fd);
+        unlink(temporary);
+        return false;
+    }
+    return durable_replace(fd, temporary, path) || error_set_errno(err, "%s: cannot be written", path);
 }
 
 bool run_dir_resolve(const char *path, char *checkpoint, struct error *err) {
@@ -242,7 +269,7 @@ bool run_dir_resolve(const char *path, char *checkpoint, struct error *err) {
     }
     snprintf(dir.path, sizeof dir.path, "%s", path);
     int64_t newest;
-    if (!run_dir_newest(&dir, &newest, err))
+    if (!find_newest(&dir, &newest, err))
         return false;
     if (newest < 0)
         return error_set(err,

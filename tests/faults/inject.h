@@ -30,8 +30,8 @@ enum fault_kind {
 };
 
 /* The program is loaded once and waits before main. For each run it forks: to load and link it takes ten times as long
- * as a short training. The driver writes what the run is to be, then a byte to FAULTS_FD, and gets an int back: the
- * status as waitpid gives it. */
+ * as a short training. It sends a byte when it is ready. The driver writes what the run is to be, then a byte to
+ * FAULTS_FD, and gets an int back: the status as waitpid gives it. */
 enum { FAULTS_FD = 100 };
 
 struct fault_page {
