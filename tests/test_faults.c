@@ -394,11 +394,11 @@ static const char *judge_run(const struct cycle *cycle, bool done, struct states
     return NULL;
 }
 
-/* A run that was done when its folder went is in it. */
+/* The folder went while the command ran. What ended with status 0 was done before, or was begun after. */
 static const char *judge_gone(const struct cycle *cycle, int status) {
-    if (!exists("gone"))
-        return NULL;
-    const char *wrong = status || !cycle->reference ? NULL : difference("gone", cycle->reference);
+    const char *wrong = NULL;
+    if (status == 0 && cycle->reference && (wrong = difference("gone", cycle->reference)))
+        wrong = exists("run") ? difference("run", cycle->reference) : wrong;
     remove_tree("gone");
     return wrong;
 }
@@ -473,7 +473,8 @@ static const struct cycle cycles[] = {
     {"train", "train spec.yaml --run-dir run", NULL, "short", "train spec.yaml --run-dir run --resume",
      "train spec.yaml --run-dir run", false},
     {"resume", "train spec.yaml --run-dir run --resume --set train.iterations=9", "short", "long",
-     "train spec.yaml --run-dir run --resume --set train.iterations=9", NULL, false},
+     "train spec.yaml --run-dir run --resume --set train.iterations=9",
+     "train spec.yaml --run-dir run --set train.iterations=9", false},
     {"overwrite", "train spec.yaml --run-dir run --overwrite --set seed=2", "long", "other",
      "train spec.yaml --run-dir run --resume --set seed=2", "train spec.yaml --run-dir run --overwrite --set seed=2",
      true},
@@ -504,6 +505,7 @@ START_TEST(calls_fail_one_by_one) {
     struct states states = {0};
     struct text counts = {0};
     int mistakes = 0;
+    if (getenv("CY") && !strstr(getenv("CY"), cycle->name)) return;
     if (!can_fail)
         return;
     make_references();
