@@ -3,6 +3,8 @@
 # The CPU to build for: native, or x86-64-v2, x86-64-v3, ... for a program that is to run elsewhere.
 ARCH ?= native
 CC ?= cc
+# For the targets that need Clang, whatever CC is.
+CLANG ?= clang
 # Tests share the processors with each other; idle threads that spin for long would slow them down.
 export GOMP_SPINCOUNT ?= 20000
 # What the compiler makes programs for, be it this machine or another one.
@@ -22,8 +24,11 @@ OPT_release := -O3 -DNDEBUG
 OPT_f64     := -O2 -DSN_DOUBLE
 OPT_asan    := $(SANITIZE)
 OPT_asan64  := $(SANITIZE) -DSN_DOUBLE
+OPT_warn    := -O2 -Werror
+OPT_warn64  := $(OPT_warn) -DSN_DOUBLE
 
-WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wmissing-prototypes
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 \
+            -Wundef -Wpointer-arith -Wcast-align -Wwrite-strings
 # clang warns of every loop that `omp simd` does not make it vectorise, such as those over functions of the C library.
 WARNINGS += $(if $(findstring clang,$(CC)),-Wno-pass-failed)
 COMPILE = $(CC) -std=gnu11 $(OPT_$(VARIANT)) -march=$(ARCH) -fopenmp -fno-math-errno -fno-trapping-math $(WIDE) $(WARNINGS) \
@@ -93,6 +98,13 @@ run-suites: $(B)/spherenet $(PROGRAMS)
 	done; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed"; exit 1; fi
 
+warnings: ## compile everything with GCC and Clang, where any warning is an error
+	@set -e; for compiler in gcc $(CLANG); do for variant in warn warn64; do \
+	    $(MAKE) --no-print-directory compile-only CC=$$compiler VARIANT=$$variant; \
+	done; done
+
+compile-only: $(OBJECTS) $(SUITES:%.c=$(B)/%.o) $(SUPPORT)
+
 golden: ## make tests/golden again (needs python3-torch)
 	/usr/bin/python3 tests/golden/generate.py
 
@@ -108,6 +120,6 @@ clean: ## remove what was built
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: FORCE all test asan portable run-suites golden docs format clean help
+.PHONY: FORCE all test asan portable run-suites warnings compile-only golden docs format clean help
 .SECONDARY:
 -include $(shell find build -name '*.d' 2>/dev/null)

@@ -120,7 +120,7 @@ static void leave_folder(void) {
 
 /* --- Running ----------------------------------------------------------------------------------------------------- */
 
-static char *format_text(const char *format, va_list args) {
+static char *__attribute__((format(printf, 1, 0))) format_text(const char *format, va_list args) {
     char *text;
     ck_assert_int_ge(vasprintf(&text, format, args), 0);
     char *copy = arena_string(&arena, text);
@@ -1480,8 +1480,10 @@ END_TEST
 static char *make_would(const char *target, const char *machine) {
     write_text("compiler", arena_printf(&arena, "#!/bin/sh\necho %s\n", machine));
     ck_assert_int_eq(chmod("compiler", 0777), 0);
-    const char *command = "env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -n -C '%s' CC='%s/compiler' %s >would.txt 2>&1";
-    ck_assert_int_eq(shell(arena_printf(&arena, command, home, folder, target)), 0);
+    const char *command = arena_printf(
+        &arena, "env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -n -C '%s' CC='%s/compiler' %s >would.txt 2>&1", home,
+        folder, target);
+    ck_assert_int_eq(shell(command), 0);
     return read_text("would.txt");
 }
 

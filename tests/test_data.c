@@ -418,7 +418,7 @@ START_TEST(files_larger_than_the_maximum) {
     struct file file;
     write_file(names[_i], arena_alloc(&arena, SIZE), SIZE);
     ck_assert_msg(file_read(&file, folder, "zeros", SIZE, "", &err), "%s", err.text);
-    ck_assert_int_eq(file.size, SIZE);
+    ck_assert_uint_eq(file.size, SIZE);
     ck_assert_str_eq(file.path, in_folder(names[_i]));
     file_free(&file);
     ck_assert(!file_read(&file, folder, "zeros", SIZE - 1, "", &err));

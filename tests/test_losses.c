@@ -835,8 +835,9 @@ static const char *const networks[] = {
     "data: {type: synthetic, height: 4, width: 3, channels: 2, classes: 3}\n"
     "network: {type: layers, layers: [{type: dense, name: feature, units: 6}, {type: batch_norm}, {type: relu}, "
     "{type: dense, name: score, units: 3, bias: false}]}",
-    "data: {type: synthetic, height: 8, width: 8, channels: 2, classes: 3}\n"
-    "network: {type: plain, depth: 3, widths: [2, 3, 3], features: 2}",
+    /* in parentheses, or a compiler takes it for two specs whose comma was forgotten */
+    ("data: {type: synthetic, height: 8, width: 8, channels: 2, classes: 3}\n"
+     "network: {type: plain, depth: 3, widths: [2, 3, 3], features: 2}"),
 };
 
 static void fill(struct rng *rng, real *values, size_t count, double deviation) {
@@ -1033,7 +1034,7 @@ START_TEST(k_takes_a_step) {
     int count = _i ? 1 : K_CLASSES;
     const struct tensor *t = trainer.net.tensors[1];
     ck_assert_str_eq(t->name, "score.k");
-    ck_assert_uint_eq(t->count, count);
+    ck_assert_uint_eq(t->count, (size_t)count);
     trainer_step(&trainer, &batch);
     for (int i = 0; i < count; i++) {
         EXPECT(dk[i] != 0, "no gradient");
@@ -1149,16 +1150,21 @@ END_TEST
 
 /* --- Suite ------------------------------------------------------------------------------------------------------- */
 
+/* For each test, in its own process: OpenMP that a process has used is not to be used by its children. */
+static void start(void) {
+    gemm_setup();
+    threads_set(1);
+}
+
 static TCase *add_case(Suite *suite, const char *name) {
     TCase *tcase = tcase_create(name);
     tcase_set_timeout(tcase, 120);
+    tcase_add_checked_fixture(tcase, start, NULL);
     suite_add_tcase(suite, tcase);
     return tcase;
 }
 
 Suite *test_suite(void) {
-    gemm_setup();
-    threads_set(1);
     Suite *suite = suite_create("losses");
     TCase *cases = add_case(suite, "values");
     tcase_add_test(cases, every_angular_loss_is_covered);
