@@ -16,7 +16,7 @@ Q := $(if $(V),,@)
 say = $(if $(V),,@echo "  $(1)")
 PKGS := openblas yaml-0.1 zlib jansson
 
-# Variants of the same sources: release, f64 (double arithmetic), asan, asan64. Each has a folder of its own below
+# Variants of the same sources: release, f64 (double arithmetic), and those that look for mistakes. Each has a folder of its own below
 # build/, and so has each CPU and compiler other than the usual: build/release, build/x86-64-v3-f64, build/clang-release.
 VARIANT ?= release
 SANITIZE := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -26,6 +26,15 @@ OPT_asan    := $(SANITIZE)
 OPT_asan64  := $(SANITIZE) -DSN_DOUBLE
 OPT_warn    := -O2 -Werror
 OPT_warn64  := $(OPT_warn) -DSN_DOUBLE
+OPT_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
+OPT_memcheck := -O1 -g
+
+# Clang's OpenMP library tells ThreadSanitizer of its barriers by Archer, which is beside it; the library itself and
+# OpenBLAS are not instrumented. A test that limits the size of files stops Archer's own; real images go through the same
+# loops as the other suites, for minutes.
+TSAN_ENV = OMP_TOOL_LIBRARIES=$(shell $(CLANG) -print-resource-dir)/../../libarcher.so CK_EXCLUDE_TAGS=file-limit \
+           TSAN_OPTIONS=ignore_noninstrumented_modules=1
+NOT_TSAN := tests/test_real_images.c
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 \
             -Wundef -Wpointer-arith -Wcast-align -Wwrite-strings
@@ -105,6 +114,18 @@ warnings: ## compile everything with GCC and Clang, where any warning is an erro
 
 compile-only: $(OBJECTS) $(SUITES:%.c=$(B)/%.o) $(SUPPORT)
 
+tsan: ## the tests under ThreadSanitizer (Clang)
+	@$(TSAN_ENV) $(MAKE) --no-print-directory run-suites VARIANT=tsan CC=$(CLANG) SUITES='$(filter-out $(NOT_TSAN),$(SUITES))'
+
+memcheck: ## the commands under valgrind, on a small spec
+	@$(MAKE) --no-print-directory check-memory VARIANT=memcheck $(if $(X86_64),ARCH=x86-64-v3)
+
+check-memory: $(B)/spherenet
+	tools/memcheck $<
+
+lint: ## clang-tidy, cppcheck and shellcheck
+	tools/lint
+
 golden: ## make tests/golden again (needs python3-torch)
 	/usr/bin/python3 tests/golden/generate.py
 
@@ -120,6 +141,6 @@ clean: ## remove what was built
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: FORCE all test asan portable run-suites warnings compile-only golden docs format clean help
+.PHONY: FORCE all test asan portable run-suites warnings compile-only tsan memcheck check-memory lint golden docs format clean help
 .SECONDARY:
 -include $(shell find build -name '*.d' 2>/dev/null)

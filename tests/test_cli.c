@@ -324,7 +324,8 @@ static int best_iteration(const char *run_dir) {
     char *table = read_text(in_run(run_dir, "eval.csv")), *place;
     int best = -1;
     double most = -1;
-    for (char *line = strtok_r(table, "\n", &place); (line = strtok_r(NULL, "\n", &place));) {
+    strtok_r(table, "\n", &place); /* the header */
+    for (char *line; (line = strtok_r(NULL, "\n", &place));) {
         int iteration;
         double accuracy;
         ck_assert_int_eq(sscanf(line, "%d,%*[^,],test,%*[^,],%lf,", &iteration, &accuracy), 2);
@@ -1662,7 +1663,9 @@ Suite *test_suite(void) {
     tcase_add_test(interrupted, links_are_made_again);
     tcase_add_test(interrupted, a_temporary_file_that_was_left_does_not_matter);
     tcase_add_test(interrupted, damaged_checkpoints_are_refused);
-    tcase_add_test(interrupted, a_full_disk_ends_the_run_and_it_can_be_resumed);
+    TCase *limited = add_case(suite, "full disk");
+    tcase_set_tags(limited, "file-limit");
+    tcase_add_test(limited, a_full_disk_ends_the_run_and_it_can_be_resumed);
 
     TCase *lines = add_case(suite, "command line");
     tcase_add_loop_test(lines, command_lines_have_the_right_status, 0, COUNT(command_lines));

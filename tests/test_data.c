@@ -171,7 +171,7 @@ static void check_error(struct choice data, const char *format, ...) {
     va_end(args);
     ck_assert(!dataset_load(&dataset, data, 1, &err));
     ck_assert_str_eq(err.text, expected);
-    struct dataset empty = {0};
+    static const struct dataset empty;
     ck_assert_mem_eq(&dataset, &empty, sizeof empty);
 }
 

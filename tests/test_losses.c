@@ -682,13 +682,14 @@ static void check_step(struct trainer *trainer, const struct batch *batch, int64
     static const struct ref_annealing annealing = {10, 1, 2, 0.5};
     struct net *net = &trainer->net;
     struct sphere_op *classifier = net->classifier;
+    const int count = net->tensor_count;
     real dscores[18], *expected[8];
     struct choice loss = trainer->experiment->loss;
     struct loss_input in = {6, 3, net_forward(net, 6, batch->images, true), classifier->x_norm, batch->labels, NULL};
     double fit =
         loss_evaluate(loss, &in, iteration, &(struct loss_gradient){dscores, classifier->x_norm_gradient, NULL});
     net_backward(net, 6, dscores, batch->images);
-    for (int i = 0; i < net->tensor_count; i++) {
+    for (int i = 0; i < count; i++) {
         const struct tensor *t = net->tensors[i];
         expected[i] = mem_alloc(t->count * sizeof(real));
         for (size_t j = 0; j < t->count; j++)
@@ -698,7 +699,7 @@ static void check_step(struct trainer *trainer, const struct batch *batch, int64
     EXPECT(result.fit == fit, "iteration %d: fit %.17g, expected %.17g", (int)iteration, result.fit, fit);
     double lambda = ref_lambda(&annealing, (double)iteration);
     EXPECT(fabs(result.lambda - lambda) <= 1e-14 * lambda, "lambda is %.17g, expected %.17g", result.lambda, lambda);
-    for (int i = 0; i < net->tensor_count; i++) {
+    for (int i = 0; i < count; i++) {
         const struct tensor *t = net->tensors[i];
         for (size_t j = 0; j < t->count; j++)
             EXPECT(fabs(t->value[j] - expected[i][j]) <= 8 * REAL_EPSILON * (1 + fabs(expected[i][j])),

@@ -30,12 +30,10 @@ static const struct command *find(const char *name) {
 }
 
 static int unknown(const char *word) {
-    const char *names[32];
+    const char *names[sizeof commands / sizeof *commands];
     size_t count = 0;
-    while (commands[count] && count < 32) {
+    for (; commands[count]; count++)
         names[count] = commands[count]->name;
-        count++;
-    }
     const char *nearest = text_nearest(word, names, count);
     fprintf(stderr, "spherenet: unknown command \"%s\"", word);
     if (nearest)
