@@ -3,6 +3,8 @@
 # The CPU to build for: native, or x86-64-v2, x86-64-v3, ... for a program that is to run elsewhere.
 ARCH ?= native
 CC ?= cc
+# For the targets that need Clang, whatever CC is.
+CLANG ?= clang
 # Tests share the processors with each other; idle threads that spin for long would slow them down.
 export GOMP_SPINCOUNT ?= 20000
 # What the compiler makes programs for, be it this machine or another one.
@@ -14,8 +16,9 @@ Q := $(if $(V),,@)
 say = $(if $(V),,@echo "  $(1)")
 PKGS := openblas yaml-0.1 zlib jansson libxxhash
 
-# Variants of the same sources: release, f64 (double arithmetic), asan, asan64, fuzz (clang's libFuzzer). Each has a folder of its own below
-# build/, and so has each CPU and compiler other than the usual: build/release, build/x86-64-v3-f64, build/clang-release.
+# Variants of the same sources: release, f64 (double arithmetic), and those that look for mistakes. Each has a folder of
+# its own below build/, and so has each CPU and compiler other than the usual: build/release, build/x86-64-v3-f64,
+# build/clang-release.
 VARIANT ?= release
 SANITIZE := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT_release := -O3 -DNDEBUG
@@ -23,8 +26,20 @@ OPT_f64     := -O2 -DSN_DOUBLE
 OPT_asan    := $(SANITIZE)
 OPT_asan64  := $(SANITIZE) -DSN_DOUBLE
 OPT_fuzz    := $(SANITIZE) -fsanitize=fuzzer-no-link
+OPT_warn    := -O2 -Werror
+OPT_warn64  := $(OPT_warn) -DSN_DOUBLE
+OPT_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
+OPT_memcheck := -O1 -g
 
-WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wmissing-prototypes
+# Clang's OpenMP library tells ThreadSanitizer of its barriers by Archer, which is beside it; the library itself and
+# OpenBLAS are not instrumented. A test that limits the size of files stops Archer's own; real images go through the same
+# loops as the other suites, for minutes.
+TSAN_ENV = OMP_TOOL_LIBRARIES=$(shell $(CLANG) -print-resource-dir)/../../libarcher.so CK_EXCLUDE_TAGS=file-limit \
+           TSAN_OPTIONS=ignore_noninstrumented_modules=1
+NOT_TSAN := tests/test_real_images.c
+
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 \
+            -Wundef -Wpointer-arith -Wcast-align -Wwrite-strings
 # clang warns of every loop that `omp simd` does not make it vectorise, such as those over functions of the C library.
 WARNINGS += $(if $(findstring clang,$(CC)),-Wno-pass-failed)
 COMPILE = $(CC) -std=gnu11 $(OPT_$(VARIANT)) -march=$(ARCH) -fopenmp -fno-math-errno -fno-trapping-math $(WIDE) $(WARNINGS) \
@@ -123,6 +138,25 @@ run-suites: $(B)/spherenet $(PROGRAMS)
 	done; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed"; exit 1; fi
 
+warnings: ## compile everything with GCC and Clang, where any warning is an error
+	@set -e; for compiler in gcc $(CLANG); do for variant in warn warn64; do \
+	    $(MAKE) --no-print-directory compile-only CC=$$compiler VARIANT=$$variant; \
+	done; done
+
+compile-only: $(OBJECTS) $(SUITES:%.c=$(B)/%.o) $(SUPPORT)
+
+tsan: ## the tests under ThreadSanitizer (Clang)
+	@$(TSAN_ENV) $(MAKE) --no-print-directory run-suites VARIANT=tsan CC=$(CLANG) SUITES='$(filter-out $(NOT_TSAN),$(SUITES))'
+
+memcheck: ## the commands under valgrind, on a small spec
+	@$(MAKE) --no-print-directory check-memory VARIANT=memcheck $(if $(X86_64),ARCH=x86-64-v3)
+
+check-memory: $(B)/spherenet
+	tools/memcheck $<
+
+lint: ## clang-tidy, cppcheck and shellcheck
+	tools/lint
+
 golden: ## make tests/golden again (needs python3-torch)
 	/usr/bin/python3 tests/golden/generate.py
 
@@ -138,6 +172,7 @@ clean: ## remove what was built
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: FORCE all test asan fuzz portable run-suites golden docs format clean help
+.PHONY: FORCE all test asan fuzz portable run-suites warnings compile-only tsan memcheck check-memory lint golden docs \
+        format clean help
 .SECONDARY:
 -include $(shell find build -name '*.d' 2>/dev/null)

@@ -120,7 +120,7 @@ static void leave_folder(void) {
 
 /* --- Running ----------------------------------------------------------------------------------------------------- */
 
-static char *format_text(const char *format, va_list args) {
+static char *__attribute__((format(printf, 1, 0))) format_text(const char *format, va_list args) {
     char *text;
     ck_assert_int_ge(vasprintf(&text, format, args), 0);
     char *copy = arena_string(&arena, text);
@@ -325,7 +325,8 @@ static int best_iteration(const char *run_dir) {
     char *table = read_text(in_run(run_dir, "eval.csv")), *place;
     int best = -1;
     double most = -1;
-    for (char *line = strtok_r(table, "\n", &place); (line = strtok_r(NULL, "\n", &place));) {
+    strtok_r(table, "\n", &place); /* the header */
+    for (char *line; (line = strtok_r(NULL, "\n", &place));) {
         int iteration;
         double accuracy;
         ck_assert_int_eq(sscanf(line, "%d,%*[^,],test,%*[^,],%lf,", &iteration, &accuracy), 2);
@@ -1554,8 +1555,10 @@ END_TEST
 static char *make_would(const char *target, const char *machine) {
     write_text("compiler", arena_printf(&arena, "#!/bin/sh\necho %s\n", machine));
     ck_assert_int_eq(chmod("compiler", 0777), 0);
-    const char *command = "env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -n -C '%s' CC='%s/compiler' %s >would.txt 2>&1";
-    ck_assert_int_eq(shell(arena_printf(&arena, command, home, folder, target)), 0);
+    const char *command = arena_printf(
+        &arena, "env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -n -C '%s' CC='%s/compiler' %s >would.txt 2>&1", home,
+        folder, target);
+    ck_assert_int_eq(shell(command), 0);
     return read_text("would.txt");
 }
 
@@ -1738,7 +1741,10 @@ Suite *test_suite(void) {
     tcase_add_test(interrupted, damaged_checkpoints_are_refused);
     tcase_add_test(interrupted, damage_behind_gzip_is_found);
     tcase_add_test(interrupted, resume_passes_over_damaged_checkpoints);
-    tcase_add_test(interrupted, a_full_disk_ends_the_run_and_it_can_be_resumed);
+
+    TCase *limited = add_case(suite, "full disk");
+    tcase_set_tags(limited, "file-limit");
+    tcase_add_test(limited, a_full_disk_ends_the_run_and_it_can_be_resumed);
 
     TCase *lines = add_case(suite, "command line");
     tcase_add_loop_test(lines, command_lines_have_the_right_status, 0, COUNT(command_lines));
