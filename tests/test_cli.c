@@ -120,7 +120,7 @@ static void leave_folder(void) {
 
 /* --- Running ----------------------------------------------------------------------------------------------------- */
 
-static char *format_text(const char *format, va_list args) {
+static char *__attribute__((format(printf, 1, 0))) format_text(const char *format, va_list args) {
     char *text;
     ck_assert_int_ge(vasprintf(&text, format, args), 0);
     char *copy = arena_string(&arena, text);
@@ -302,13 +302,14 @@ static int check_table(const char *path, const char *header, int columns, int fi
 }
 
 static const char *const train_header =
-    "iteration,epoch,learning_rate,loss,fit,weight_decay,orthogonality,accuracy,lambda,images_per_second,"
+    "iteration,epoch,learning_rate,loss,fit,weight_decay,orthogonality,accuracy,lambda,gradient_norm,"
+    "images_per_second,"
     "seconds";
 static const char *const eval_header = "iteration,epoch,split,loss,accuracy,seconds";
 
 START_TEST(tables_have_a_header_and_whole_rows) {
     run(0, "train spec.yaml");
-    ck_assert_int_eq(check_table("runs/tiny/train.csv", train_header, 11, 1, 1, 24), 24);
+    ck_assert_int_eq(check_table("runs/tiny/train.csv", train_header, 12, 1, 1, 24), 24);
     ck_assert_int_eq(check_table("runs/tiny/eval.csv", eval_header, 6, 6, 6, 24), 4);
     ck_assert_ptr_nonnull(strstr(read_text("runs/tiny/train.csv"), "\n6,1.5000,"));
     ck_assert_ptr_nonnull(strstr(read_text("runs/tiny/eval.csv"), "\n24,6.0000,test,"));
@@ -324,7 +325,8 @@ static int best_iteration(const char *run_dir) {
     char *table = read_text(in_run(run_dir, "eval.csv")), *place;
     int best = -1;
     double most = -1;
-    for (char *line = strtok_r(table, "\n", &place); (line = strtok_r(NULL, "\n", &place));) {
+    strtok_r(table, "\n", &place); /* the header */
+    for (char *line; (line = strtok_r(NULL, "\n", &place));) {
         int iteration;
         double accuracy;
         ck_assert_int_eq(sscanf(line, "%d,%*[^,],test,%*[^,],%lf,", &iteration, &accuracy), 2);
@@ -505,11 +507,38 @@ START_TEST(set_reaches_sections_the_spec_leaves_out) {
 }
 END_TEST
 
+/* Weights that double with every step, until an output is too large for any number. */
+#define DIVERGING                                                                                                      \
+    "train spec.yaml --set 'optimizer={type: sgd, learning_rate: 100}' --set network.layers[0].type=conv "             \
+    "--set network.layers[1]=relu --set 'network.layers[0].operator={}' --set train.iterations=2000"
+
 START_TEST(a_diverging_run_stops) {
-    run(1, "train spec.yaml --set 'optimizer={type: sgd, learning_rate: 100}' --set network.layers[0].type=conv "
-           "--set network.layers[1]=relu --set 'network.layers[0].operator={}' --set train.iterations=2000");
-    expect_error("the loss is not a finite number at iteration ");
-    expect_error("Lower optimizer.learning_rate");
+    run(1, DIVERGING);
+    expect_error("spherenet: iteration ");
+    expect_error(": the loss is nan; first in the output of layer ");
+    expect_error("values are not finite; the last checkpoint is that of iteration 8. Lower optimizer.learning_rate");
+    struct tensor_file file;
+    read_tensors(&file, checkpoint("runs/tiny", 8));
+    for (int i = 0; i < file.tensor_count; i++)
+        ck_assert(isfinite(file.tensors[i].data[0]));
+    tensor_file_free(&file);
+}
+END_TEST
+
+/* Far from where anything is finite, no step brings it back. */
+START_TEST(skipping_for_ever_stops) {
+    run(1, DIVERGING " --set train.on_divergence=skip");
+    int skips = 0;
+    for (const char *at = warnings; (at = strstr(at, "; this update is left out\n")); at++)
+        skips++;
+    ck_assert_int_eq(skips, 20);
+    expect_error("too many updates in a row were left out");
+}
+END_TEST
+
+START_TEST(clipping_keeps_it_from_diverging) {
+    run(0, DIVERGING " --set optimizer.clip_norm=0.001 --set train.iterations=24");
+    ck_assert_int_eq(check_table("runs/tiny/train.csv", train_header, 12, 1, 1, 24), 24);
 }
 END_TEST
 
@@ -523,7 +552,7 @@ START_TEST(a_run_is_not_overwritten_silently) {
                              "replaces it, --run-dir and --set name=... choose another place\n");
     expect_same_lines(read_text("runs/tiny/train.csv"), before, "train.csv");
     run(0, "train spec.yaml --overwrite --set train.iterations=8");
-    ck_assert_int_eq(check_table("runs/tiny/train.csv", train_header, 11, 1, 1, 8), 8);
+    ck_assert_int_eq(check_table("runs/tiny/train.csv", train_header, 12, 1, 1, 8), 8);
     ck_assert(!exists(checkpoint("runs/tiny", 24)));
     run(2, "train spec.yaml --overwrite --resume");
     ck_assert_str_eq(errors, "spherenet train: --resume and --overwrite exclude each other\n");
@@ -552,7 +581,7 @@ START_TEST(a_finished_run_says_so) {
     expect_output("the run is finished: 24 of 24 iterations; to go on, give a larger train.iterations\n");
     expect_same_lines(read_text("runs/tiny/train.csv"), before, "train.csv");
     run(0, "train spec.yaml --resume --set train.iterations=30 --set schedule.warmup=5");
-    ck_assert_int_eq(check_table("runs/tiny/train.csv", train_header, 11, 1, 1, 30), 30);
+    ck_assert_int_eq(check_table("runs/tiny/train.csv", train_header, 12, 1, 1, 30), 30);
     expect_link("runs/tiny", "latest", 30);
 }
 END_TEST
@@ -694,7 +723,7 @@ START_TEST(a_killed_run_resumes_bit_for_bit) {
     interrupt_at(instants[_i]);
     run(0, "train spec.yaml --run-dir cut --resume %s", long_options);
     expect_same_runs("cut", "whole");
-    ck_assert_int_eq(check_table("cut/train.csv", train_header, 11, 1, 1, 300), 300);
+    ck_assert_int_eq(check_table("cut/train.csv", train_header, 12, 1, 1, 300), 300);
 }
 END_TEST
 
@@ -753,15 +782,17 @@ START_TEST(a_temporary_file_that_was_left_does_not_matter) {
 }
 END_TEST
 
+static void cut_to(const char *path, int bytes) {
+    ck_assert_int_eq(shell(arena_printf(&arena, "head -c %d %s >cut; cat cut >%s", bytes, path, path)), 0);
+}
+
 START_TEST(damaged_checkpoints_are_refused) {
     run(0, "train spec.yaml");
     const char *path = checkpoint("runs/tiny", 24);
-    ck_assert_int_eq(shell(arena_printf(&arena, "cp %s whole.gz; head -c 1500 whole.gz >%s", path, path)), 0);
-    const char *message = arena_printf(&arena, "spherenet: %s: damaged: the gzip stream is cut short\n", path);
-    run(1, "train spec.yaml --resume --set train.iterations=30");
-    ck_assert_str_eq(errors, message);
+    ck_assert_int_eq(shell(arena_printf(&arena, "cp %s whole.gz", path)), 0);
+    cut_to(path, 1500);
     run(1, "eval runs/tiny");
-    ck_assert_str_eq(errors, message);
+    ck_assert_str_eq(errors, arena_printf(&arena, "spherenet: %s: damaged: the gzip stream is cut short\n", path));
     char bytes[1 << 16];
     FILE *file = fopen("whole.gz", "rb");
     size_t size = fread(bytes, 1, sizeof bytes, file);
@@ -774,6 +805,50 @@ START_TEST(damaged_checkpoints_are_refused) {
     write_text(path, "");
     run(1, "eval runs/tiny");
     expect_error("damaged: the file ends within the header length");
+}
+END_TEST
+
+/* Without gzip there is no checksum of gzip's. One bit of a weight, of a name, and of a text. */
+START_TEST(damage_behind_gzip_is_found) {
+    static const char *const places[] = {"", "first.weight", "best_accuracy"};
+    char *plain = arena_printf(&arena, "%s/plain", folder);
+    run(0, "train spec.yaml");
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(shell(arena_printf(&arena, "gunzip <%s >%s", checkpoint("runs/tiny", 24), plain)), 0);
+        run(0, "eval %s", plain);
+        FILE *file = fopen(plain, "r+b");
+        static char bytes[1 << 16];
+        size_t size = fread(bytes, 1, sizeof bytes, file);
+        char *place = *places[i] ? memmem(bytes, size, places[i], strlen(places[i])) : bytes + size - 9;
+        ck_assert_ptr_nonnull(place);
+        fseek(file, place - bytes, SEEK_SET);
+        fputc(*place ^ 1, file);
+        fclose(file);
+        run(1, "eval %s", plain);
+        expect_error("damaged: its content has the checksum ");
+    }
+}
+END_TEST
+
+/* The newest is cut off, the one before it has a bit turned round; the best is older still. */
+START_TEST(resume_passes_over_damaged_checkpoints) {
+    run(0, "train spec.yaml --run-dir whole --set train.keep=0 --set train.eval_every=4");
+    ck_assert_int_eq(shell("cp -a whole hurt; rm -f hurt/checkpoints/*-0000002[0-3]*"), 0);
+    cut_to(checkpoint("hurt", 24), 700);
+    cut_to(checkpoint("hurt", 16), 0);
+    run(0, "train spec.yaml --run-dir hurt --set train.keep=0 --set train.eval_every=4 --resume");
+    ck_assert_str_eq(warnings, "spherenet: warning: hurt/checkpoints/iteration-00000024.safetensors.gz: damaged: the "
+                               "gzip stream is cut short; skipped\n"
+                               "spherenet: warning: hurt/checkpoints/iteration-00000016.safetensors.gz: damaged: the "
+                               "file ends within the header length; skipped\n");
+    expect_output("resumed at iteration ");
+    expect_same_runs("hurt", "whole");
+    for (int i = 0; i <= 24; i++)
+        if (exists(checkpoint("hurt", i)))
+            cut_to(checkpoint("hurt", i), 100);
+    run(1, "train spec.yaml --run-dir hurt --resume --set train.iterations=30");
+    expect_error("spherenet: hurt: none of the run's checkpoints can be read:\n");
+    expect_error("\n--overwrite begins the run again\n");
 }
 END_TEST
 
@@ -1480,8 +1555,10 @@ END_TEST
 static char *make_would(const char *target, const char *machine) {
     write_text("compiler", arena_printf(&arena, "#!/bin/sh\necho %s\n", machine));
     ck_assert_int_eq(chmod("compiler", 0777), 0);
-    const char *command = "env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -n -C '%s' CC='%s/compiler' %s >would.txt 2>&1";
-    ck_assert_int_eq(shell(arena_printf(&arena, command, home, folder, target)), 0);
+    const char *command = arena_printf(
+        &arena, "env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -n -C '%s' CC='%s/compiler' %s >would.txt 2>&1", home,
+        folder, target);
+    ck_assert_int_eq(shell(command), 0);
     return read_text("would.txt");
 }
 
@@ -1544,7 +1621,7 @@ START_TEST(ten_megabytes_of_garbage) {
         bytes[i] = (unsigned char)((state = state * 1664525 + 1013904223) >> 24);
     write_bytes("garbage.yaml", bytes, size);
     run(2, "train garbage.yaml");
-    ck_assert_str_eq(errors, "garbage.yaml: larger than 1 MiB, which no spec is\n"
+    ck_assert_str_eq(errors, "garbage.yaml: larger than 4 MiB, which no spec is\n"
                              "garbage.yaml: 1 mistake; nothing was started\n");
     for (int i = 0; i < 20; i++) { /* pieces small enough to be read */
         write_bytes("piece.yaml", bytes + i * 1000, 100000);
@@ -1640,6 +1717,8 @@ Suite *test_suite(void) {
     tcase_add_test(training, set_reaches_lists_sections_and_defaults);
     tcase_add_test(training, set_reaches_sections_the_spec_leaves_out);
     tcase_add_test(training, a_diverging_run_stops);
+    tcase_add_test(training, skipping_for_ever_stops);
+    tcase_add_test(training, clipping_keeps_it_from_diverging);
 
     TCase *again = add_case(suite, "runs that are there");
     tcase_add_test(again, a_run_is_not_overwritten_silently);
@@ -1660,7 +1739,12 @@ Suite *test_suite(void) {
     tcase_add_test(interrupted, links_are_made_again);
     tcase_add_test(interrupted, a_temporary_file_that_was_left_does_not_matter);
     tcase_add_test(interrupted, damaged_checkpoints_are_refused);
-    tcase_add_test(interrupted, a_full_disk_ends_the_run_and_it_can_be_resumed);
+    tcase_add_test(interrupted, damage_behind_gzip_is_found);
+    tcase_add_test(interrupted, resume_passes_over_damaged_checkpoints);
+
+    TCase *limited = add_case(suite, "full disk");
+    tcase_set_tags(limited, "file-limit");
+    tcase_add_test(limited, a_full_disk_ends_the_run_and_it_can_be_resumed);
 
     TCase *lines = add_case(suite, "command line");
     tcase_add_loop_test(lines, command_lines_have_the_right_status, 0, COUNT(command_lines));

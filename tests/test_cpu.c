@@ -135,7 +135,7 @@ START_TEST(the_affinity_mask_counts) {
     ck_assert_int_ge(cpu_count(), 1);
     if (sched_getaffinity(0, sizeof all, &all))
         return; /* more processors than the mask holds */
-    int first = 0;
+    size_t first = 0;
     while (!CPU_ISSET(first, &all))
         first++;
     CPU_ZERO(&one);

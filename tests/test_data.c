@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -171,7 +172,7 @@ static void check_error(struct choice data, const char *format, ...) {
     va_end(args);
     ck_assert(!dataset_load(&dataset, data, 1, &err));
     ck_assert_str_eq(err.text, expected);
-    struct dataset empty = {0};
+    static const struct dataset empty;
     ck_assert_mem_eq(&dataset, &empty, sizeof empty);
 }
 
@@ -418,7 +419,7 @@ START_TEST(files_larger_than_the_maximum) {
     struct file file;
     write_file(names[_i], arena_alloc(&arena, SIZE), SIZE);
     ck_assert_msg(file_read(&file, folder, "zeros", SIZE, "", &err), "%s", err.text);
-    ck_assert_int_eq(file.size, SIZE);
+    ck_assert_uint_eq(file.size, SIZE);
     ck_assert_str_eq(file.path, in_folder(names[_i]));
     file_free(&file);
     ck_assert(!file_read(&file, folder, "zeros", SIZE - 1, "", &err));
@@ -481,6 +482,75 @@ START_TEST(idx_header_and_size_disagree) {
     check_error(choose("mnist"), "%s/t10k-images-idx3-ubyte: holds no records", folder);
     ck_assert_int_eq(truncate(in_folder("t10k-images-idx3-ubyte"), 15), 0);
     check_error(choose("mnist"), "%s/t10k-images-idx3-ubyte: its 15 bytes are too few for an IDX header", folder);
+}
+END_TEST
+
+/* Refused by the size of the file on the disk, before there is memory for what it is said to hold. */
+START_TEST(idx_header_of_more_than_deflate_can_hold) {
+    write_mnist(".gz");
+    write_idx_images("t10k-images-idx3-ubyte.gz", 0x803, 0xffffffff, 3, 0);
+    check_error(
+        choose("mnist"),
+        "%s/t10k-images-idx3-ubyte.gz: its header tells of 4294967295 records, which makes 3367254359296 bytes, "
+        "but there are at most %ld",
+        folder, 1032 * size_of("t10k-images-idx3-ubyte.gz"));
+    write_idx_images("t10k-images-idx3-ubyte.gz", 0x803, 4, 3, 0);
+    check_error(choose("mnist"),
+                "%s/t10k-images-idx3-ubyte.gz: its header tells of 4 records, which makes 3152 bytes, but there are "
+                "2368",
+                folder);
+}
+END_TEST
+
+enum { BOMB_MEGABYTES = 32 };
+
+static long peak_kilobytes(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss;
+}
+
+/* Some bytes, then zeros that deflate makes next to nothing of. */
+static void write_bomb(const char *name, const uint8_t *head, size_t size) {
+    static uint8_t zeros[1 << 20];
+    gzFile stream = gzopen(in_folder(name), "wb9");
+    ck_assert_ptr_nonnull(stream);
+    ck_assert_int_eq(gzwrite(stream, head, (unsigned)size), (int)size);
+    for (int i = 0; i < BOMB_MEGABYTES; i++)
+        ck_assert_int_eq(gzwrite(stream, zeros, sizeof zeros), sizeof zeros);
+    ck_assert_int_eq(gzclose(stream), Z_OK);
+}
+
+/* No more of it is unpacked than the header tells of. */
+START_TEST(idx_bomb) {
+    uint8_t header[16];
+    const uint32_t fields[] = {0x803, 3, 28, 28};
+    for (int i = 0; i < 4; i++)
+        put_big_endian(header + 4 * i, fields[i]);
+    write_mnist("");
+    ck_assert_int_eq(unlink(in_folder("t10k-images-idx3-ubyte")), 0);
+    write_bomb("t10k-images-idx3-ubyte.gz", header, sizeof header);
+    long before = peak_kilobytes();
+    check_error(choose("mnist"),
+                "%s/t10k-images-idx3-ubyte.gz: its header tells of 3 records, which makes 2368 bytes, but there are at "
+                "least 2369",
+                folder);
+    ck_assert_int_lt(peak_kilobytes() - before, 4096);
+}
+END_TEST
+
+/* Room for the files that follow is made by what they can hold, not only by what the first one does. */
+START_TEST(cifar_bomb) {
+    enum { RECORD_BYTES = 1 + CIFAR_PIXELS };
+    size_t records = ((size_t)BOMB_MEGABYTES << 20) / RECORD_BYTES + 1;
+    static uint8_t rest[RECORD_BYTES];
+    write_cifar10("", "");
+    ck_assert_int_eq(unlink(in_folder("data_batch_1.bin")), 0);
+    write_bomb("data_batch_1.bin.gz", rest, records * RECORD_BYTES - ((size_t)BOMB_MEGABYTES << 20));
+    struct choice data = choose("cifar10");
+    load(data);
+    check_counts((int)records + 14, 2);
+    ck_assert_int_eq(dataset.splits[SPLIT_TRAIN].capacity, (int)records + 14);
 }
 END_TEST
 
@@ -878,6 +948,9 @@ Suite *test_suite(void) {
     tcase_add_loop_test(reading, mnist_loads, 0, 2);
     tcase_add_test(reading, idx_wrong_magic);
     tcase_add_test(reading, idx_header_and_size_disagree);
+    tcase_add_test(reading, idx_header_of_more_than_deflate_can_hold);
+    tcase_add_test(reading, idx_bomb);
+    tcase_add_test(reading, cifar_bomb);
     tcase_add_test(reading, idx_counts_disagree);
     tcase_add_test(reading, idx_other_image_size);
     tcase_add_test(reading, idx_label_out_of_range);

@@ -9,7 +9,7 @@
 
 /* The mask has to be as large as the system's own, which nothing tells but a call that fails. */
 static int affinity_count(void) {
-    for (int most = CPU_SETSIZE; most <= 1 << 22; most *= 2) {
+    for (size_t most = CPU_SETSIZE; most <= 1 << 22; most *= 2) {
         size_t size = CPU_ALLOC_SIZE(most);
         cpu_set_t *set = CPU_ALLOC(most);
         if (!set)

@@ -11,7 +11,7 @@ struct error {
     char text[2048];
 };
 
-/* Stores the message, cut to fit, and returns false, so that `return error_set(err, ...)` reads well. */
+/* Stores the message, cut to fit and defused, and returns false, so that `return error_set(err, ...)` reads well. */
 bool error_set(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* "CONTEXT: what strerror says of errno"; returns false. */

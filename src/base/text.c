@@ -42,6 +42,14 @@ void text_free(struct text *text) {
     *text = (struct text){0};
 }
 
+void text_defuse(char *text) {
+    for (unsigned char *c = (unsigned char *)text; *c; c++)
+        if ((*c < ' ' && *c != '\n' && *c != '\t') || *c == 0x7f)
+            *c = '?';
+        else if (*c == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0) /* the second set of them, in UTF-8 */
+            c[0] = c[1] = '?';
+}
+
 static size_t smaller(size_t a, size_t b) {
     return a < b ? a : b;
 }

@@ -13,6 +13,10 @@ void text_add(struct text *text, const char *bytes, size_t count);
 void text_printf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_free(struct text *text);
 
+/* Puts question marks in place of control characters, which a hostile file may bring into a message and a terminal
+ * would act on; lines and tabs stay. */
+void text_defuse(char *text);
+
 /* The name in names[0..count) that a typing error most likely meant, or NULL when none is near. */
 const char *text_nearest(const char *word, const char *const *names, size_t count);
 

@@ -1,6 +1,8 @@
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/command.h"
+#include "run/interrupt.h"
 #include "run/session.h"
 
 static struct values overrides;
@@ -15,6 +17,47 @@ static const struct option options[] = {
     {"quiet", OPTION_FLAG, &quiet, NULL, "say nothing but errors"},
     {0},
 };
+
+/* A word as a shell takes it. */
+static void print_word(const char *word) {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./=:,+-@%";
+    if (*word && !word[strspn(word, plain)]) {
+        printf(" %s", word);
+        return;
+    }
+    printf(" '");
+    for (; *word; word++)
+        printf(*word == '\'' ? "'\\''" : "%c", *word);
+    printf("'");
+}
+
+static void print_how_to_resume(const char *spec) {
+    printf("to go on: spherenet train");
+    print_word(spec);
+    for (int i = 0; i < overrides.count; i++) {
+        printf(" --set");
+        print_word(overrides.items[i]);
+    }
+    if (run_dir) {
+        printf(" --run-dir");
+        print_word(run_dir);
+    }
+    printf(" --resume\n");
+}
+
+static enum exit_status status_of(enum session_end end, const char *spec, const struct error *err) {
+    switch (end) {
+    case SESSION_DONE:
+        return EXIT_DONE;
+    case SESSION_INTERRUPTED:
+        if (!quiet)
+            print_how_to_resume(spec);
+        return (enum exit_status)(EXIT_SIGNAL + interrupt_signal());
+    case SESSION_FAILED:
+        fprintf(stderr, "spherenet: %s\n", err->text);
+    }
+    return EXIT_FAILED;
+}
 
 static enum exit_status run(int operand_count, const char *const *operands) {
     (void)operand_count;
@@ -37,11 +80,10 @@ static enum exit_status run(int operand_count, const char *const *operands) {
     };
     enum exit_status status = EXIT_USAGE;
     if (command_read_spec(&experiment, operands[0], &overrides)) {
-        status = EXIT_DONE;
-        if (!command_take_core(&experiment, operands[0], &err) || !session_run(&experiment, &session, &err)) {
-            fprintf(stderr, "spherenet: %s\n", err.text);
-            status = EXIT_FAILED;
-        }
+        enum session_end end = SESSION_FAILED;
+        if (command_take_core(&experiment, operands[0], &err))
+            end = session_run(&experiment, &session, &err);
+        status = status_of(end, operands[0], &err);
     }
     experiment_free(&experiment);
     return status;

@@ -1,6 +1,7 @@
 /* CIFAR-10 and CIFAR-100 in their official binary format: records of one label byte (CIFAR-10) or two (CIFAR-100:
  * coarse, fine) and 3072 pixel bytes, the red, green and blue planes of 32x32, row by row. A file may hold any number
  * of records. */
+#include <limits.h>
 #include <stddef.h>
 
 #include "base/text.h"
@@ -64,18 +65,31 @@ static int smaller(int a, int b) {
     return a < b ? a : b;
 }
 
-/* Appends the file's records to a split until that has `limit` images. Room is made for as many records in each of the
- * `files_left` files, this one included: the official ones are all alike. */
+static size_t record_size(const struct layout *layout) {
+    return (size_t)layout->label_bytes + IMAGE_BYTES;
+}
+
+/* How many records to make room for in the files `names`, of which none is read yet, after one of so many records: as
+ * many in each, since the official files are all alike, but no more than the files can hold. */
+static int expected_records(const struct layout *layout, const char *folder, const char *const *names, int records) {
+    size_t most = 0, files = 0;
+    for (; names[files]; files++)
+        most += file_most(folder, names[files]) / record_size(layout);
+    return smaller((int)files * records, most < INT_MAX ? (int)most : INT_MAX);
+}
+
+/* Appends the file's records to a split until that has `limit` images. `names`: the files after it. */
 static bool append_records(struct dataset *dataset, int split, const struct file *file, const struct layout *layout,
-                           int limit, int files_left, struct error *err) {
-    size_t record_bytes = (size_t)layout->label_bytes + IMAGE_BYTES;
+                           int limit, const char *folder, const char *const *names, struct error *err) {
+    size_t record_bytes = record_size(layout);
     if (file->size == 0 || file->size % record_bytes)
         return error_set(err, "%s: its size of %zu bytes is not a multiple of the record size, %zu bytes", file->path,
                          file->size, record_bytes);
     struct split *images = &dataset->splits[split];
     int records = (int)(file->size / record_bytes), start = images->count;
     int count = smaller(records, limit - start);
-    if (!dataset_reserve(dataset, split, start + smaller(records * files_left, limit - start), err))
+    int room = count < limit - start ? records + expected_records(layout, folder, names, records) : count;
+    if (!dataset_reserve(dataset, split, start + smaller(room, limit - start), err))
         return false;
 #pragma omp parallel for schedule(static)
     for (int i = 0; i < count; i++) {
@@ -90,14 +104,11 @@ static bool append_records(struct dataset *dataset, int split, const struct file
 static bool load_split(struct dataset *dataset, int split, const struct layout *layout, const char *folder, int limit,
                        struct error *err) {
     const char *const *names = layout->files[split];
-    int files_left = 0;
-    while (names[files_left])
-        files_left++;
-    for (; files_left && dataset->splits[split].count < limit; names++, files_left--) {
+    for (; *names && dataset->splits[split].count < limit; names++) {
         struct file file;
         if (!file_read(&file, folder, *names, FILE_MAX_BYTES, layout->advice, err))
             return false;
-        bool ok = append_records(dataset, split, &file, layout, limit, files_left, err);
+        bool ok = append_records(dataset, split, &file, layout, limit, folder, names + 1, err);
         file_free(&file);
         if (!ok)
             return false;

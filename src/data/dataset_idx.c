@@ -29,8 +29,10 @@ static size_t header_bytes(int dimensions) {
     return 4 + 4 * (size_t)dimensions;
 }
 
-static bool read_header(const struct file *file, uint32_t magic, uint32_t sizes[DIMENSIONS_MAX], struct error *err) {
+static bool read_header(struct file *file, uint32_t magic, uint32_t sizes[DIMENSIONS_MAX], struct error *err) {
     int dimensions = magic & 0xff;
+    if (!file_fill(file, header_bytes(dimensions), err))
+        return false;
     if (file->size < header_bytes(dimensions))
         return error_set(err, "%s: its %zu bytes are too few for an IDX header", file->path, file->size);
     if (big_endian(file->bytes) != magic)
@@ -41,32 +43,43 @@ static bool read_header(const struct file *file, uint32_t magic, uint32_t sizes[
     return true;
 }
 
-/* The file must hold what its header tells of, no less and no more. */
-static bool check_size(const struct file *file, int dimensions, uint32_t count, uint64_t element_bytes,
-                       struct error *err) {
+static bool refuse_size(const struct file *file, uint32_t count, uint64_t expected, const char *found, size_t bytes,
+                        struct error *err) {
+    return error_set(err, "%s: its header tells of %u records, which makes %llu bytes, but there are %s%zu", file->path,
+                     count, (unsigned long long)expected, found, bytes);
+}
+
+/* Reads the records, of which the file must hold as many as its header tells of, no less and no more. The size of the
+ * file on the disk is asked first, so that a header that lies takes no memory. */
+static bool read_records(struct file *file, int dimensions, uint32_t count, uint64_t element_bytes, struct error *err) {
     uint64_t expected = header_bytes(dimensions) + count * element_bytes;
     if (count == 0)
         return error_set(err, "%s: holds no records", file->path);
+    if (expected > file->most || (!file->compressed && expected < file->most))
+        return refuse_size(file, count, expected, file->compressed ? "at most " : "", file->most, err);
+    if (expected > FILE_MAX_BYTES)
+        return error_set(err, "%s: holds more than %d bytes, the most such a file may", file->path, FILE_MAX_BYTES);
+    if (!file_fill(file, expected + 1, err))
+        return false;
     if (file->size != expected)
-        return error_set(err, "%s: its header tells of %u records, which makes %llu bytes, but there are %zu",
-                         file->path, count, (unsigned long long)expected, file->size);
+        return refuse_size(file, count, expected, file->size > expected ? "at least " : "", file->size, err);
     return true;
 }
 
-static bool check_images(const struct file *file, uint32_t *count, struct error *err) {
+static bool read_images(struct file *file, uint32_t *count, struct error *err) {
     uint32_t sizes[DIMENSIONS_MAX] = {0};
     if (!read_header(file, MAGIC_IMAGES, sizes, err))
         return false;
     *count = sizes[0];
     if (sizes[1] != SIDE || sizes[2] != SIDE)
         return error_set(err, "%s: its images are %ux%u, not %dx%d", file->path, sizes[1], sizes[2], SIDE, SIDE);
-    return check_size(file, 3, *count, IMAGE_BYTES, err);
+    return read_records(file, 3, *count, IMAGE_BYTES, err);
 }
 
 /* `in_file` is set to the number of images in the file, of which the split takes at most `limit`. */
-static bool load_images(struct dataset *dataset, int split, const struct file *file, int limit, uint32_t *in_file,
+static bool load_images(struct dataset *dataset, int split, struct file *file, int limit, uint32_t *in_file,
                         struct error *err) {
-    if (!check_images(file, in_file, err))
+    if (!read_images(file, in_file, err))
         return false;
     int count = *in_file < (uint32_t)limit ? (int)*in_file : limit;
     if (!dataset_reserve(dataset, split, count, err))
@@ -76,9 +89,9 @@ static bool load_images(struct dataset *dataset, int split, const struct file *f
     return true;
 }
 
-static bool load_labels(struct split *split, const struct file *file, uint32_t images, struct error *err) {
+static bool load_labels(struct split *split, struct file *file, uint32_t images, struct error *err) {
     uint32_t sizes[DIMENSIONS_MAX] = {0};
-    if (!read_header(file, MAGIC_LABELS, sizes, err) || !check_size(file, 1, sizes[0], 1, err))
+    if (!read_header(file, MAGIC_LABELS, sizes, err) || !read_records(file, 1, sizes[0], 1, err))
         return false;
     if (sizes[0] != images)
         return error_set(err, "%s: holds %u labels, but there are %u images", file->path, sizes[0], images);
@@ -90,11 +103,11 @@ static bool load_split(struct dataset *dataset, int split, const struct idx_conf
                        struct error *err) {
     struct file file;
     uint32_t images;
-    if (!file_read(&file, config->path, image_files[split], FILE_MAX_BYTES, advice, err))
+    if (!file_open(&file, config->path, image_files[split], advice, err))
         return false;
     bool ok = load_images(dataset, split, &file, data_config_limit(&config->common, split), &images, err);
     file_free(&file); /* before the next is read */
-    if (!ok || !file_read(&file, config->path, label_files[split], FILE_MAX_BYTES, advice, err))
+    if (!ok || !file_open(&file, config->path, label_files[split], advice, err))
         return false;
     ok = load_labels(&dataset->splits[split], &file, images, err);
     file_free(&file);

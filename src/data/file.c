@@ -8,6 +8,7 @@
 #include "base/text.h"
 
 enum { READ_BYTES = 1 << 24, GZIP_BUFFER_BYTES = 1 << 18 };
+enum { DEFLATE_MOST = 1032 /* bytes that become of one */ };
 
 static size_t smaller(size_t a, size_t b) {
     return a < b ? a : b;
@@ -72,49 +73,76 @@ static bool check_end(const struct file *file, gzFile stream, struct error *err)
     return true;
 }
 
-/* `size_on_disk` is exact for a plain file and a first guess for a compressed one. */
-static bool read_stream(struct file *file, gzFile stream, size_t size_on_disk, size_t maximum, struct error *err) {
-    size_t capacity = smaller(size_on_disk, maximum) + 1; /* one more byte tells the end, or what is too large */
-    while (reserve(file, capacity, err)) {
-        while (file->size < capacity) {
-            size_t wanted = smaller(capacity - file->size, READ_BYTES);
-            int got = gzread(stream, file->bytes + file->size, (unsigned)wanted);
-            if (got <= 0)
-                return check_end(file, stream, err);
-            file->size += (size_t)got;
-        }
-        if (file->size > maximum)
-            return error_set(err, "%s: holds more than %zu bytes, the most such a file may", file->path, maximum);
-        capacity = smaller(2 * capacity, maximum + 1);
-    }
-    return false;
-}
-
-static bool read_path(struct file *file, size_t maximum, struct error *err) {
-    size_t size_on_disk = 0;
-    if (!check_regular(file->path, &size_on_disk, err))
-        return false;
-    gzFile stream = gzopen(file->path, "rbe"); /* zlib reads plain files too */
-    if (!stream)
+static bool open_stream(struct file *file, struct error *err) {
+    file->stream = gzopen(file->path, "rbe"); /* zlib reads plain files too */
+    if (!file->stream)
         return error_set_errno(err, "%s", file->path);
-    gzbuffer(stream, GZIP_BUFFER_BYTES);
-    bool ok = read_stream(file, stream, size_on_disk, maximum, err);
-    gzclose_r(stream);
-    return ok;
+    gzbuffer(file->stream, GZIP_BUFFER_BYTES);
+    file->compressed = !gzdirect(file->stream);
+    file->most = file->compressed ? file->on_disk * DEFLATE_MOST : file->on_disk;
+    return true;
 }
 
-bool file_read(struct file *file, const char *folder, const char *name, size_t maximum, const char *advice,
-               struct error *err) {
+bool file_open(struct file *file, const char *folder, const char *name, const char *advice, struct error *err) {
     *file = (struct file){.path = locate(folder, name)};
     if (!file->path)
         return error_set(err, "%s/%s: not found, and no %s.gz beside it either; %s", folder, name, name, advice);
-    if (read_path(file, maximum, err))
+    if (check_regular(file->path, &file->on_disk, err) && open_stream(file, err))
         return true;
     file_free(file);
     return false;
 }
 
+/* Room for more of `size` bytes: as many as the file has on the disk, which is all of a plain one, then twice those
+ * that there are. */
+static bool grow(struct file *file, size_t *capacity, size_t size, struct error *err) {
+    size_t wanted = file->size < file->on_disk ? file->on_disk : 2 * file->size;
+    *capacity = smaller(wanted + 1, size); /* one more byte tells the end */
+    return reserve(file, *capacity, err);
+}
+
+bool file_fill(struct file *file, size_t size, struct error *err) {
+    size_t capacity = file->size;
+    while (file->size < size) {
+        if (file->size == capacity && !grow(file, &capacity, size, err))
+            return false;
+        size_t wanted = smaller(capacity - file->size, READ_BYTES);
+        int got = gzread(file->stream, file->bytes + file->size, (unsigned)wanted);
+        if (got <= 0)
+            return check_end(file, file->stream, err);
+        file->size += (size_t)got;
+    }
+    return true;
+}
+
+static bool read_all(struct file *file, size_t maximum, struct error *err) {
+    if (!file_fill(file, maximum + 1, err))
+        return false;
+    return file->size <= maximum ||
+           error_set(err, "%s: holds more than %zu bytes, the most such a file may", file->path, maximum);
+}
+
+bool file_read(struct file *file, const char *folder, const char *name, size_t maximum, const char *advice,
+               struct error *err) {
+    if (!file_open(file, folder, name, advice, err))
+        return false;
+    if (read_all(file, maximum, err))
+        return true;
+    file_free(file);
+    return false;
+}
+
+size_t file_most(const char *folder, const char *name) {
+    struct file file;
+    struct error ignored;
+    size_t most = file_open(&file, folder, name, "", &ignored) ? file.most : 0;
+    file_free(&file);
+    return most;
+}
+
 void file_free(struct file *file) {
+    if (file->stream)
+        gzclose_r(file->stream);
     free(file->path);
     free(file->bytes);
     *file = (struct file){0};

@@ -1,11 +1,12 @@
 #include "layer/chain.h"
 
 #include <stdint.h>
+#include <string.h>
 
 #include "kernel/chunk.h"
 #include "layer/times.h"
 
-enum { MOST_VALUES = 1 << 27 };
+enum { MOST_VALUES = 1 << 27, MAX_NAME_BYTES = 200 };
 
 static const char *layer_name(struct planner *planner, const struct choice *choice) {
     const struct layer_config *config = choice->config;
@@ -30,6 +31,8 @@ static bool plan_layer(struct planner *planner, struct layer *layer, struct choi
     layer->number = planner->layers;
     layer->name = layer_name(planner, &choice);
     layer->state = arena_alloc(planner->arena, layer->type->state_size);
+    if (strlen(layer->name) > MAX_NAME_BYTES)
+        return plan_error(planner, layer, "a name of more than %d bytes", MAX_NAME_BYTES);
     return check_size(planner, layer, &in) && layer->type->plan(layer, planner) &&
            check_size(planner, layer, &layer->out);
 }
@@ -140,7 +143,7 @@ struct piece {
 
 /* The lowest place from `floor` on that two pieces leave free. */
 static struct piece first_fit(size_t floor, size_t reals, const struct piece *taken) {
-    size_t candidates[] = {floor, taken[0].offset + taken[0].reals, taken[1].offset + taken[1].reals};
+    const size_t candidates[] = {floor, taken[0].offset + taken[0].reals, taken[1].offset + taken[1].reals};
     struct piece best = {SIZE_MAX, real_aligned(reals)};
     for (int i = 0; i < 3; i++) {
         size_t begin = candidates[i], end = begin + best.reals;

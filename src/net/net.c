@@ -16,6 +16,7 @@ static bool check_names(struct net *net, struct diagnostics *diags, const struct
                 diagnose(diags, layers->choices[0].source, layers->choices[0].line, "network",
                          "two layers make a tensor named \"%s\"; layer names must differ", net->tensors[i]->name);
                 good = false;
+                break; /* one message for each, not for each pair */
             }
     return good;
 }

@@ -9,7 +9,7 @@ struct adam_config {
 };
 
 static const struct param params[] = {
-    LEARNING_RATE_PARAM("1e-3"),
+    OPTIMIZER_PARAMS("1e-3"),
     REAL_KEY(struct adam_config, beta1, "beta1", "0.9", 0, 0.999999, "decay of the mean gradient"),
     REAL_KEY(struct adam_config, beta2, "beta2", "0.999", 0, 0.999999, "decay of the mean squared gradient"),
     REAL_KEY(struct adam_config, epsilon, "epsilon", "1e-8", 1e-20, 1,

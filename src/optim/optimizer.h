@@ -23,10 +23,13 @@ struct optimizer_type {
 /* First member of every optimizer's configuration. */
 struct optimizer_config {
     double learning_rate;
+    double clip_norm; /* longest gradient; 0: any */
 };
-#define LEARNING_RATE_PARAM(DEFAULT)                                                                                   \
-    REAL_KEY(struct optimizer_config, learning_rate, "learning_rate", DEFAULT, 0, 100,                                 \
-             "at the start; the schedule changes it")
+#define OPTIMIZER_PARAMS(LEARNING_RATE)                                                                                \
+    REAL_KEY(struct optimizer_config, learning_rate, "learning_rate", LEARNING_RATE, 0, 100,                           \
+             "at the start; the schedule changes it"),                                                                 \
+        REAL_KEY(struct optimizer_config, clip_norm, "clip_norm", "0", 0, 1e12,                                        \
+                 "a gradient longer than this, over all weights, is shortened to it; 0: none is")
 
 extern const struct registry optimizer_registry;
 

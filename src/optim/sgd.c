@@ -8,7 +8,7 @@ struct sgd_config {
 };
 
 static const struct param params[] = {
-    LEARNING_RATE_PARAM("0.1"),
+    OPTIMIZER_PARAMS("0.1"),
     REAL_KEY(struct sgd_config, momentum, "momentum", "0.9", 0, 0.999999, "part of the last step that is kept"),
     BOOL_KEY(struct sgd_config, nesterov, "nesterov", "false", "look ahead along the momentum"),
     END_OF_KEYS,

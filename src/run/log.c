@@ -41,7 +41,12 @@ void log_line(struct log *log, const char *format, ...) {
     va_end(again);
 }
 
-void log_warning(struct log *log, const char *text) {
+void log_warning(struct log *log, const char *format, ...) {
+    char text[2048];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
     fprintf(log->file, "warning: %s\n", text);
     fflush(log->file);
     if (log->quiet)

@@ -27,7 +27,7 @@ struct progress {
 bool log_open(struct log *log, const char *path, bool quiet, struct error *err);
 void log_line(struct log *log, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* A line that also goes to standard error, as it is no part of a run's course. */
-void log_warning(struct log *log, const char *text);
+void log_warning(struct log *log, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void log_progress(struct log *log, const struct progress *progress, int batch_size);
 void log_close(struct log *log);
 

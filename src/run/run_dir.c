@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "run/durable.h"
 
 #define CHECKPOINT_FORMAT "iteration-%08" PRId64 ".safetensors.gz"
 
@@ -35,8 +36,7 @@ static int newest_first(const void *a, const void *b) {
     return (x < y) - (x > y);
 }
 
-/* The iterations of all checkpoints, newest first; to be freed. */
-static int64_t *list_checkpoints(const struct run_dir *dir, size_t *count) {
+int64_t *run_dir_checkpoints(const struct run_dir *dir, size_t *count) {
     char path[PATH_BYTES];
     DIR *folder = opendir(run_dir_file(dir, "checkpoints", path));
     int64_t *iterations = NULL;
@@ -59,20 +59,21 @@ static int64_t *list_checkpoints(const struct run_dir *dir, size_t *count) {
     return iterations;
 }
 
-int64_t run_dir_newest(const struct run_dir *dir) {
+static int64_t newest_checkpoint(const struct run_dir *dir) {
     size_t count;
-    int64_t *iterations = list_checkpoints(dir, &count);
+    int64_t *iterations = run_dir_checkpoints(dir, &count);
     int64_t newest = count ? iterations[0] : -1;
     free(iterations);
     return newest;
 }
 
-void run_dir_prune(const struct run_dir *dir, int keep, int64_t best) {
+void run_dir_prune(const struct run_dir *dir, int64_t saved, int keep, int64_t best) {
     size_t count;
-    int64_t *iterations = list_checkpoints(dir, &count);
+    int64_t *iterations = run_dir_checkpoints(dir, &count);
     char path[PATH_BYTES];
-    for (size_t i = keep ? (size_t)keep : count; i < count; i++)
-        if (iterations[i] != best)
+    int newer = 0;
+    for (size_t i = 0; keep && i < count; i++)
+        if (iterations[i] <= saved && newer++ >= keep && iterations[i] != best)
             unlink(run_dir_checkpoint(dir, iterations[i], path));
     free(iterations);
 }
@@ -97,7 +98,7 @@ static bool make_folder(const char *path, struct error *err) {
 static bool holds_run(const struct run_dir *dir) {
     char path[PATH_BYTES];
     return access(run_dir_file(dir, "spec.yaml", path), F_OK) == 0 ||
-           access(run_dir_file(dir, "train.csv", path), F_OK) == 0 || run_dir_newest(dir) >= 0;
+           access(run_dir_file(dir, "train.csv", path), F_OK) == 0 || newest_checkpoint(dir) >= 0;
 }
 
 /* Links first, then checkpoints from the newest on, then what they need to be resumed from, spec.yaml last: whatever a
@@ -109,12 +110,27 @@ static void remove_run(const struct run_dir *dir) {
         unlink(run_dir_file(dir, name, path));
     }
     size_t count;
-    int64_t *iterations = list_checkpoints(dir, &count);
+    int64_t *iterations = run_dir_checkpoints(dir, &count);
     for (size_t i = 0; i < count; i++)
         unlink(run_dir_checkpoint(dir, iterations[i], path));
     free(iterations);
     for (size_t i = 0; i < sizeof run_files / sizeof *run_files; i++)
         unlink(run_dir_file(dir, run_files[i], path));
+}
+
+/* What a process that was killed has left half-written. Only for who holds the lock. */
+static void remove_temporaries(const struct run_dir *dir) {
+    char path[PATH_BYTES], name[300];
+    DIR *folder = opendir(run_dir_file(dir, "checkpoints", path));
+    for (struct dirent *entry; folder && (entry = readdir(folder));) {
+        const char *end = strrchr(entry->d_name, '.');
+        snprintf(name, sizeof name, "checkpoints/%s", entry->d_name);
+        if (end && !strcmp(end, ".tmp"))
+            unlink(run_dir_file(dir, name, path));
+    }
+    if (folder)
+        closedir(folder);
+    unlink(run_dir_file(dir, "spec.yaml.tmp", path));
 }
 
 /* The lock goes with the process, however it ends. */
@@ -161,6 +177,7 @@ bool run_dir_open(struct run_dir *dir, const char *path, enum run_mode mode, str
         run_dir_close(dir);
         return false;
     }
+    remove_temporaries(dir);
     if (mode == RUN_OVERWRITE)
         remove_run(dir);
     return true;
@@ -177,23 +194,23 @@ bool run_dir_link(const struct run_dir *dir, const char *name, int64_t iteration
     unlink(temporary);
     if (symlink(target, temporary) || rename(temporary, path))
         return error_set_errno(err, "%s: cannot be made a link", path);
-    return true;
+    return true; /* not flushed: a resume makes it again */
 }
 
 bool run_dir_write(const struct run_dir *dir, const char *name, const char *text, struct error *err) {
     char path[PATH_BYTES], temporary[PATH_BYTES + 8];
     run_dir_file(dir, name, path);
     snprintf(temporary, sizeof temporary, "%s.tmp", path);
-    FILE *file = fopen(temporary, "w");
-    if (!file)
-        return error_set_errno(err, "%s: cannot be written", temporary);
-    bool good = fputs(text, file) >= 0 && fflush(file) == 0 && fsync(fileno(file)) == 0;
-    good = fclose(file) == 0 && good && rename(temporary, path) == 0;
-    if (good)
-        return true;
-    error_set_errno(err, "%s: cannot be written", path);
-    unlink(temporary);
-    return false;
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return error_set_errno(err, "%s: cannot be written", path);
+    if (!durable_write(fd, text, strlen(text))) {
+        error_set_errno(err, "%s: cannot be written", path);
+        close(fd);
+        unlink(temporary);
+        return false;
+    }
+    return durable_replace(fd, temporary, path) || error_set_errno(err, "%s: cannot be written", path);
 }
 
 bool run_dir_resolve(const char *path, char *checkpoint, struct error *err) {
@@ -206,7 +223,7 @@ bool run_dir_resolve(const char *path, char *checkpoint, struct error *err) {
         return true;
     }
     snprintf(dir.path, sizeof dir.path, "%s", path);
-    int64_t newest = run_dir_newest(&dir);
+    int64_t newest = newest_checkpoint(&dir);
     if (newest < 0)
         return error_set(err,
                          "%s: no checkpoint below this folder; give a checkpoint file, or a run's folder once the run "

@@ -8,6 +8,7 @@
 #ifndef SPHERENET_RUN_RUN_DIR_H
 #define SPHERENET_RUN_RUN_DIR_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -33,14 +34,15 @@ const char *run_dir_file(const struct run_dir *dir, const char *name, char *out)
 /* The path of the checkpoint of that iteration. */
 const char *run_dir_checkpoint(const struct run_dir *dir, int64_t iteration, char *out);
 
-/* The iteration of the newest checkpoint; -1: there is none. */
-int64_t run_dir_newest(const struct run_dir *dir);
+/* The iterations of all checkpoints, newest first, whether they can be read or not; to be freed. */
+int64_t *run_dir_checkpoints(const struct run_dir *dir, size_t *count);
 
 /* Points latest (or best) at the checkpoint of that iteration. */
 bool run_dir_link(const struct run_dir *dir, const char *name, int64_t iteration, struct error *err);
 
-/* Removes all but the `keep` newest checkpoints and the best one. keep 0: removes none. best -1: there is none. */
-void run_dir_prune(const struct run_dir *dir, int keep, int64_t best);
+/* Removes checkpoints of iterations up to `saved`, all but the `keep` newest and the best one. keep 0: removes none.
+ * best -1: there is none. */
+void run_dir_prune(const struct run_dir *dir, int64_t saved, int keep, int64_t best);
 
 /* The checkpoint that a user means by PATH: the file itself, or the latest one of a run's folder. */
 bool run_dir_resolve(const char *path, char *checkpoint, struct error *err);

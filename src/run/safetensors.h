@@ -2,7 +2,8 @@
  *
  * After gunzip: 8 bytes little-endian header length, a JSON header {"__metadata__": {text: text},
  * NAME: {"dtype", "shape", "data_offsets"}}, then the tensors, C order, little-endian. The writer puts them in header
- * order; the reader takes them in any. */
+ * order; the reader takes them in any. The writer adds a checksum of all of it to the metadata, which gunzip does not
+ * take away as it does gzip's own; the reader checks it where there is one. */
 #ifndef SPHERENET_RUN_SAFETENSORS_H
 #define SPHERENET_RUN_SAFETENSORS_H
 
@@ -43,7 +44,7 @@ bool tensor_file_write(const char *path, const struct stored_tensor *tensors, in
                        const struct stored_text *texts, int text_count, struct error *err);
 
 /* Reads a file, gzipped or not. Every size is checked before it is used; any bytes give a message, never a crash,
- * and memory grows with the bytes that arrive, not with what the header promises. Empties `file` when it fails. */
+ * and what the header promises must fit into the file before memory is taken for it. Empties `file` when it fails. */
 bool tensor_file_read(struct tensor_file *file, const char *path, struct error *err);
 void tensor_file_free(struct tensor_file *file);
 

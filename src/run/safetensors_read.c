@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "run/safetensors_checksum.h"
 #include "run/safetensors_source.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "values are read as they lie in memory");
@@ -26,7 +27,7 @@ struct reader {
     struct entry *entries; /* malloc'ed */
     int entry_count;
     real *values; /* malloc'ed; the data of all entries, one after the other */
-    size_t value_count, value_capacity;
+    struct content_checksum sum;
 };
 
 /* What a tensor_file's pointers point into. */
@@ -224,21 +225,6 @@ static bool order_entries(struct reader *reader) {
 
 /* ---- The data ---- */
 
-/* Room for `extra` more values. It grows with the values that did arrive, not with those the header promises. */
-static bool reserve_values(struct reader *reader, size_t extra) {
-    size_t needed = reader->value_count + extra, capacity = 2 * reader->value_capacity;
-    if (needed <= reader->value_capacity)
-        return true;
-    if (capacity < needed)
-        capacity = needed;
-    real *values = realloc(reader->values, capacity * sizeof *values);
-    if (!values)
-        return byte_source_refuse(&reader->source, "not enough memory for its data");
-    reader->values = values;
-    reader->value_capacity = capacity;
-    return true;
-}
-
 static void convert_floats(real *into, const unsigned char *bytes, size_t count) {
     for (size_t i = 0; i < count; i++) {
         float value;
@@ -255,19 +241,7 @@ static void convert_doubles(real *into, const unsigned char *bytes, size_t count
     }
 }
 
-static bool add_values(struct reader *reader, const unsigned char *bytes, size_t count, int width) {
-    if (!reserve_values(reader, count))
-        return false;
-    real *into = reader->values + reader->value_count;
-    if (width == sizeof(float))
-        convert_floats(into, bytes, count);
-    else
-        convert_doubles(into, bytes, count);
-    reader->value_count += count;
-    return true;
-}
-
-static bool read_tensor(struct reader *reader, const struct entry *entry) {
+static bool read_tensor(struct reader *reader, const struct entry *entry, real *into) {
     unsigned char piece[SOURCE_BUFFER_BYTES]; /* a multiple of both widths */
     for (int64_t left = entry->end - entry->begin; left > 0;) {
         size_t wanted = left < SOURCE_BUFFER_BYTES ? (size_t)left : sizeof piece, got;
@@ -275,20 +249,64 @@ static bool read_tensor(struct reader *reader, const struct entry *entry) {
             return false;
         if (got < wanted)
             return refuse_entry(reader, entry, "the file ends within its data");
-        if (!add_values(reader, piece, got / (size_t)entry->width, entry->width))
-            return false;
+        content_checksum_bytes(&reader->sum, piece, got);
+        size_t count = got / (size_t)entry->width;
+        if (entry->width == sizeof(float))
+            convert_floats(into, piece, count);
+        else
+            convert_doubles(into, piece, count);
+        into += count;
         left -= (int64_t)got;
     }
     return true;
 }
 
+static size_t value_count(const struct entry *entry) {
+    return (size_t)(entry->end - entry->begin) / (size_t)entry->width;
+}
+
+/* Room for all values, when the file is large enough to hold them. */
+static bool reserve_values(struct reader *reader) {
+    size_t count = 0;
+    for (int i = 0; i < reader->entry_count; i++) {
+        if (reader->entries[i].end > reader->source.most)
+            return refuse_entry(reader, &reader->entries[i], "the file ends within its data");
+        count += value_count(&reader->entries[i]);
+    }
+    reader->values = mem_block(count * sizeof *reader->values);
+    return reader->values || byte_source_refuse(&reader->source, "not enough memory for its data");
+}
+
 static bool read_data(struct reader *reader) {
-    if (!reserve_values(reader, 1)) /* so that an empty tensor's data is not NULL either */
+    if (!reserve_values(reader))
         return false;
-    for (int i = 0; i < reader->entry_count; i++)
-        if (!read_tensor(reader, &reader->entries[i]))
+    if (!content_checksum_begin(&reader->sum))
+        return byte_source_refuse(&reader->source, "not enough memory to read it");
+    real *into = reader->values;
+    for (int i = 0; i < reader->entry_count; i++) {
+        content_checksum_tensor(&reader->sum, &reader->entries[i].tensor);
+        if (!read_tensor(reader, &reader->entries[i], into))
             return false;
+        into += value_count(&reader->entries[i]);
+    }
     return byte_source_expect_end(&reader->source);
+}
+
+/* Files of other programs have none. */
+static bool check_sum(struct reader *reader) {
+    json_t *metadata = json_object_get(reader->header, TENSOR_METADATA_KEY), *value;
+    const char *stored = json_string_value(json_object_get(metadata, CHECKSUM_KEY)), *key;
+    if (!stored)
+        return true;
+    json_object_foreach(metadata, key, value) if (strcmp(key, CHECKSUM_KEY) != 0)
+        content_checksum_text(&reader->sum, key, json_string_value(value));
+    char digits[CHECKSUM_BYTES];
+    content_checksum_print(digits, content_checksum_value(&reader->sum));
+    return !strcmp(digits, stored) ||
+           byte_source_refuse(&reader->source,
+                              "damaged: its content has the checksum %s, but it was written with %.20s (if it was "
+                              "changed on purpose, take \"" CHECKSUM_KEY "\" out of its metadata)",
+                              digits, stored);
 }
 
 /* ---- The result ---- */
@@ -301,7 +319,7 @@ static void publish_tensors(struct tensor_file *file, const struct reader *reade
         const struct entry *entry = &reader->entries[i];
         file->tensors[i] = entry->tensor;
         file->tensors[i].data = data;
-        data += (entry->end - entry->begin) / entry->width;
+        data += value_count(entry);
     }
 }
 
@@ -309,7 +327,7 @@ static void publish_texts(struct tensor_file *file, const struct reader *reader)
     json_t *metadata = json_object_get(reader->header, TENSOR_METADATA_KEY), *value;
     const char *key;
     file->texts = mem_alloc(json_object_size(metadata) * sizeof *file->texts);
-    json_object_foreach(metadata, key, value) file->texts[file->text_count++] =
+    json_object_foreach(metadata, key, value) if (strcmp(key, CHECKSUM_KEY) != 0) file->texts[file->text_count++] =
         (struct stored_text){key, json_string_value(value)};
 }
 
@@ -330,8 +348,9 @@ bool tensor_file_read(struct tensor_file *file, const char *path, struct error *
     if (!byte_source_open(&reader.source, path, err))
         return false;
     bool good = read_header(&reader) && check_texts(&reader) && parse_entries(&reader) && order_entries(&reader) &&
-                read_data(&reader);
+                read_data(&reader) && check_sum(&reader);
     byte_source_close(&reader.source);
+    content_checksum_free(&reader.sum);
     if (good)
         publish(file, &reader);
     json_decref(reader.header);

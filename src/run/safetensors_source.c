@@ -6,9 +6,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { GZIP_WINDOW_BITS = 16 + 15 /* 16: a gzip header and nothing else */, NINTH_BYTE = 8 };
+enum { DEFLATE_MOST = 1032 /* bytes that become of one */ };
 
 bool byte_source_refuse(struct byte_source *source, const char *format, ...) {
     char message[1024];
@@ -47,10 +49,19 @@ static bool looks_gzipped(const unsigned char *bytes, size_t count) {
     return magic && !(count > NINTH_BYTE && bytes[NINTH_BYTE] == '{');
 }
 
+static int64_t most_bytes(const struct byte_source *source) {
+    struct stat status;
+    if (fstat(source->fd, &status) || !S_ISREG(status.st_mode))
+        return INT64_MAX;
+    int64_t size = status.st_size;
+    return !source->gzipped ? size : size < INT64_MAX / DEFLATE_MOST ? size * DEFLATE_MOST : INT64_MAX;
+}
+
 static bool open_stream(struct byte_source *source) {
     if (!refill(source))
         return false;
     source->gzipped = looks_gzipped(source->buffer, source->stream.avail_in);
+    source->most = most_bytes(source);
     if (source->gzipped && inflateInit2(&source->stream, GZIP_WINDOW_BITS) != Z_OK)
         return byte_source_refuse(source, "not enough memory to read it");
     return true;

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <zlib.h>
 
 #include "base/error.h"
@@ -14,6 +15,7 @@ struct byte_source {
     const char *path;
     struct error *err;
     int fd;
+    int64_t most; /* bytes that there can be, gunzipped; INT64_MAX where the size of the file does not tell */
     bool gzipped, stream_ended; /* ended: the checksum was reached and is right */
     z_stream stream;            /* its next_in and avail_in are what of `buffer` is unread, gzipped or not */
     unsigned char buffer[SOURCE_BUFFER_BYTES];

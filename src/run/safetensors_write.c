@@ -3,7 +3,6 @@
 #include "run/safetensors.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -14,6 +13,8 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "run/durable.h"
+#include "run/safetensors_checksum.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "values are written as they lie in memory");
 
@@ -45,18 +46,38 @@ static json_t *tensor_entry(const struct stored_tensor *tensor, int64_t begin) {
                      (json_int_t)(begin + tensor_bytes(tensor)));
 }
 
-static bool add_texts(json_t *header, const char *path, const struct stored_text *texts, int count, struct error *err) {
-    if (count == 0)
-        return true;
+static bool no_memory(const char *path, struct error *err) {
+    return error_set(err, "%s: cannot be written: not enough memory", path);
+}
+
+/* Of all that is to be written, as CHECKSUM_KEY's text. */
+static bool checksum(char digits[CHECKSUM_BYTES], const struct stored_tensor *tensors, int tensor_count,
+                     const struct stored_text *texts, int text_count) {
+    struct content_checksum sum;
+    if (!content_checksum_begin(&sum))
+        return false;
+    for (int i = 0; i < tensor_count; i++) {
+        content_checksum_tensor(&sum, &tensors[i]);
+        content_checksum_bytes(&sum, tensors[i].data, (size_t)tensor_bytes(&tensors[i]));
+    }
+    for (int i = 0; i < text_count; i++)
+        content_checksum_text(&sum, texts[i].key, texts[i].value);
+    content_checksum_print(digits, content_checksum_value(&sum));
+    content_checksum_free(&sum);
+    return true;
+}
+
+static bool add_texts(json_t *header, const char *path, const struct stored_text *texts, int count,
+                      const char *checksum, struct error *err) {
     json_t *metadata = json_object();
     json_object_set_new(header, TENSOR_METADATA_KEY, metadata);
     for (int i = 0; i < count; i++) {
-        if (json_object_get(metadata, texts[i].key))
+        if (json_object_get(metadata, texts[i].key) || !strcmp(texts[i].key, CHECKSUM_KEY))
             return error_set(err, "%s: cannot be written: two texts are named \"%s\"", path, texts[i].key);
         if (json_object_set_new(metadata, texts[i].key, json_string(texts[i].value)) != 0)
             return error_set(err, "%s: cannot be written: the text \"%s\" is not valid UTF-8", path, texts[i].key);
     }
-    return true;
+    return json_object_set_new(metadata, CHECKSUM_KEY, json_string(checksum)) == 0 || no_memory(path, err);
 }
 
 static bool add_entries(json_t *header, const char *path, const struct stored_tensor *tensors, int count,
@@ -88,9 +109,12 @@ static void add_encoded(struct text *bytes, const json_t *header) {
 /* Puts everything that comes before the tensors into `bytes`. */
 static bool encode_header(struct text *bytes, const char *path, const struct stored_tensor *tensors, int tensor_count,
                           const struct stored_text *texts, int text_count, struct error *err) {
+    char digits[CHECKSUM_BYTES];
+    if (!checksum(digits, tensors, tensor_count, texts, text_count))
+        return no_memory(path, err);
     json_t *header = json_object();
-    bool good =
-        add_texts(header, path, texts, text_count, err) && add_entries(header, path, tensors, tensor_count, err);
+    bool good = add_texts(header, path, texts, text_count, digits, err) &&
+                add_entries(header, path, tensors, tensor_count, err);
     if (good)
         add_encoded(bytes, header);
     json_decref(header);
@@ -122,16 +146,8 @@ static bool write_failed(const char *path, struct error *err) {
     return error_set_errno(err, "%s: cannot be written", path);
 }
 
-static bool write_bytes(const struct sink *sink, const unsigned char *bytes, size_t count) {
-    const unsigned char *end = bytes + count;
-    while (bytes < end) {
-        ssize_t written = write(sink->fd, bytes, (size_t)(end - bytes));
-        if (written < 0 && errno != EINTR)
-            return write_failed(sink->path, sink->err);
-        if (written > 0)
-            bytes += written;
-    }
-    return true;
+static bool write_bytes(const struct sink *sink, const void *bytes, size_t count) {
+    return durable_write(sink->fd, bytes, count) || write_failed(sink->path, sink->err);
 }
 
 /* Appends the pieces of `data` to the list, and returns its new length. */
@@ -226,47 +242,21 @@ static bool write_stream(int fd, const char *path, const struct text *header, co
 
 /* ---- From the old file to the new ---- */
 
-/* Makes the rename itself last through a power failure. File systems that cannot do this say EINVAL. */
-static bool flush_folder(const char *path, struct error *err) {
-    char *folder = mem_string(path);
-    char *slash = strrchr(folder, '/');
-    if (slash)
-        slash[slash == folder] = '\0';
-    int fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool good = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL);
-    if (!good)
-        error_set_errno(err, "%s: was written, but its folder could not be flushed to the disk", path);
-    if (fd >= 0)
-        close(fd);
-    free(folder);
-    return good;
-}
-
-/* Takes fd, open on `temporary`, to the disk and to `path`. Closes fd in any case. */
-static bool move_into_place(int fd, const char *temporary, const char *path, struct error *err) {
-    bool good = fsync(fd) == 0 || write_failed(path, err);
-    if (close(fd) != 0 && good)
-        good = write_failed(path, err);
-    return good && (rename(temporary, path) == 0 || write_failed(path, err));
-}
-
 static bool write_file(const char *path, const struct text *header, const struct stored_tensor *tensors,
                        int tensor_count, struct error *err) {
     struct text temporary = {0};
     text_printf(&temporary, "%s.tmp", path);
     int fd = open(temporary.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     bool good = fd >= 0 || write_failed(path, err);
-    if (good) {
-        good = write_stream(fd, path, header, tensors, tensor_count, err);
-        if (good)
-            good = move_into_place(fd, temporary.data, path, err);
-        else
-            close(fd);
-        if (!good)
-            unlink(temporary.data);
+    if (good && !write_stream(fd, path, header, tensors, tensor_count, err)) {
+        close(fd);
+        unlink(temporary.data);
+        good = false;
+    } else if (good) {
+        good = durable_replace(fd, temporary.data, path) || write_failed(path, err);
     }
     text_free(&temporary);
-    return good && flush_folder(path, err);
+    return good;
 }
 
 bool tensor_file_write(const char *path, const struct stored_tensor *tensors, int tensor_count,

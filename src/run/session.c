@@ -15,11 +15,13 @@
 #include "run/chance.h"
 #include "run/checkpoint.h"
 #include "run/csv.h"
+#include "run/interrupt.h"
 #include "run/log.h"
+#include "train/divergence.h"
 
 #define TRAIN_HEADER                                                                                                   \
-    "iteration,epoch,learning_rate,loss,fit,weight_decay,orthogonality,accuracy,lambda,images_per_second,"             \
-    "seconds"
+    "iteration,epoch,learning_rate,loss,fit,weight_decay,orthogonality,accuracy,lambda,gradient_norm,"                 \
+    "images_per_second,seconds"
 #define EVAL_HEADER "iteration,epoch,split,loss,accuracy,seconds"
 
 struct session {
@@ -30,13 +32,18 @@ struct session {
     struct log log;
     struct csv train, eval;
     struct best_test best;
-    int64_t saved;       /* iteration of the newest checkpoint; -1: none */
+    int64_t saved;       /* iteration of the checkpoint that a resume would begin with; -1: none */
+    struct text skipped; /* a line for each damaged checkpoint that was passed over */
     double start;        /* clock at which second 0 of the run would have been */
     double window_start; /* clock, and images since, for images per second */
     int64_t window_images;
     double images_per_second;
     struct chance chance;
+    bool rows_wait; /* the last row of a curve could not be written */
+    int skips;      /* updates left out, one after the other */
 };
+
+enum { MOST_SKIPS = 20 }; /* more in a row, and nothing will change any more */
 
 /* --- Opening ----------------------------------------------------------------------------------------------------- */
 
@@ -95,6 +102,10 @@ static bool link_checkpoints(const struct session *s, struct error *err) {
            (s->best.iteration < 0 || run_dir_link(&s->dir, "best", s->best.iteration, err));
 }
 
+static void prune(const struct session *s) {
+    run_dir_prune(&s->dir, s->saved, s->experiment->train.keep, s->best.iteration);
+}
+
 /* Starts a new run from the weights of train.init_from. */
 static bool initialise(struct session *s, struct error *err) {
     const struct train_config *train = &s->experiment->train;
@@ -111,22 +122,46 @@ static bool initialise(struct session *s, struct error *err) {
     return good;
 }
 
-static bool load_newest(struct session *s, struct error *err) {
+enum found { FOUND_GOOD, FOUND_DAMAGED, FOUND_OTHER };
+
+/* Loads the checkpoint of that iteration. FOUND_OTHER: it is whole, but of another spec. */
+static enum found load_checkpoint(struct session *s, int64_t iteration, struct error *err) {
     char path[PATH_BYTES];
     struct tensor_file file;
-    s->saved = run_dir_newest(&s->dir);
-    if (s->saved < 0)
-        return initialise(s, err); /* the run was stopped before its first checkpoint: it begins again */
-    if (!tensor_file_read(&file, run_dir_checkpoint(&s->dir, s->saved, path), err))
-        return false;
+    enum found found = FOUND_DAMAGED;
+    if (!tensor_file_read(&file, run_dir_checkpoint(&s->dir, iteration, path), err))
+        return found;
     const char *spec = checkpoint_spec(&file, path, err);
-    bool good = spec && check_same_spec(s, spec, path, err) &&
-                checkpoint_progress(&file, path, &s->trainer.iteration, &s->best, err) &&
-                checkpoint_load(&file, path, &s->trainer, true, err);
+    if (spec && !check_same_spec(s, spec, path, err))
+        found = FOUND_OTHER;
+    else if (spec && checkpoint_progress(&file, path, &s->trainer.iteration, &s->best, err) &&
+             checkpoint_load(&file, path, &s->trainer, true, err))
+        found = FOUND_GOOD;
     tensor_file_free(&file);
-    if (!good || !link_checkpoints(s, err))
+    return found;
+}
+
+/* The newest checkpoint that is whole. */
+static bool load_newest(struct session *s, struct error *err) {
+    size_t count;
+    int64_t *iterations = run_dir_checkpoints(&s->dir, &count);
+    enum found found = FOUND_DAMAGED;
+    for (size_t i = 0; i < count && found == FOUND_DAMAGED; i++) {
+        found = load_checkpoint(s, iterations[i], err);
+        if (found == FOUND_GOOD)
+            s->saved = iterations[i];
+        else if (found == FOUND_DAMAGED)
+            text_printf(&s->skipped, "%s; skipped\n", err->text);
+    }
+    free(iterations);
+    if (count == 0)
+        return initialise(s, err); /* the run was stopped before its first checkpoint: it begins again */
+    if (found == FOUND_DAMAGED)
+        return error_set(err, "%s: none of the run's checkpoints can be read:\n%s--overwrite begins the run again",
+                         s->dir.path, s->skipped.data);
+    if (found != FOUND_GOOD || !link_checkpoints(s, err))
         return false;
-    run_dir_prune(&s->dir, s->experiment->train.keep, s->best.iteration); /* as the killed process would have */
+    prune(s); /* as the process that was killed would have */
     return true;
 }
 
@@ -163,7 +198,7 @@ static void log_opening(struct session *s) {
     log_line(&s->log, "products: %s", blas_library());
     const char *warning = blas_core_warning(e->train.openblas_core);
     if (warning)
-        log_warning(&s->log, warning);
+        log_warning(&s->log, "%s", warning);
     log_line(&s->log, "data: %d training and %d test images of %dx%dx%d, %d classes", d->splits[SPLIT_TRAIN].count,
              d->splits[SPLIT_TEST].count, d->height, d->width, d->channels, d->classes);
     log_line(&s->log, "network: %s, %zu weights, %.0f MB for batches of %d", e->network.kind->name, weights,
@@ -200,8 +235,16 @@ static bool save(struct session *s, struct error *err) {
     s->saved = iteration;
     if (!link_checkpoints(s, err))
         return false;
-    run_dir_prune(&s->dir, s->experiment->train.keep, s->best.iteration);
+    prune(s);
     return true;
+}
+
+/* A row that could not be written waits for the next one, and no checkpoint is made without it (csv_sync): nothing is
+ * lost by going on. */
+static void after_row(struct session *s, const struct error *problem, bool written) {
+    if (!written && !s->rows_wait)
+        log_warning(&s->log, "%s; going on, the row waits until it can be", problem->text);
+    s->rows_wait = !written;
 }
 
 /* Tests, and makes the checkpoint that `best` will point to when the test was the best so far. */
@@ -217,16 +260,21 @@ static bool test(struct session *s, struct error *err) {
     log_line(&s->log, "iteration %" PRId64 ": test accuracy %.4f, loss %.4f%s", s->trainer.iteration, result.accuracy,
              result.loss, is_best ? ", the best so far" : "");
     s->window_start += clock_seconds() - before; /* tests do not count as training time */
-    return csv_row(&s->eval, err, "%" PRId64 ",%.4f,%s,%.6g,%.6g,%.2f", s->trainer.iteration, epoch_of(s),
-                   split_names[SPLIT_TEST], result.loss, result.accuracy, seconds_of(s)) &&
-           (!is_best || save(s, err));
+    struct error problem;
+    after_row(s, &problem,
+              csv_row(&s->eval, &problem, "%" PRId64 ",%.4f,%s,%.6g,%.6g,%.2f", s->trainer.iteration, epoch_of(s),
+                      split_names[SPLIT_TEST], result.loss, result.accuracy, seconds_of(s)));
+    return !is_best || save(s, err);
 }
 
-static bool record(struct session *s, const struct step_result *step, struct error *err) {
+static void record(struct session *s, const struct step_result *step) {
+    struct error problem;
     double loss = step->fit + step->weight_decay + step->orthogonality;
-    return csv_row(&s->train, err, "%" PRId64 ",%.4f,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g,%.1f,%.2f",
-                   s->trainer.iteration, epoch_of(s), step->rate, loss, step->fit, step->weight_decay,
-                   step->orthogonality, step->accuracy, step->lambda, s->images_per_second, seconds_of(s));
+    after_row(s, &problem,
+              csv_row(&s->train, &problem, "%" PRId64 ",%.4f,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g,%.1f,%.2f",
+                      s->trainer.iteration, epoch_of(s), step->rate, loss, step->fit, step->weight_decay,
+                      step->orthogonality, step->accuracy, step->lambda, step->gradient_norm, s->images_per_second,
+                      seconds_of(s)));
 }
 
 static void measure_speed(struct session *s) {
@@ -243,39 +291,89 @@ static void measure_speed(struct session *s) {
 
 /* Of a loss with a margin alone: without one, other causes are likelier. */
 static void watch_chance(struct session *s, const struct step_result *step) {
-    char text[512];
     const struct experiment *e = s->experiment;
     if (!loss_type_of(e->loss)->lambda ||
         !chance_add(&s->chance, step->accuracy, e->shape.classes, s->trainer.iteration))
         return;
-    snprintf(text, sizeof text,
-             "iteration %" PRId64 ": accuracy stays at chance under the margin of %s (lambda is %.4g). Let the margin "
-             "come more slowly (a larger loss.annealing.base or minimum, a smaller gamma), or train without margin "
-             "first and start from that run with train.init_from",
-             s->trainer.iteration, e->loss.kind->name, step->lambda);
-    log_warning(&s->log, text);
+    log_warning(&s->log,
+                "iteration %" PRId64
+                ": accuracy stays at chance under the margin of %s (lambda is %.4g). Let the margin "
+                "come more slowly (a larger loss.annealing.base or minimum, a smaller gamma), or train without margin "
+                "first and start from that run with train.init_from",
+                s->trainer.iteration, e->loss.kind->name, step->lambda);
 }
 
-static bool report_infinite_loss(const struct session *s, struct error *err) {
-    char checkpoint[64] = "there is no checkpoint yet";
+static const char *last_checkpoint(const struct session *s, char *text, size_t bytes) {
     if (s->saved >= 0)
-        snprintf(checkpoint, sizeof checkpoint, "the last checkpoint is that of iteration %" PRId64, s->saved);
-    return error_set(err, "the loss is not a finite number at iteration %" PRId64 "; %s. Lower optimizer.learning_rate",
-                     s->trainer.iteration, checkpoint);
+        snprintf(text, bytes, "the last checkpoint is that of iteration %" PRId64, s->saved);
+    else
+        snprintf(text, bytes, "there is no checkpoint yet");
+    return text;
+}
+
+/* The update was left out. Whether to go on all the same. */
+static bool after_divergence(struct session *s, int batch_size, const struct step_result *step, struct error *err) {
+    struct text what = {0};
+    char checkpoint[64];
+    divergence_describe(&what, &s->trainer.net, batch_size, step->fit);
+    bool skip = s->experiment->train.on_divergence == DIVERGENCE_SKIP && ++s->skips <= MOST_SKIPS;
+    if (skip)
+        log_warning(&s->log, "iteration %" PRId64 ": %s; this update is left out", s->trainer.iteration, what.data);
+    else
+        error_set(err, "iteration %" PRId64 ": %s; %s%s. Lower optimizer.learning_rate, or set optimizer.clip_norm",
+                  s->trainer.iteration, what.data,
+                  s->skips > MOST_SKIPS ? "too many updates in a row were left out; " : "",
+                  last_checkpoint(s, checkpoint, sizeof checkpoint));
+    text_free(&what);
+    return skip;
 }
 
 static bool step(struct session *s, struct loader *loader, struct error *err) {
     const struct train_config *train = &s->experiment->train;
-    struct step_result result = trainer_step(&s->trainer, loader_next(loader));
+    const struct batch *batch = loader_next(loader);
+    struct step_result result = trainer_step(&s->trainer, batch);
     measure_speed(s);
-    if (!isfinite(result.fit))
-        return report_infinite_loss(s, err);
+    if (result.updated)
+        s->skips = 0;
+    else if (!after_divergence(s, batch->count, &result, err))
+        return false;
     watch_chance(s, &result);
     struct progress progress = {s->trainer.iteration, train->iterations, result.fit, result.accuracy,
                                 s->images_per_second};
     log_progress(&s->log, &progress, train->batch_size);
-    return (!is_due(s, train->log_every) || record(s, &result, err)) &&
-           (!is_due(s, train->eval_every) || test(s, err)) && (!is_due(s, train->checkpoint_every) || save(s, err));
+    if (is_due(s, train->log_every))
+        record(s, &result);
+    return (!is_due(s, train->eval_every) || test(s, err)) && (!is_due(s, train->checkpoint_every) || save(s, err));
+}
+
+/* Iterations until the last one or a signal. */
+static bool run_steps(struct session *s, struct loader *loader, struct error *err) {
+    while (s->trainer.iteration < s->experiment->train.iterations && !interrupt_signal()) {
+        if (!step(s, loader, err))
+            return false;
+        if (interrupt_checkpoint() && s->trainer.iteration > s->saved) {
+            if (!save(s, err))
+                return false;
+            log_line(&s->log, "iteration %" PRId64 ": checkpoint, as a signal asked", s->trainer.iteration);
+        }
+    }
+    return true;
+}
+
+static void log_done(struct session *s) {
+    if (s->best.iteration >= 0)
+        log_line(&s->log, "done: best test accuracy %.4f at iteration %" PRId64 "; %.0f s; results in %s",
+                 s->best.accuracy, s->best.iteration, seconds_of(s), s->dir.path);
+}
+
+/* Ended by a signal: what was trained so far is kept. */
+static bool end_early(struct session *s, struct error *err) {
+    char checkpoint[64];
+    if (s->trainer.iteration > 0 && !save(s, err))
+        return false;
+    log_line(&s->log, "ended at iteration %" PRId64 " by signal %d (%s); %s", s->trainer.iteration, interrupt_signal(),
+             strsignal(interrupt_signal()), last_checkpoint(s, checkpoint, sizeof checkpoint));
+    return true;
 }
 
 static bool train(struct session *s, struct error *err) {
@@ -289,13 +387,12 @@ static bool train(struct session *s, struct error *err) {
                                          train->batch_size, s->trainer.iteration, err);
     if (!loader)
         return false;
-    bool good = true;
-    while (good && s->trainer.iteration < train->iterations)
-        good = step(s, loader, err);
+    bool good = run_steps(s, loader, err);
     loader_close(loader);
+    if (good && s->trainer.iteration < train->iterations)
+        return end_early(s, err);
     if (good)
-        log_line(&s->log, "done: best test accuracy %.4f at iteration %" PRId64 "; %.0f s; results in %s",
-                 s->best.accuracy, s->best.iteration, seconds_of(s), s->dir.path);
+        log_done(s);
     return good;
 }
 
@@ -306,19 +403,30 @@ static void close_session(struct session *s) {
     trainer_close(&s->trainer);
     dataset_free(&s->dataset);
     run_dir_close(&s->dir);
+    text_free(&s->skipped);
 }
 
-bool session_run(const struct experiment *experiment, const struct session_options *options, struct error *err) {
+static void log_skipped(struct session *s) {
+    for (char *line = s->skipped.data, *end; line && (end = strchr(line, '\n')); line = end + 1) {
+        *end = '\0';
+        log_warning(&s->log, "%s", line);
+    }
+}
+
+enum session_end session_run(const struct experiment *experiment, const struct session_options *options,
+                             struct error *err) {
     struct session s = {.experiment = experiment, .best = {-1, 0}, .saved = -1};
     char path[PATH_BYTES];
     snprintf(path, sizeof path, "runs/%s", experiment->name);
     threads_set(experiment->train.threads);
+    interrupt_listen(options->quiet);
     bool good = dataset_load(&s.dataset, experiment->data, (uint64_t)experiment->seed, err) &&
                 trainer_open(&s.trainer, experiment, err) && (options->mode == RUN_RESUME || initialise(&s, err)) &&
                 run_dir_open(&s.dir, options->run_dir ? options->run_dir : path, options->mode, err) &&
                 (options->mode != RUN_RESUME || load_newest(&s, err)) && open_files(&s, options->quiet, err);
     if (good) {
         log_opening(&s);
+        log_skipped(&s);
         if (s.saved >= 0)
             log_line(&s.log, "resumed at iteration %" PRId64, s.trainer.iteration);
         else if (options->mode == RUN_RESUME)
@@ -327,6 +435,7 @@ bool session_run(const struct experiment *experiment, const struct session_optio
         if (!good)
             log_line(&s.log, "stopped: %s", err->text);
     }
+    bool early = good && s.trainer.iteration < experiment->train.iterations;
     close_session(&s);
-    return good;
+    return !good ? SESSION_FAILED : early ? SESSION_INTERRUPTED : SESSION_DONE;
 }

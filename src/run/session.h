@@ -11,8 +11,15 @@ struct session_options {
     bool quiet;
 };
 
+enum session_end {
+    SESSION_DONE,
+    SESSION_INTERRUPTED, /* by the signal interrupt_signal(), after a checkpoint */
+    SESSION_FAILED,      /* err says why */
+};
+
 /* Trains, tests and writes checkpoints as the experiment says. Nothing of an earlier run is touched before data and
- * network stand. */
-bool session_run(const struct experiment *experiment, const struct session_options *options, struct error *err);
+ * network stand. Takes signals as run/interrupt.h says, from its beginning to the end of the process. */
+enum session_end session_run(const struct experiment *experiment, const struct session_options *options,
+                             struct error *err);
 
 #endif

@@ -8,11 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_KEYS = 64 };
+enum { MAX_KEYS = 64, MAX_CHOICES = 2000 };
 
 struct binder {
     struct arena *arena;
     struct diagnostics *diags;
+    int choices; /* elements of all lists of kinds so far, aliases counted each time */
 };
 
 const struct kind *registry_find(const struct registry *registry, const char *name) {
@@ -37,6 +38,10 @@ static const char *form_of(const struct node *node) {
 static void complain_name(struct binder *b, const struct node *node, const char *path, const char *what,
                           const char *word, const char *const *names, size_t count) {
     struct text message = {0};
+    if (diagnostics_full(b->diags)) {
+        complain(b, node, path, what);
+        return;
+    }
     text_printf(&message, "%s", what);
     if (word)
         text_printf(&message, " \"%.60s\"", word);
@@ -271,6 +276,11 @@ static void bind_kinds(struct binder *b, const struct param *param, const struct
     }
     for (int i = 0; i < node->count; i++) {
         const char *element = arena_printf(b->arena, "%s[%d]", path, i);
+        if (b->choices++ == MAX_CHOICES)
+            diagnose(b->diags, node->source, node->line, element, "more than %d %ss in all", MAX_CHOICES,
+                     param->registry->noun);
+        if (b->choices > MAX_CHOICES)
+            return;
         choice_list_add(b->arena, list, bind_kind(b, param->registry, node->children[i], NULL, element));
     }
 }
@@ -369,7 +379,7 @@ static void bind_params(struct binder *b, void *section, const struct param *par
 
 void spec_bind(struct arena *arena, void *section, const struct param *params, const struct node *map, const char *path,
                struct diagnostics *diags) {
-    struct binder b = {arena, diags};
+    struct binder b = {.arena = arena, .diags = diags};
     struct node *empty = node_empty_map(arena, "defaults", 0);
     const struct param root = {.key = "spec", .type = PARAM_SECTION, .params = params, .help = "the whole spec"};
     bind_section(&b, section, &root, map ? map : empty, path);
@@ -378,7 +388,7 @@ void spec_bind(struct arena *arena, void *section, const struct param *params, c
 struct choice choice_default(struct arena *arena, const struct kind *kind) {
     struct choice choice = {.kind = kind, .config = arena_alloc(arena, kind->config_size)};
     struct diagnostics ignored = {0}; /* keys without a default are the caller's to set */
-    struct binder b = {arena, &ignored};
+    struct binder b = {.arena = arena, .diags = &ignored};
     bind_params(&b, choice.config, kind->params, node_empty_map(arena, "defaults", 0), "");
     text_free(&ignored.text);
     return choice;

@@ -29,9 +29,11 @@ struct diagnostics {
     int count;
 };
 
-/* Adds "SOURCE:LINE: PATH: message" (parts that are empty are left out). */
+/* Adds "SOURCE:LINE: PATH: message" (parts that are empty are left out), without what a terminal would act on. Beyond
+ * a thousand mistakes only their number grows: diagnostics_full. */
 void diagnose(struct diagnostics *diags, const char *source, int line, const char *path, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
+bool diagnostics_full(const struct diagnostics *diags);
 
 /* Reads one YAML document. NULL, with a diagnostic, when the text is not YAML, is not a single document, nests too
  * deeply, or is (aliases expanded) too large. The tree lives in the arena. */

@@ -1,7 +1,9 @@
 /* YAML text to a tree of nodes, by libyaml's event parser. Aliases share the anchored node; each subtree knows its size
- * with aliases expanded, so that a few lines cannot stand for billions of nodes. */
+ * with aliases expanded, so that a few lines cannot stand for billions of nodes. Keys and values are short, since each
+ * alias of a long one would copy it into a message or into the resolved spec. */
 #include "spec/node.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,7 +12,8 @@
 #include <sys/stat.h>
 #include <yaml.h>
 
-enum { MAX_FILE_BYTES = 1 << 20, MAX_DEPTH = 64, MAX_NODES = 100000, MAX_KEYS = 1000, MAX_ANCHORS = 1000 };
+enum { MAX_FILE_BYTES = 1 << 22, MAX_DEPTH = 64, MAX_NODES = 100000, MAX_KEYS = 1000, MAX_ANCHORS = 1000 };
+enum { MAX_KEY_BYTES = 200, MAX_VALUE_BYTES = 4096, MAX_LISTED = 1000 };
 
 #define OVERRIDE "--set " /* a source that starts so is a command line, which has no lines */
 
@@ -28,12 +31,11 @@ struct reader {
     struct anchor anchors[MAX_ANCHORS];
 };
 
-void diagnose(struct diagnostics *diags, const char *source, int line, const char *path, const char *format, ...) {
+static void add_line(struct diagnostics *diags, const char *source, int line, const char *path, const char *format,
+                     va_list args) {
     char message[1024];
-    va_list args;
-    va_start(args, format);
     vsnprintf(message, sizeof message, format, args);
-    va_end(args);
+    size_t start = diags->text.length;
     if (source)
         text_printf(&diags->text, "%s:", source);
     if (source && line)
@@ -41,7 +43,22 @@ void diagnose(struct diagnostics *diags, const char *source, int line, const cha
     if (path && *path)
         text_printf(&diags->text, "%s%s:", source ? " " : "", path);
     text_printf(&diags->text, "%s%s\n", diags->text.length ? " " : "", message);
-    diags->count++;
+    text_defuse(diags->text.data + start);
+}
+
+void diagnose(struct diagnostics *diags, const char *source, int line, const char *path, const char *format, ...) {
+    if (diags->count++ >= MAX_LISTED)
+        return;
+    va_list args;
+    va_start(args, format);
+    add_line(diags, source, line, path, format, args);
+    va_end(args);
+    if (diags->count == MAX_LISTED)
+        text_printf(&diags->text, "more mistakes than these %d are not listed\n", MAX_LISTED);
+}
+
+bool diagnostics_full(const struct diagnostics *diags) {
+    return diags->count >= MAX_LISTED;
 }
 
 static int line_at(const struct reader *r, const yaml_mark_t *mark) {
@@ -133,6 +150,10 @@ static struct node *read_scalar(struct reader *r, const yaml_event_t *event) {
         diagnose(r->diags, r->source, node->line, NULL, "a value contains a NUL character");
         return NULL;
     }
+    if (event->data.scalar.length > MAX_VALUE_BYTES) {
+        diagnose(r->diags, r->source, node->line, NULL, "a value of more than %d bytes", MAX_VALUE_BYTES);
+        return NULL;
+    }
     node->scalar = arena_string(r->arena, text);
     node->quoted = event->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
     return node;
@@ -141,6 +162,11 @@ static struct node *read_scalar(struct reader *r, const yaml_event_t *event) {
 static bool read_key(struct reader *r, const yaml_event_t *event, const char **key) {
     if (event->type != YAML_SCALAR_EVENT) {
         diagnose(r->diags, r->source, line_at(r, &event->start_mark), NULL, "a key must be a plain word");
+        return false;
+    }
+    if (event->data.scalar.length > MAX_KEY_BYTES) {
+        diagnose(r->diags, r->source, line_at(r, &event->start_mark), NULL, "a key of more than %d bytes",
+                 MAX_KEY_BYTES);
         return false;
     }
     *key = arena_string(r->arena, (const char *)event->data.scalar.value);
@@ -272,7 +298,7 @@ struct node *yaml_read_file(struct arena *arena, const char *path, struct diagno
         if (ferror(file))
             diagnose(diags, path, 0, NULL, "cannot read the spec: %s", strerror(errno));
         else if (length > MAX_FILE_BYTES)
-            diagnose(diags, path, 0, NULL, "larger than 1 MiB, which no spec is");
+            diagnose(diags, path, 0, NULL, "larger than 4 MiB, which no spec is");
         else
             root = yaml_read(arena, path, text, length, diags);
         free(text);
@@ -347,6 +373,7 @@ static struct node **descend(struct arena *arena, struct node *node, char *step,
     for (int i = 0; i < node->count; i++)
         if (!strcmp(node->keys[i], step))
             place = &node->children[i];
+    assert(place);
     for (int i = 0; i < count; i++) {
         if ((*place)->type != NODE_LIST || indices[i] >= (*place)->count) {
             diagnose(diags, source, 0, NULL, "%s: no element %d (%s)", shown, indices[i],

@@ -9,6 +9,7 @@
 #include "optim/schedule.h"
 
 static const char *const init_classifier_names[] = {"copy", "draw", NULL}; /* enum init_classifier */
+static const char *const on_divergence_names[] = {"stop", "skip", NULL};   /* enum on_divergence */
 
 #define TRAIN_INT(KEY, FALLBACK, MIN, MAX, HELP) INT_KEY(struct train_config, KEY, #KEY, FALLBACK, MIN, MAX, HELP)
 
@@ -19,6 +20,8 @@ static const struct param train_params[] = {
     TRAIN_INT(checkpoint_every, "1000", 0, 2e9, "iterations between checkpoints; 0: at the end only"),
     TRAIN_INT(log_every, "10", 0, 2e9, "iterations between rows of train.csv; 0: at the end only"),
     TRAIN_INT(keep, "3", 0, 1e6, "newest checkpoints that stay, beside the best; 0: all"),
+    ENUM_KEY(struct train_config, on_divergence, "on_divergence", "stop", on_divergence_names,
+             "when loss or gradient are not finite: stop the run, or skip the update and go on"),
     TRAIN_INT(threads, "0", 0, 1024, "worker threads; 0: as many as the processors that the process may use"),
     TEXT_KEY(
         struct train_config, openblas_core, "openblas_core", "auto",

@@ -7,11 +7,13 @@
 #include "optim/penalty.h"
 
 enum init_classifier { INIT_COPY, INIT_DRAW };
+enum on_divergence { DIVERGENCE_STOP, DIVERGENCE_SKIP };
 
 struct train_config {
     int iterations, batch_size;
     int eval_every, checkpoint_every, log_every; /* iterations; 0: at the end only */
     int keep;                                    /* checkpoints; 0: all */
+    int on_divergence;                           /* enum on_divergence */
     int threads;                                 /* 0: as many as the process may use */
     const char *openblas_core;                   /* a wish as in kernel/blas.h; known, but this machine may refuse it */
     const char *init_from;                       /* a run or checkpoint; "": none */

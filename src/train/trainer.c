@@ -1,10 +1,12 @@
 #include "train/trainer.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "loss/loss.h"
+#include "optim/gradient.h"
 #include "optim/schedule.h"
 
 static bool allocate_state(struct trainer *trainer, struct error *err) {
@@ -12,14 +14,16 @@ static bool allocate_state(struct trainer *trainer, struct error *err) {
     size_t work = penalty_work(&experiment->regularizer, &trainer->net);
     size_t logits = (size_t)experiment->train.batch_size * (size_t)experiment->shape.classes;
     size_t slots = (size_t)trainer->optimizer->slots * trainer->trained;
-    real *next = trainer->block = mem_block((slots + work + logits) * sizeof *next);
+    size_t reals = slots + work + logits + trainer->buffer_count;
+    real *next = trainer->block = mem_block(reals * sizeof *next);
     if (!next)
         return error_set(err, "not enough memory for the optimizer's state: %.0f MB",
-                         (double)((slots + work + logits) * sizeof *next) / 1e6);
+                         (double)(reals * sizeof *next) / 1e6);
     for (int i = 0; i < trainer->optimizer->slots; i++, next += trainer->trained)
         trainer->slots[i] = next;
     trainer->penalty_work = next;
     trainer->dlogits = next + work;
+    trainer->buffers = trainer->dlogits + logits;
     return true;
 }
 
@@ -33,7 +37,9 @@ bool trainer_open(struct trainer *trainer, const struct experiment *experiment, 
     if (!planned)
         error_set(err, "%s", diags.text.data);
     text_free(&diags.text);
-    trainer->trained = plan_sizes(&trainer->net.planner).trained;
+    struct plan_sizes sizes = plan_sizes(&trainer->net.planner);
+    trainer->trained = sizes.trained;
+    trainer->buffer_count = sizes.buffers;
     if (planned && net_allocate(&trainer->net, (uint64_t)experiment->seed, err) && allocate_state(trainer, err))
         return true;
     trainer_close(trainer);
@@ -89,14 +95,41 @@ static struct loss_gradient loss_gradient(const struct trainer *trainer) {
     };
 }
 
+/* The gradient of a loss that is finite, penalties included. */
+static void compute_gradient(struct trainer *trainer, const struct batch *batch, struct step_result *result) {
+    net_backward(&trainer->net, batch->count, trainer->dlogits, batch->images);
+    phase_ends(trainer, STEP_BACKWARD);
+    struct penalty_values penalties =
+        penalty_add(&trainer->experiment->regularizer, &trainer->net, trainer->penalty_work);
+    result->weight_decay = penalties.weight_decay;
+    result->orthogonality = penalties.orthogonality;
+    phase_ends(trainer, STEP_PENALTIES);
+    result->gradient_norm = gradient_norm(trainer->net.memory.grads, trainer->trained);
+}
+
+static void update(struct trainer *trainer, const struct step_result *result) {
+    const struct optimizer_config *config = trainer->experiment->optimizer.config;
+    const struct plan_memory *memory = &trainer->net.memory;
+    if (config->clip_norm > 0)
+        gradient_clip(memory->grads, trainer->trained, result->gradient_norm, config->clip_norm);
+    trainer->optimizer->step(config, result->rate, trainer->iteration, trainer->trained, memory->values, memory->grads,
+                             trainer->slots);
+}
+
+/* Averages that batch normalisation keeps, which the forward pass moves. */
+static void copy_buffers(const struct trainer *trainer, bool back) {
+    real *values = trainer->net.memory.values + trainer->trained;
+    memcpy(back ? values : trainer->buffers, back ? trainer->buffers : values, trainer->buffer_count * sizeof *values);
+}
+
 struct step_result trainer_step(struct trainer *trainer, const struct batch *batch) {
     const struct experiment *experiment = trainer->experiment;
     const struct optimizer_config *optimizer = experiment->optimizer.config;
-    struct net *net = &trainer->net;
     int n = batch->count, classes = experiment->shape.classes;
-    struct step_result result;
+    struct step_result result = {0};
     phase_ends(trainer, STEP_INPUT);
-    const real *logits = net_forward(net, n, batch->images, true);
+    copy_buffers(trainer, false);
+    const real *logits = net_forward(&trainer->net, n, batch->images, true);
     phase_ends(trainer, STEP_FORWARD);
     struct loss_input in = loss_input(trainer, batch, logits);
     struct loss_gradient gradient = loss_gradient(trainer);
@@ -104,17 +137,16 @@ struct step_result trainer_step(struct trainer *trainer, const struct batch *bat
     result.lambda = loss_lambda(experiment->loss, trainer->iteration + 1);
     result.accuracy = batch_accuracy(logits, batch->labels, n, classes);
     phase_ends(trainer, STEP_LOSS);
-    net_backward(net, n, trainer->dlogits, batch->images);
-    phase_ends(trainer, STEP_BACKWARD);
-    struct penalty_values penalties = penalty_add(&experiment->regularizer, net, trainer->penalty_work);
-    result.weight_decay = penalties.weight_decay;
-    result.orthogonality = penalties.orthogonality;
-    phase_ends(trainer, STEP_PENALTIES);
+    if (isfinite(result.fit))
+        compute_gradient(trainer, batch, &result);
+    result.updated = isfinite(result.fit) && isfinite(result.gradient_norm);
     result.rate = optimizer->learning_rate *
                   schedule_factor(experiment->schedule, trainer->iteration, experiment->train.iterations);
     trainer->iteration++;
-    trainer->optimizer->step(optimizer, result.rate, trainer->iteration, trainer->trained, net->memory.values,
-                             net->memory.grads, trainer->slots);
+    if (result.updated)
+        update(trainer, &result);
+    else
+        copy_buffers(trainer, true);
     phase_ends(trainer, STEP_OPTIMIZER);
     return result;
 }

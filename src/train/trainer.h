@@ -29,8 +29,10 @@ struct trainer {
     const struct optimizer_type *optimizer;
     real *slots[OPTIMIZER_SLOTS]; /* the optimizer's state, laid out as the network's trained values */
     size_t trained;               /* reals in each */
+    size_t buffer_count;          /* reals of tensors that are not trained */
     real *dlogits;                /* [batch][classes] */
     real *penalty_work;
+    real *buffers;            /* the network's, as they were before the step */
     void *block;              /* what the above point into */
     int64_t iteration;        /* updates made so far */
     struct step_times *times; /* the caller's; NULL: steps are not measured */
@@ -39,15 +41,18 @@ struct trainer {
 struct step_result {
     double rate;                             /* learning rate of this update */
     double fit, weight_decay, orthogonality; /* the parts of the loss, before the update */
+    double gradient_norm;                    /* of the whole gradient, before it is clipped; 0: there was none */
     double accuracy;                         /* of the batch, 0 to 1 */
     double lambda;                           /* of a loss with a margin (loss/loss.h), else 0 */
+    bool updated;                            /* false: loss or gradient was not finite, and the network is as before */
 };
 
 /* Builds the network and draws its initial weights. The experiment must be checked, and outlive the trainer. */
 bool trainer_open(struct trainer *trainer, const struct experiment *experiment, struct error *err);
 void trainer_close(struct trainer *trainer);
 
-/* One update on one batch. */
+/* One iteration: an update on one batch, unless loss or gradient is not finite; then train/divergence.h says where it
+ * began, until the network's next pass. */
 struct step_result trainer_step(struct trainer *trainer, const struct batch *batch);
 
 /* Measures of a network on one split. */

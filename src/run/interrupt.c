@@ -1,0 +1,55 @@
+#include "run/interrupt.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t ending, checkpoint;
+static bool answers;
+
+static void tell(const char *text, size_t length) {
+    ssize_t written = write(STDERR_FILENO, text, length);
+    (void)written; /* nobody may be listening */
+}
+
+static void on_end(int signal) {
+    static const char text[] = "\nspherenet: ending after this iteration, with a checkpoint; once more ends at once\n";
+    int before = errno;
+    if (ending)
+        _exit(128 + signal);
+    ending = signal;
+    if (answers)
+        tell(text, sizeof text - 1);
+    errno = before;
+}
+
+static void on_checkpoint(int signal) {
+    (void)signal;
+    checkpoint = 1;
+}
+
+/* All are blocked while one is handled, so that two at once are one after the other. */
+static void handle(int signal, void (*handler)(int)) {
+    struct sigaction before, action = {.sa_handler = handler, .sa_flags = SA_RESTART};
+    sigfillset(&action.sa_mask);
+    if (sigaction(signal, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+        sigaction(signal, &action, NULL);
+}
+
+void interrupt_listen(bool quiet) {
+    answers = !quiet;
+    handle(SIGINT, on_end);
+    handle(SIGTERM, on_end);
+    handle(SIGHUP, on_end);
+    handle(SIGUSR1, on_checkpoint);
+}
+
+int interrupt_signal(void) {
+    return ending;
+}
+
+bool interrupt_checkpoint(void) {
+    bool asked = checkpoint;
+    checkpoint = 0;
+    return asked;
+}

@@ -1,0 +1,131 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "data/dataset.h"
+#include "fuzz/fuzz.h"
+#include "spec/bind.h"
+
+/* Of the input; little-endian. */
+struct entry {
+    uint8_t file; /* an index of names[]; PLAIN_NAME: without .gz; COMPRESS: the bytes are to be gzipped first */
+    uint8_t length[2], zeros[2]; /* bytes that follow in the input; zeros that follow them in the file */
+};
+
+enum { FILE_MASK = 0x0f, PLAIN_NAME = 0x40, COMPRESS = 0x80 };
+enum { KINDS = 5, MOST_FILES = 8 };
+
+static const char *const names[] = {
+    "data_batch_1.bin",
+    "data_batch_2.bin",
+    "data_batch_3.bin",
+    "data_batch_4.bin",
+    "data_batch_5.bin",
+    "test_batch.bin",
+    "train.bin",
+    "test.bin",
+    "train-images-idx3-ubyte",
+    "t10k-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-labels-idx1-ubyte",
+};
+
+enum { NAMES = sizeof names / sizeof *names };
+
+static size_t two_bytes(const uint8_t *bytes) {
+    return (size_t)bytes[0] | (size_t)bytes[1] << 8;
+}
+
+static size_t smaller(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+/* Writes the file of one entry; returns the bytes of the input that it took. */
+static size_t write_entry(const struct entry *entry, const uint8_t *bytes, size_t left) {
+    size_t length = smaller(two_bytes(entry->length), left), size = length + two_bytes(entry->zeros);
+    uint8_t *content = calloc(1, size + 1);
+    fuzz_require(content != NULL, "there is memory for the input");
+    memcpy(content, bytes, length);
+    if (entry->file & COMPRESS) {
+        uint8_t *gzipped = fuzz_gzip(content, size, &size);
+        free(content);
+        content = gzipped;
+    }
+    char name[64];
+    snprintf(name, sizeof name, "%s%s", names[(entry->file & FILE_MASK) % NAMES],
+             entry->file & PLAIN_NAME ? "" : ".gz");
+    fuzz_write(name, content, size);
+    free(content);
+    return length;
+}
+
+static void write_files(const uint8_t *data, size_t size) {
+    struct entry entry;
+    for (int i = 0; i < MOST_FILES && size >= sizeof entry; i++) {
+        memcpy(&entry, data, sizeof entry);
+        size_t taken = sizeof entry + write_entry(&entry, data + sizeof entry, size - sizeof entry);
+        data += taken;
+        size -= taken;
+    }
+}
+
+static void remove_files(void) {
+    char path[256];
+    for (int i = 0; i < NAMES; i++) {
+        snprintf(path, sizeof path, "%s/%s", fuzz_folder(), names[i]);
+        unlink(path);
+        strcat(path, ".gz");
+        unlink(path);
+    }
+}
+
+static struct choice choose(struct arena *arena, const uint8_t *data) {
+    static const char *const specs[KINDS] = {"type: cifar10", "type: cifar100", "type: cifar100, labels: coarse",
+                                             "type: mnist", "type: fashion_mnist"};
+    struct choice data_choice = {0};
+    const struct param params[] = {
+        {.key = "data", .type = PARAM_KIND, .registry = &dataset_registry, .help = "the images"}, END_OF_KEYS};
+    struct diagnostics diags = {0};
+    const char *text = arena_printf(arena, "data: {%s, path: %s, train_limit: %d, test_limit: %d}",
+                                    specs[data[0] % KINDS], fuzz_folder(), data[1] & 7, data[1] >> 3 & 7);
+    spec_bind(arena, &data_choice, params, yaml_read(arena, "fuzz", text, strlen(text), &diags), "", &diags);
+    fuzz_require(!diags.count, "the fuzzer's spec is good");
+    return data_choice;
+}
+
+/* What dataset_load says of what it has loaded. */
+static void check_dataset(const struct dataset *dataset) {
+    unsigned sum = 0;
+    for (int s = 0; s < SPLIT_COUNT; s++) {
+        const struct split *split = &dataset->splits[s];
+        fuzz_require(split->count > 0, "there are images");
+        for (int i = 0; i < split->count; i++)
+            fuzz_require(split->labels[i] < dataset->classes, "a label is below the number of classes");
+        for (size_t i = 0; i < (size_t)split->count * dataset_image_bytes(dataset); i++)
+            sum += split->pixels[i];
+    }
+    volatile unsigned read = sum; /* so that the sanitizer sees every pixel read */
+    (void)read;
+}
+
+void fuzz_data_input(const uint8_t *data, size_t size) {
+    if (size < 2)
+        return;
+    write_files(data + 2, size - 2);
+    struct arena arena = {0};
+    struct dataset dataset;
+    struct error err = {0};
+    bool good = dataset_load(&dataset, choose(&arena, data), 1, &err);
+    fuzz_require(good || *err.text, "what is refused has a reason");
+    if (good)
+        check_dataset(&dataset);
+    dataset_free(&dataset);
+    arena_free(&arena);
+    remove_files();
+}
+
+size_t fuzz_data_mutate(uint8_t *data, size_t size, size_t most, unsigned seed, fuzz_mutate *mutate) {
+    (void)seed;
+    return mutate(data, size, most);
+}
