@@ -871,6 +871,15 @@ START_TEST(places_that_cannot_hold_a_run) {
 END_TEST
 
 /* Not the root of the file system. The user who runs it may not write there, so that nothing is left in any case. */
+/* Told before anything is allocated or made. */
+START_TEST(more_memory_than_there_is) {
+    run(1, "train spec.yaml --set train.batch_size=65536 --set network.layers[0].filters=65536");
+    expect_error("spherenet: not enough memory: the network and a batch of 65536 need ");
+    expect_error("Lower train.batch_size or the widths\n");
+    ck_assert(!exists("runs"));
+}
+END_TEST
+
 START_TEST(an_empty_run_dir_is_refused) {
     const char *place = geteuid() ? "" : "setpriv --reuid=65534 --clear-groups ";
     ck_assert_int_eq(chmod(".", 0755), 0);
@@ -1750,6 +1759,7 @@ Suite *test_suite(void) {
     tcase_add_loop_test(lines, command_lines_have_the_right_status, 0, COUNT(command_lines));
     tcase_add_test(lines, all_mistakes_of_the_command_line_and_the_spec_at_once);
     tcase_add_test(lines, places_that_cannot_hold_a_run);
+    tcase_add_test(lines, more_memory_than_there_is);
     tcase_add_test(lines, an_empty_run_dir_is_refused);
     tcase_add_test(lines, names_that_are_no_folders);
     tcase_add_loop_test(lines, standard_output_cannot_be_written, 0, 6);

@@ -1,10 +1,9 @@
-/* How much of the processors the control groups of this process leave it. */
+#include "base/cgroup.h"
+
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "base/cpu.h"
 
 /* One cgroup of this process, and where its hierarchy is mounted. */
 struct group {
@@ -14,8 +13,7 @@ struct group {
     char top[PATH_MAX];   /* the cgroup that stands there, "/" for all of the hierarchy */
 };
 
-/* Reads numbers from the file `name` of a folder; how many there were. */
-static int read_numbers(const char *folder, const char *name, double *a, double *b) {
+int cgroup_read(const char *folder, const char *name, double *a, double *b) {
     char path[2 * PATH_MAX];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     FILE *file = fopen(path, "r");
@@ -23,15 +21,6 @@ static int read_numbers(const char *folder, const char *name, double *a, double 
     if (file)
         fclose(file);
     return count;
-}
-
-/* Processors that one cgroup allows; INFINITY when it sets no limit. */
-static double folder_limit(const char *folder, bool unified) {
-    double quota, period, unused;
-    bool given = unified ? read_numbers(folder, "cpu.max", &quota, &period) == 2 /* else "max 100000" */
-                         : read_numbers(folder, "cpu.cfs_quota_us", &quota, &unused) >= 1 &&
-                               read_numbers(folder, "cpu.cfs_period_us", &period, &unused) >= 1;
-    return given && quota > 0 && period > 0 ? quota / period : INFINITY;
 }
 
 /* The cgroup's path from where its hierarchy is mounted: "/job" for "/docker/17/job" when "/docker/17" stands there. */
@@ -42,16 +31,16 @@ static const char *path_below_mount(const struct group *group) {
 }
 
 /* The smallest limit from the cgroup itself up to where the hierarchy is mounted. */
-static double group_limit(const char *root, const struct group *group) {
+static double group_limit(const char *root, const struct group *group, cgroup_limit_of *limit_of) {
     char folder[4 * PATH_MAX];
     snprintf(folder, sizeof folder, "%s%s", root, group->mount);
     size_t mount = strlen(folder);
     snprintf(folder + mount, sizeof folder - mount, "%s", path_below_mount(group));
-    double limit = folder_limit(folder, group->unified);
+    double limit = limit_of(folder, group->unified);
     for (size_t end = strlen(folder); end >= mount; end--) {
         if (folder[end] == '/') {
             folder[end] = '\0';
-            limit = fmin(limit, folder_limit(folder, group->unified));
+            limit = fmin(limit, limit_of(folder, group->unified));
         }
     }
     return limit;
@@ -67,7 +56,7 @@ static bool has_word(const char *list, const char *word) {
 }
 
 /* A line of /proc/self/cgroup: "0::/user.slice/job" in version 2, "4:cpu,cpuacct:/job" in version 1. */
-static bool read_group(char *line, struct group *group) {
+static bool read_group(char *line, const char *controller, struct group *group) {
     line[strcspn(line, "\n")] = '\0';
     char *controllers = strchr(line, ':'), *path = controllers ? strchr(controllers + 1, ':') : NULL;
     if (!path)
@@ -76,12 +65,12 @@ static bool read_group(char *line, struct group *group) {
     controllers++;
     group->unified = !*controllers;
     snprintf(group->path, sizeof group->path, "%s", path);
-    return group->unified || has_word(controllers, "cpu");
+    return group->unified || has_word(controllers, controller);
 }
 
 /* Looks up the mount of the hierarchy that holds the cgroup. A line of /proc/self/mountinfo:
  * "32 31 0:29 /top /mount/point rw,relatime shared:9 - cgroup cgroup rw,cpu,cpuacct". */
-static bool find_mount(const char *root, struct group *group) {
+static bool find_mount(const char *root, const char *controller, struct group *group) {
     char path[PATH_MAX], line[3 * PATH_MAX], type[64], options[1024];
     snprintf(path, sizeof path, "%s/proc/self/mountinfo", root);
     FILE *file = fopen(path, "r");
@@ -91,23 +80,23 @@ static bool find_mount(const char *root, struct group *group) {
         _Static_assert(PATH_MAX >= 4096, "the widths below");
         found = filesystem && sscanf(line, "%*s %*s %*s %4095s %4095s", group->top, group->mount) == 2 &&
                 sscanf(filesystem, " - %63s %*s %1023s", type, options) == 2 &&
-                (group->unified ? !strcmp(type, "cgroup2") : !strcmp(type, "cgroup") && has_word(options, "cpu"));
+                (group->unified ? !strcmp(type, "cgroup2") : !strcmp(type, "cgroup") && has_word(options, controller));
     }
     if (file)
         fclose(file);
     return found;
 }
 
-int cpu_quota(const char *root, int most) {
+double cgroup_limit(const char *root, const char *controller, cgroup_limit_of *limit_of) {
     char path[PATH_MAX], line[PATH_MAX + 256];
     struct group group;
-    double limit = most;
+    double limit = INFINITY;
     snprintf(path, sizeof path, "%s/proc/self/cgroup", root);
     FILE *file = fopen(path, "r");
     while (file && fgets(line, sizeof line, file))
-        if (read_group(line, &group) && find_mount(root, &group))
-            limit = fmin(limit, group_limit(root, &group));
+        if (read_group(line, controller, &group) && find_mount(root, controller, &group))
+            limit = fmin(limit, group_limit(root, &group, limit_of));
     if (file)
         fclose(file);
-    return limit > 1 ? (int)ceil(limit) : 1;
+    return limit;
 }
