@@ -20,16 +20,24 @@ PKGS := openblas yaml-0.1 zlib jansson libxxhash
 # its own below build/, and so has each CPU and compiler other than the usual: build/release, build/x86-64-v3-f64,
 # build/clang-release.
 VARIANT ?= release
+# Checks by the compiler and the C library at little cost, and addresses that nobody can guess; `make HARDENING=` is
+# without. What a compiler may not take is asked for.
+takes = $(shell $(CC) $(1) -S -o /dev/null -x c /dev/null >/dev/null 2>&1 && echo $(1))
+HARDENING ?= -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fPIE -fstack-protector-strong \
+             $(call takes,-fstack-clash-protection) $(if $(X86_64),$(call takes,-fcf-protection))
+HARDENING := $(HARDENING)
+comma :=,
 SANITIZE := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-OPT_release := -O3 -DNDEBUG
+OPT_release := -O3 -DNDEBUG $(HARDENING)
 OPT_f64     := -O2 -DSN_DOUBLE
 OPT_asan    := $(SANITIZE)
 OPT_asan64  := $(SANITIZE) -DSN_DOUBLE
 OPT_fuzz    := $(SANITIZE) -fsanitize=fuzzer-no-link
-OPT_warn    := -O2 -Werror
+OPT_warn    := -O2 -Werror $(HARDENING)
 OPT_warn64  := $(OPT_warn) -DSN_DOUBLE
 OPT_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
 OPT_memcheck := -O1 -g
+LINK_release := $(if $(HARDENING),-pie -Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now$(comma)-z$(comma)noexecstack)
 
 # Clang's OpenMP library tells ThreadSanitizer of its barriers by Archer, which is beside it; the library itself and
 # OpenBLAS are not instrumented. A test that limits the size of files stops Archer's own; real images go through the same
@@ -44,7 +52,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wstrict-proto
 WARNINGS += $(if $(findstring clang,$(CC)),-Wno-pass-failed)
 COMPILE = $(CC) -std=gnu11 $(OPT_$(VARIANT)) -march=$(ARCH) -fopenmp -fno-math-errno -fno-trapping-math $(WIDE) $(WARNINGS) \
           -MMD -MP -Isrc -Itests $(shell pkg-config --cflags $(PKGS)) $(CFLAGS) $(OWN_FLAGS)
-LINK    = $(CC) $(OPT_$(VARIANT)) -fopenmp
+LINK    = $(CC) $(OPT_$(VARIANT)) $(LINK_$(VARIANT)) -fopenmp
 # dlsym is in a library of its own before glibc 2.34.
 LIBS    = $(shell pkg-config --libs $(PKGS)) -lm -ldl $(LDFLAGS)
 
