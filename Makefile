@@ -62,7 +62,7 @@ OBJECTS  := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard src/*/*.c)))
 LIBRARY  := $(filter-out $(B)/src/cli/main.o,$(OBJECTS))
 SUITES   := $(sort $(wildcard tests/$(if $(filter %64,$(VARIANT)),f64,test)_*.c))
 PROGRAMS := $(SUITES:%.c=$(B)/%)
-SUPPORT  := $(patsubst %.c,$(B)/%.o,tests/runner.c $(sort $(wildcard tests/*/*.c)))
+SUPPORT  := $(patsubst %.c,$(B)/%.o,tests/runner.c $(filter-out tests/faults/%,$(sort $(wildcard tests/*/*.c))))
 FUZZ_SUPPORT := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard tests/fuzz/*.c)))
 
 all: spherenet ## build ./spherenet (the default)
@@ -94,6 +94,14 @@ endif
 $(PROGRAMS): $(B)/tests/%: $(B)/tests/%.o $(SUPPORT) $(B)/libspherenet.a
 	$(call say,link $@)
 	$(Q)$(LINK) -o $@ $^ $(shell pkg-config --libs check) $(LIBS)
+
+# Is preloaded into the program, whatever that is built with.
+$(B)/tests/inject.so: tests/faults/inject.c tests/faults/inject.h
+	@mkdir -p $(@D)
+	$(call say,link $@)
+	$(Q)$(CC) -std=gnu11 -O2 -g -fPIC -shared $(WARNINGS) -o $@ $< -ldl
+
+$(B)/tests/test_faults: | $(B)/tests/inject.so
 
 test: ## build and run all tests
 	@$(MAKE) --no-print-directory run-suites VARIANT=release

@@ -27,6 +27,11 @@ static void *checked(void *memory, size_t bytes) {
     return memory;
 }
 
+void mem_exhausted(void) {
+    fprintf(stderr, "spherenet: out of memory\n");
+    exit(1);
+}
+
 void *mem_alloc(size_t bytes) {
     return checked(calloc(1, bytes ? bytes : 1), bytes);
 }

@@ -12,6 +12,9 @@ void *mem_alloc(size_t bytes);
 void *mem_realloc(void *memory, size_t bytes);
 char *mem_string(const char *text);
 
+/* For what a library could not allocate: says so and exits too. */
+_Noreturn void mem_exhausted(void);
+
 /* Zeroed, 64-byte aligned; NULL when there is not enough. Pass to free. */
 void *mem_block(size_t bytes);
 

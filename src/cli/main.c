@@ -51,6 +51,7 @@ static void secure_streams(void) {
     if (fd >= 0)
         close(fd);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow (ulimit -f) is an error like a full disk */
 }
 
 /* Idle OpenMP threads of the GNU library spin for milliseconds, which starves whoever shares the processors: two

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "kernel/threads.h"
 #include "run/checkpoint.h"
@@ -90,9 +92,14 @@ FILE *table_open(const char *path, struct error *err) {
 }
 
 bool table_close(FILE *file, const char *path, struct error *err) {
-    bool failed = ferror(file);
-    if (fclose(file) || failed)
-        return error_set_errno(err, "%s: cannot be written", path);
+    struct stat status;
+    bool regular = fstat(fileno(file), &status) == 0 && S_ISREG(status.st_mode), failed = ferror(file);
+    if (fclose(file) || failed) {
+        error_set_errno(err, "%s: cannot be written", path);
+        if (regular)
+            unlink(path); /* half a table looks like a whole one */
+        return false;
+    }
     printf("%s\n", path);
     return true;
 }

@@ -36,12 +36,11 @@ static int newest_first(const void *a, const void *b) {
     return (x < y) - (x > y);
 }
 
-int64_t *run_dir_checkpoints(const struct run_dir *dir, size_t *count) {
-    char path[PATH_BYTES];
-    DIR *folder = opendir(run_dir_file(dir, "checkpoints", path));
+/* Appends the iterations of all checkpoints, in no order. What stops the reading is in errno, or 0. */
+static int64_t *read_iterations(DIR *folder, size_t *count) {
     int64_t *iterations = NULL;
-    *count = 0;
-    for (struct dirent *entry; folder && (entry = readdir(folder));) {
+    struct dirent *entry;
+    while (errno = 0, (entry = readdir(folder))) {
         int64_t iteration;
         char again[64];
         if (sscanf(entry->d_name, "iteration-%" SCNd64, &iteration) != 1)
@@ -52,26 +51,46 @@ int64_t *run_dir_checkpoints(const struct run_dir *dir, size_t *count) {
         iterations = mem_realloc(iterations, (*count + 1) * sizeof *iterations);
         iterations[(*count)++] = iteration;
     }
-    if (folder)
-        closedir(folder);
-    if (*count)
-        qsort(iterations, *count, sizeof *iterations, newest_first);
     return iterations;
 }
 
-static int64_t newest_checkpoint(const struct run_dir *dir) {
+bool run_dir_checkpoints(const struct run_dir *dir, int64_t **iterations, size_t *count, struct error *err) {
+    char path[PATH_BYTES];
+    DIR *folder = opendir(run_dir_file(dir, "checkpoints", path));
+    *iterations = NULL;
+    *count = 0;
+    if (!folder)
+        return errno == ENOENT || errno == ENOTDIR || error_set_errno(err, "%s: cannot be read", path);
+    *iterations = read_iterations(folder, count);
+    bool good = errno == 0 || error_set_errno(err, "%s: cannot be read", path);
+    closedir(folder);
+    if (*count)
+        qsort(*iterations, *count, sizeof **iterations, newest_first);
+    if (!good) {
+        free(*iterations);
+        *iterations = NULL;
+        *count = 0;
+    }
+    return good;
+}
+
+/* -1: there is none. */
+static bool find_newest(const struct run_dir *dir, int64_t *newest, struct error *err) {
     size_t count;
-    int64_t *iterations = run_dir_checkpoints(dir, &count);
-    int64_t newest = count ? iterations[0] : -1;
+    int64_t *iterations;
+    bool good = run_dir_checkpoints(dir, &iterations, &count, err);
+    *newest = count ? iterations[0] : -1;
     free(iterations);
-    return newest;
+    return good;
 }
 
 void run_dir_prune(const struct run_dir *dir, int64_t saved, int keep, int64_t best) {
     size_t count;
-    int64_t *iterations = run_dir_checkpoints(dir, &count);
+    int64_t *iterations;
+    struct error err; /* what cannot be listed stays until the next time */
     char path[PATH_BYTES];
     int newer = 0;
+    run_dir_checkpoints(dir, &iterations, &count, &err);
     for (size_t i = 0; keep && i < count; i++)
         if (iterations[i] <= saved && newer++ >= keep && iterations[i] != best)
             unlink(run_dir_checkpoint(dir, iterations[i], path));
@@ -95,27 +114,46 @@ static bool make_folder(const char *path, struct error *err) {
     return true;
 }
 
-static bool holds_run(const struct run_dir *dir) {
+/* Whether the file is there; a file that cannot be looked for is an error. */
+static bool look_for(const struct run_dir *dir, const char *name, bool *found, struct error *err) {
     char path[PATH_BYTES];
-    return access(run_dir_file(dir, "spec.yaml", path), F_OK) == 0 ||
-           access(run_dir_file(dir, "train.csv", path), F_OK) == 0 || newest_checkpoint(dir) >= 0;
+    *found = access(run_dir_file(dir, name, path), F_OK) == 0;
+    return *found || errno == ENOENT || errno == ENOTDIR || error_set_errno(err, "%s", path);
+}
+
+static bool look_for_run(const struct run_dir *dir, bool *found, struct error *err) {
+    int64_t newest;
+    if (!look_for(dir, "spec.yaml", found, err) || (!*found && !look_for(dir, "train.csv", found, err)))
+        return false;
+    if (*found)
+        return true;
+    bool good = find_newest(dir, &newest, err);
+    *found = newest >= 0;
+    return good;
+}
+
+static bool remove_file(const char *path, struct error *err) {
+    return unlink(path) == 0 || errno == ENOENT || error_set_errno(err, "%s: cannot be removed", path);
 }
 
 /* Links first, then checkpoints from the newest on, then what they need to be resumed from, spec.yaml last: whatever a
- * kill leaves is a run that was interrupted earlier. */
-static void remove_run(const struct run_dir *dir) {
+ * kill leaves is a run that was interrupted earlier. What cannot be removed is an error, since an old checkpoint that
+ * stayed would be resumed instead of the new run's. */
+static bool remove_run(const struct run_dir *dir, struct error *err) {
     char path[PATH_BYTES], name[64];
-    for (size_t i = 0; i < sizeof links / sizeof *links; i++) {
-        snprintf(name, sizeof name, "checkpoints/%s", links[i]);
-        unlink(run_dir_file(dir, name, path));
-    }
     size_t count;
-    int64_t *iterations = run_dir_checkpoints(dir, &count);
-    for (size_t i = 0; i < count; i++)
-        unlink(run_dir_checkpoint(dir, iterations[i], path));
+    int64_t *iterations;
+    bool good = run_dir_checkpoints(dir, &iterations, &count, err);
+    for (size_t i = 0; good && i < sizeof links / sizeof *links; i++) {
+        snprintf(name, sizeof name, "checkpoints/%s", links[i]);
+        good = remove_file(run_dir_file(dir, name, path), err);
+    }
+    for (size_t i = 0; good && i < count; i++)
+        good = remove_file(run_dir_checkpoint(dir, iterations[i], path), err);
+    for (size_t i = 0; good && i < sizeof run_files / sizeof *run_files; i++)
+        good = remove_file(run_dir_file(dir, run_files[i], path), err);
     free(iterations);
-    for (size_t i = 0; i < sizeof run_files / sizeof *run_files; i++)
-        unlink(run_dir_file(dir, run_files[i], path));
+    return good;
 }
 
 /* What a process that was killed has left half-written. Only for who holds the lock. */
@@ -153,7 +191,9 @@ void run_dir_close(struct run_dir *dir) {
 }
 
 static bool check_mode(const struct run_dir *dir, enum run_mode mode, struct error *err) {
-    bool holds = holds_run(dir);
+    bool holds;
+    if (!look_for_run(dir, &holds, err))
+        return false;
     if (holds && mode == RUN_NEW)
         return error_set(err,
                          "%s: there is a run already; --resume continues it, --overwrite replaces it, --run-dir and "
@@ -178,8 +218,10 @@ bool run_dir_open(struct run_dir *dir, const char *path, enum run_mode mode, str
         return false;
     }
     remove_temporaries(dir);
-    if (mode == RUN_OVERWRITE)
-        remove_run(dir);
+    if (mode == RUN_OVERWRITE && !remove_run(dir, err)) {
+        run_dir_close(dir);
+        return false;
+    }
     return true;
 }
 
@@ -192,8 +234,11 @@ bool run_dir_link(const struct run_dir *dir, const char *name, int64_t iteration
     run_dir_file(dir, link, path);
     run_dir_file(dir, "checkpoints/link.tmp", temporary);
     unlink(temporary);
-    if (symlink(target, temporary) || rename(temporary, path))
-        return error_set_errno(err, "%s: cannot be made a link", path);
+    if (symlink(target, temporary) || rename(temporary, path)) {
+        error_set_errno(err, "%s: cannot be made a link", path);
+        unlink(temporary);
+        return false;
+    }
     return true; /* not flushed: a resume makes it again */
 }
 
@@ -223,7 +268,9 @@ bool run_dir_resolve(const char *path, char *checkpoint, struct error *err) {
         return true;
     }
     snprintf(dir.path, sizeof dir.path, "%s", path);
-    int64_t newest = newest_checkpoint(&dir);
+    int64_t newest;
+    if (!find_newest(&dir, &newest, err))
+        return false;
     if (newest < 0)
         return error_set(err,
                          "%s: no checkpoint below this folder; give a checkpoint file, or a run's folder once the run "

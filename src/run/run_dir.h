@@ -34,8 +34,9 @@ const char *run_dir_file(const struct run_dir *dir, const char *name, char *out)
 /* The path of the checkpoint of that iteration. */
 const char *run_dir_checkpoint(const struct run_dir *dir, int64_t iteration, char *out);
 
-/* The iterations of all checkpoints, newest first, whether they can be read or not; to be freed. */
-int64_t *run_dir_checkpoints(const struct run_dir *dir, size_t *count);
+/* The iterations of all checkpoints, newest first, whether they can be read or not; to be freed. A folder that is not
+ * there holds none; one that cannot be read is an error, or an old checkpoint would be taken for the newest one. */
+bool run_dir_checkpoints(const struct run_dir *dir, int64_t **iterations, size_t *count, struct error *err);
 
 /* Points latest (or best) at the checkpoint of that iteration. */
 bool run_dir_link(const struct run_dir *dir, const char *name, int64_t iteration, struct error *err);

@@ -70,6 +70,7 @@ static bool read_header_text(struct reader *reader, uint64_t length, struct text
 
 static bool parse_header(struct reader *reader, const struct text *text) {
     json_error_t problem;
+    json_set_alloc_funcs(mem_alloc, free); /* so that a file is not called damaged for want of memory */
     reader->header = json_loadb(text->data, text->length, JSON_REJECT_DUPLICATES, &problem);
     if (!reader->header)
         return byte_source_refuse(&reader->source, "damaged: the header is not JSON: %s", problem.text);

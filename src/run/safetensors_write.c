@@ -112,6 +112,7 @@ static bool encode_header(struct text *bytes, const char *path, const struct sto
     char digits[CHECKSUM_BYTES];
     if (!checksum(digits, tensors, tensor_count, texts, text_count))
         return no_memory(path, err);
+    json_set_alloc_funcs(mem_alloc, free); /* so that NULL means text that is not UTF-8, and nothing is left out */
     json_t *header = json_object();
     bool good = add_texts(header, path, texts, text_count, digits, err) &&
                 add_entries(header, path, tensors, tensor_count, err);
@@ -230,7 +231,9 @@ static bool write_stream(int fd, const char *path, const struct text *header, co
     size_t most = header->length / PIECE_BYTES + 1;
     for (int i = 0; i < tensor_count; i++)
         most += (size_t)tensor_bytes(&tensors[i]) / PIECE_BYTES + 1;
-    struct piece *pieces = mem_alloc(most * sizeof *pieces);
+    struct piece *pieces = malloc(most * sizeof *pieces); /* not mem_alloc, which would leave the file half-written */
+    if (!pieces)
+        return error_set(err, "%s: cannot be written: not enough memory", path);
     int count = cut(pieces, 0, header->data, header->length);
     for (int i = 0; i < tensor_count; i++)
         count = cut(pieces, count, tensors[i].data, (size_t)tensor_bytes(&tensors[i]));

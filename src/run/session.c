@@ -144,8 +144,10 @@ static enum found load_checkpoint(struct session *s, int64_t iteration, struct e
 /* The newest checkpoint that is whole. */
 static bool load_newest(struct session *s, struct error *err) {
     size_t count;
-    int64_t *iterations = run_dir_checkpoints(&s->dir, &count);
+    int64_t *iterations;
     enum found found = FOUND_DAMAGED;
+    if (!run_dir_checkpoints(&s->dir, &iterations, &count, err))
+        return false;
     for (size_t i = 0; i < count && found == FOUND_DAMAGED; i++) {
         found = load_checkpoint(s, iterations[i], err);
         if (found == FOUND_GOOD)

@@ -4,43 +4,49 @@
 #include <string.h>
 #include <yaml.h>
 
+#include "base/mem.h"
 #include "spec/bind.h"
 
 enum { NUMBER_BYTES = 40 };
 
 /* --- Writing ----------------------------------------------------------------------------------------------------- */
 
+/* Nothing but a lack of memory makes libyaml refuse what comes from a spec that it has read, or from a table of keys.
+ */
+static void emit(yaml_emitter_t *emitter, yaml_event_t *event, int initialized) {
+    if (!initialized || !yaml_emitter_emit(emitter, event))
+        mem_exhausted();
+}
+
 static void put_scalar(yaml_emitter_t *emitter, const char *text) {
     yaml_event_t event;
-    yaml_scalar_event_initialize(&event, NULL, NULL, (yaml_char_t *)text, (int)strlen(text), 1, 1,
-                                 YAML_ANY_SCALAR_STYLE);
-    yaml_emitter_emit(emitter, &event);
+    emit(emitter, &event,
+         yaml_scalar_event_initialize(&event, NULL, NULL, (yaml_char_t *)text, (int)strlen(text), 1, 1,
+                                      YAML_ANY_SCALAR_STYLE));
 }
 
 static void open_map(yaml_emitter_t *emitter, bool flow) {
     yaml_event_t event;
-    yaml_mapping_start_event_initialize(&event, NULL, NULL, 1,
-                                        flow ? YAML_FLOW_MAPPING_STYLE : YAML_BLOCK_MAPPING_STYLE);
-    yaml_emitter_emit(emitter, &event);
+    emit(emitter, &event,
+         yaml_mapping_start_event_initialize(&event, NULL, NULL, 1,
+                                             flow ? YAML_FLOW_MAPPING_STYLE : YAML_BLOCK_MAPPING_STYLE));
 }
 
 static void close_map(yaml_emitter_t *emitter) {
     yaml_event_t event;
-    yaml_mapping_end_event_initialize(&event);
-    yaml_emitter_emit(emitter, &event);
+    emit(emitter, &event, yaml_mapping_end_event_initialize(&event));
 }
 
 static void open_list(yaml_emitter_t *emitter, bool flow) {
     yaml_event_t event;
-    yaml_sequence_start_event_initialize(&event, NULL, NULL, 1,
-                                         flow ? YAML_FLOW_SEQUENCE_STYLE : YAML_BLOCK_SEQUENCE_STYLE);
-    yaml_emitter_emit(emitter, &event);
+    emit(emitter, &event,
+         yaml_sequence_start_event_initialize(&event, NULL, NULL, 1,
+                                              flow ? YAML_FLOW_SEQUENCE_STYLE : YAML_BLOCK_SEQUENCE_STYLE));
 }
 
 static void close_list(yaml_emitter_t *emitter) {
     yaml_event_t event;
-    yaml_sequence_end_event_initialize(&event);
-    yaml_emitter_emit(emitter, &event);
+    emit(emitter, &event, yaml_sequence_end_event_initialize(&event));
 }
 
 static void put_int(yaml_emitter_t *emitter, int value) {
@@ -163,21 +169,18 @@ static int append(void *out, unsigned char *bytes, size_t count) {
 void spec_emit(struct text *out, const void *section, const struct param *params) {
     yaml_emitter_t emitter;
     yaml_event_t event;
-    yaml_emitter_initialize(&emitter);
+    if (!yaml_emitter_initialize(&emitter))
+        mem_exhausted();
     yaml_emitter_set_output(&emitter, append, out);
     yaml_emitter_set_width(&emitter, -1);
     yaml_emitter_set_unicode(&emitter, 1);
-    yaml_stream_start_event_initialize(&event, YAML_UTF8_ENCODING);
-    yaml_emitter_emit(&emitter, &event);
-    yaml_document_start_event_initialize(&event, NULL, NULL, NULL, 1);
-    yaml_emitter_emit(&emitter, &event);
+    emit(&emitter, &event, yaml_stream_start_event_initialize(&event, YAML_UTF8_ENCODING));
+    emit(&emitter, &event, yaml_document_start_event_initialize(&event, NULL, NULL, NULL, 1));
     open_map(&emitter, false);
     put_params(&emitter, section, params);
     close_map(&emitter);
-    yaml_document_end_event_initialize(&event, 1);
-    yaml_emitter_emit(&emitter, &event);
-    yaml_stream_end_event_initialize(&event);
-    yaml_emitter_emit(&emitter, &event);
+    emit(&emitter, &event, yaml_document_end_event_initialize(&event, 1));
+    emit(&emitter, &event, yaml_stream_end_event_initialize(&event));
     yaml_emitter_delete(&emitter);
 }
 

@@ -105,6 +105,8 @@ static bool next_event(struct reader *r, yaml_event_t *event) {
     if (yaml_parser_parse(&r->parser, event))
         return true;
     const yaml_parser_t *p = &r->parser;
+    if (p->error == YAML_MEMORY_ERROR)
+        mem_exhausted();
     bool unreadable = p->error == YAML_READER_ERROR;
     int line = unreadable ? 0 : line_at(r, &p->problem_mark);
     diagnose(r->diags, r->source, line, NULL, "not valid YAML: %s%s%s", p->problem ? p->problem : "unreadable",
@@ -268,14 +270,11 @@ struct node *yaml_read(struct arena *arena, const char *source, const char *text
     r->arena = arena;
     r->source = arena_string(arena, source);
     r->diags = diags;
-    struct node *root = NULL;
-    if (yaml_parser_initialize(&r->parser)) {
-        yaml_parser_set_input_string(&r->parser, (const unsigned char *)text, length);
-        root = read_document(r);
-        yaml_parser_delete(&r->parser);
-    } else {
-        diagnose(diags, source, 0, NULL, "out of memory");
-    }
+    if (!yaml_parser_initialize(&r->parser))
+        mem_exhausted();
+    yaml_parser_set_input_string(&r->parser, (const unsigned char *)text, length);
+    struct node *root = read_document(r);
+    yaml_parser_delete(&r->parser);
     free(r);
     return root;
 }
@@ -283,6 +282,8 @@ struct node *yaml_read(struct arena *arena, const char *source, const char *text
 struct node *yaml_read_file(struct arena *arena, const char *path, struct diagnostics *diags) {
     struct stat status;
     FILE *file = fopen(path, "rb");
+    if (!file && errno == ENOMEM)
+        mem_exhausted();
     if (!file || fstat(fileno(file), &status)) {
         diagnose(diags, path, 0, NULL, "cannot open the spec: %s", strerror(errno));
         if (file)
