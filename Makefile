@@ -3,6 +3,8 @@
 # The CPU to build for: native, or x86-64-v2, x86-64-v3, ... for a program that is to run elsewhere.
 ARCH ?= native
 CC ?= cc
+# For the targets that need Clang, whatever CC is.
+CLANG ?= clang
 # Tests share the processors with each other; idle threads that spin for long would slow them down.
 export GOMP_SPINCOUNT ?= 20000
 # What the compiler makes programs for, be it this machine or another one.
@@ -14,22 +16,43 @@ Q := $(if $(V),,@)
 say = $(if $(V),,@echo "  $(1)")
 PKGS := openblas yaml-0.1 zlib jansson libxxhash
 
-# Variants of the same sources: release, f64 (double arithmetic), asan, asan64, fuzz (clang's libFuzzer). Each has a folder of its own below
-# build/, and so has each CPU and compiler other than the usual: build/release, build/x86-64-v3-f64, build/clang-release.
+# Variants of the same sources: release, f64 (double arithmetic), and those that look for mistakes. Each has a folder of
+# its own below build/, and so has each CPU and compiler other than the usual: build/release, build/x86-64-v3-f64,
+# build/clang-release.
 VARIANT ?= release
+# Checks by the compiler and the C library at little cost, and addresses that nobody can guess; `make HARDENING=` is
+# without. What a compiler may not take is asked for.
+takes = $(shell $(CC) $(1) -S -o /dev/null -x c /dev/null >/dev/null 2>&1 && echo $(1))
+HARDENING ?= -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fPIE -fstack-protector-strong \
+             $(call takes,-fstack-clash-protection) $(if $(X86_64),$(call takes,-fcf-protection))
+HARDENING := $(HARDENING)
+comma :=,
 SANITIZE := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-OPT_release := -O3 -DNDEBUG
+OPT_release := -O3 -DNDEBUG $(HARDENING)
 OPT_f64     := -O2 -DSN_DOUBLE
 OPT_asan    := $(SANITIZE)
 OPT_asan64  := $(SANITIZE) -DSN_DOUBLE
 OPT_fuzz    := $(SANITIZE) -fsanitize=fuzzer-no-link
+OPT_warn    := -O2 -Werror $(HARDENING)
+OPT_warn64  := $(OPT_warn) -DSN_DOUBLE
+OPT_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
+OPT_memcheck := -O1 -g
+LINK_release := $(if $(HARDENING),-pie -Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now$(comma)-z$(comma)noexecstack)
 
-WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wmissing-prototypes
+# Clang's OpenMP library tells ThreadSanitizer of its barriers by Archer, which is beside it; the library itself and
+# OpenBLAS are not instrumented. A test that limits the size of files stops Archer's own; real images go through the same
+# loops as the other suites, for minutes.
+TSAN_ENV = OMP_TOOL_LIBRARIES=$(shell $(CLANG) -print-resource-dir)/../../libarcher.so CK_EXCLUDE_TAGS=file-limit \
+           TSAN_OPTIONS=ignore_noninstrumented_modules=1
+NOT_TSAN := tests/test_real_images.c
+
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 \
+            -Wundef -Wpointer-arith -Wcast-align -Wwrite-strings
 # clang warns of every loop that `omp simd` does not make it vectorise, such as those over functions of the C library.
 WARNINGS += $(if $(findstring clang,$(CC)),-Wno-pass-failed)
 COMPILE = $(CC) -std=gnu11 $(OPT_$(VARIANT)) -march=$(ARCH) -fopenmp -fno-math-errno -fno-trapping-math $(WIDE) $(WARNINGS) \
           -MMD -MP -Isrc -Itests $(shell pkg-config --cflags $(PKGS)) $(CFLAGS) $(OWN_FLAGS)
-LINK    = $(CC) $(OPT_$(VARIANT)) -fopenmp
+LINK    = $(CC) $(OPT_$(VARIANT)) $(LINK_$(VARIANT)) -fopenmp
 # dlsym is in a library of its own before glibc 2.34.
 LIBS    = $(shell pkg-config --libs $(PKGS)) -lm -ldl $(LDFLAGS)
 
@@ -88,14 +111,16 @@ asan: ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(MAKE) --no-print-directory run-suites VARIANT=asan
 	@$(MAKE) --no-print-directory run-suites VARIANT=asan64
 
-# Seconds for each fuzzer, and what else libFuzzer is to be told.
+# One thread, since fuzzing goes best when the same input takes the same way. FUZZ_FLAGS are for libFuzzer.
 FUZZ_SECONDS ?= 60
 FUZZERS      := spec checkpoint data
-FUZZ_LIMITS_spec       := -max_len=16384 -timeout=20 -rss_limit_mb=1024 -malloc_limit_mb=256
-FUZZ_LIMITS_checkpoint := -max_len=16384 -timeout=20 -rss_limit_mb=1024 -malloc_limit_mb=256
-FUZZ_LIMITS_data       := -max_len=65536 -timeout=20 -rss_limit_mb=1024 -malloc_limit_mb=256
+FUZZ_LIMITS  := -timeout=60 -rss_limit_mb=1024 -malloc_limit_mb=256
+# Bytes; longer inputs are cut. Specs that take seconds are in the corpus for the tests, and too slow to be fuzzed.
+FUZZ_LONGEST_spec       := 4096
+FUZZ_LONGEST_checkpoint := 65536
+FUZZ_LONGEST_data       := 65536
 
-fuzz: ## let the fuzzers look for inputs that break the readers of files, FUZZ_SECONDS=60 each (needs clang)
+fuzz: ## let the fuzzers look for inputs that break the readers of files, FUZZ_SECONDS=60 each (needs clang and its OpenMP)
 	@$(MAKE) --no-print-directory $(FUZZERS:%=run-fuzz-%) VARIANT=fuzz CC=$(if $(findstring clang,$(CC)),$(CC),clang)
 
 $(FUZZERS:%=$(B)/tests/fuzz_%.o): $(B)/tests/fuzz_%.o: tests/fuzz_main.c
@@ -110,10 +135,10 @@ $(FUZZERS:%=$(B)/tests/fuzz_%): $(B)/tests/fuzz_%: $(B)/tests/fuzz_%.o $(FUZZ_SU
 $(B)/spec.dict: docs/spec.md
 	$(Q)grep -o '`[][a-z_0-9.]*`' $< | tr '`' '"' | sort -u > $@
 
-# New inputs and what breaks a reader go below build/, not into the sources; `make fuzz-merge` takes the former over.
+# What is new goes below build/, not into the sources: inputs to corpus/, those that break something to found/.
 run-fuzz-%: $(B)/tests/fuzz_% $(B)/spec.dict
 	@mkdir -p $(B)/corpus/$* $(B)/found
-	OMP_NUM_THREADS=1 $< -dict=$(B)/spec.dict -artifact_prefix=$(B)/found/$*- $(FUZZ_LIMITS_$*) \
+	OMP_NUM_THREADS=1 $< -dict=$(B)/spec.dict -artifact_prefix=$(B)/found/$*- $(FUZZ_LIMITS) -max_len=$(FUZZ_LONGEST_$*) \
 	    -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 $(FUZZ_FLAGS) $(B)/corpus/$* tests/fuzz/corpus/$*
 
 portable: ## the tests of programs built for x86-64-v2 and x86-64-v3
@@ -131,6 +156,25 @@ run-suites: $(B)/spherenet $(PROGRAMS)
 	done; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed"; exit 1; fi
 
+warnings: ## compile everything with GCC and Clang, where any warning is an error
+	@set -e; for compiler in gcc $(CLANG); do for variant in warn warn64; do \
+	    $(MAKE) --no-print-directory compile-only CC=$$compiler VARIANT=$$variant; \
+	done; done
+
+compile-only: $(OBJECTS) $(SUITES:%.c=$(B)/%.o) $(SUPPORT)
+
+tsan: ## the tests under ThreadSanitizer (Clang)
+	@$(TSAN_ENV) $(MAKE) --no-print-directory run-suites VARIANT=tsan CC=$(CLANG) SUITES='$(filter-out $(NOT_TSAN),$(SUITES))'
+
+memcheck: ## the commands under valgrind, on a small spec
+	@$(MAKE) --no-print-directory check-memory VARIANT=memcheck $(if $(X86_64),ARCH=x86-64-v3)
+
+check-memory: $(B)/spherenet
+	tools/memcheck $<
+
+lint: ## clang-tidy, cppcheck and shellcheck
+	tools/lint
+
 golden: ## make tests/golden again (needs python3-torch)
 	/usr/bin/python3 tests/golden/generate.py
 
@@ -146,6 +190,7 @@ clean: ## remove what was built
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: FORCE all test asan fuzz portable run-suites golden docs format clean help
+.PHONY: FORCE all test asan fuzz portable run-suites warnings compile-only tsan memcheck check-memory lint golden docs \
+        format clean help
 .SECONDARY:
 -include $(shell find build -name '*.d' 2>/dev/null)

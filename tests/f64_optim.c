@@ -157,8 +157,10 @@ static void check_penalties(const struct penalty_config *config) {
     struct penalised p;
     struct penalty_values expected = {0, 0};
     penalised_open(&p);
-    real *gradients[p.net.tensor_count];
-    for (int i = 0; i < p.net.tensor_count; i++) {
+    const int count = p.net.tensor_count;
+    ck_assert_int_gt(count, 0);
+    real *gradients[count];
+    for (int i = 0; i < count; i++) {
         const struct tensor *t = p.net.tensors[i];
         gradients[i] = t->trained ? copy_of(t->grad, t->count) : NULL;
         unsigned bit = role_of(t) < 0 ? 0 : 1U << role_of(t);
@@ -172,7 +174,7 @@ static void check_penalties(const struct penalty_config *config) {
     struct penalty_values found = penalty_add(config, &p.net, work);
     check_value("weight decay", found.weight_decay, expected.weight_decay);
     check_value("orthogonality", found.orthogonality, expected.orthogonality);
-    for (int i = 0; i < p.net.tensor_count; i++) {
+    for (int i = 0; i < count; i++) {
         if (gradients[i])
             check_near(p.net.tensors[i]->name, p.net.tensors[i]->grad, gradients[i], p.net.tensors[i]->count);
         free(gradients[i]);
@@ -396,13 +398,14 @@ static void penalise(const struct tensor *t, double *dw, double *decay, double *
 /* Checks one update against the gradient that a forward and backward pass of our own leaves. */
 static void check_trainer_step(struct trainer *trainer, const struct batch *batch, double rate, real **velocities) {
     struct net *net = &trainer->net;
+    const int count = net->tensor_count;
     real dlogits[5 * 3], *expected[8];
     double decay = 0, orthogonality = 0;
     const real *logits = net_forward(net, batch->count, batch->images, true);
     double fit = ref_softmax_loss(batch->count, 3, logits, batch->labels, 0, 0);
     ref_softmax_gradient(batch->count, 3, dlogits, logits, batch->labels, 0, 0);
     net_backward(net, batch->count, dlogits, batch->images);
-    for (int i = 0; i < net->tensor_count; i++) {
+    for (int i = 0; i < count; i++) {
         const struct tensor *t = net->tensors[i];
         real *dw = copy_of(t->grad, t->count);
         expected[i] = copy_of(t->value, t->count);
@@ -415,7 +418,7 @@ static void check_trainer_step(struct trainer *trainer, const struct batch *batc
     check_value("fit", result.fit, fit);
     check_value("weight decay", result.weight_decay, decay);
     check_value("orthogonality", result.orthogonality, orthogonality);
-    for (int i = 0; i < net->tensor_count; i++) {
+    for (int i = 0; i < count; i++) {
         check_near(net->tensors[i]->name, net->tensors[i]->value, expected[i], net->tensors[i]->count);
         free(expected[i]);
     }
@@ -428,7 +431,7 @@ START_TEST(trainer_steps) {
     struct diagnostics diags = {0};
     struct error err;
     struct rng rng = rng_stream(8, RNG_TEST, 0, 0);
-    real images[5 * 4 * 3 * 2], *velocities[8];
+    real images[5 * 4 * 3 * 2], *velocities[8] = {NULL};
     uint8_t labels[] = {0, 1, 2, 1, 0};
     ck_assert_msg(experiment_parse(&experiment, "test", step_spec, NULL, 0, &diags), "%s", diags.text.data);
     ck_assert_msg(trainer_open(&trainer, &experiment, &err), "%s", err.text);

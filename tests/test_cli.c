@@ -120,7 +120,7 @@ static void leave_folder(void) {
 
 /* --- Running ----------------------------------------------------------------------------------------------------- */
 
-static char *format_text(const char *format, va_list args) {
+static char *__attribute__((format(printf, 1, 0))) format_text(const char *format, va_list args) {
     char *text;
     ck_assert_int_ge(vasprintf(&text, format, args), 0);
     char *copy = arena_string(&arena, text);
@@ -325,7 +325,8 @@ static int best_iteration(const char *run_dir) {
     char *table = read_text(in_run(run_dir, "eval.csv")), *place;
     int best = -1;
     double most = -1;
-    for (char *line = strtok_r(table, "\n", &place); (line = strtok_r(NULL, "\n", &place));) {
+    strtok_r(table, "\n", &place); /* the header */
+    for (char *line; (line = strtok_r(NULL, "\n", &place));) {
         int iteration;
         double accuracy;
         ck_assert_int_eq(sscanf(line, "%d,%*[^,],test,%*[^,],%lf,", &iteration, &accuracy), 2);
@@ -870,6 +871,15 @@ START_TEST(places_that_cannot_hold_a_run) {
 END_TEST
 
 /* Not the root of the file system. The user who runs it may not write there, so that nothing is left in any case. */
+/* Told before anything is allocated or made. */
+START_TEST(more_memory_than_there_is) {
+    run(1, "train spec.yaml --set train.batch_size=65536 --set network.layers[0].filters=65536");
+    expect_error("spherenet: not enough memory: the network and a batch of 65536 need ");
+    expect_error("Lower train.batch_size or the widths\n");
+    ck_assert(!exists("runs"));
+}
+END_TEST
+
 START_TEST(an_empty_run_dir_is_refused) {
     const char *place = geteuid() ? "" : "setpriv --reuid=65534 --clear-groups ";
     ck_assert_int_eq(chmod(".", 0755), 0);
@@ -1554,8 +1564,10 @@ END_TEST
 static char *make_would(const char *target, const char *machine) {
     write_text("compiler", arena_printf(&arena, "#!/bin/sh\necho %s\n", machine));
     ck_assert_int_eq(chmod("compiler", 0777), 0);
-    const char *command = "env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -n -C '%s' CC='%s/compiler' %s >would.txt 2>&1";
-    ck_assert_int_eq(shell(arena_printf(&arena, command, home, folder, target)), 0);
+    const char *command = arena_printf(
+        &arena, "env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -n -C '%s' CC='%s/compiler' %s >would.txt 2>&1", home,
+        folder, target);
+    ck_assert_int_eq(shell(command), 0);
     return read_text("would.txt");
 }
 
@@ -1738,12 +1750,16 @@ Suite *test_suite(void) {
     tcase_add_test(interrupted, damaged_checkpoints_are_refused);
     tcase_add_test(interrupted, damage_behind_gzip_is_found);
     tcase_add_test(interrupted, resume_passes_over_damaged_checkpoints);
-    tcase_add_test(interrupted, a_full_disk_ends_the_run_and_it_can_be_resumed);
+
+    TCase *limited = add_case(suite, "full disk");
+    tcase_set_tags(limited, "file-limit");
+    tcase_add_test(limited, a_full_disk_ends_the_run_and_it_can_be_resumed);
 
     TCase *lines = add_case(suite, "command line");
     tcase_add_loop_test(lines, command_lines_have_the_right_status, 0, COUNT(command_lines));
     tcase_add_test(lines, all_mistakes_of_the_command_line_and_the_spec_at_once);
     tcase_add_test(lines, places_that_cannot_hold_a_run);
+    tcase_add_test(lines, more_memory_than_there_is);
     tcase_add_test(lines, an_empty_run_dir_is_refused);
     tcase_add_test(lines, names_that_are_no_folders);
     tcase_add_loop_test(lines, standard_output_cannot_be_written, 0, 6);

@@ -14,6 +14,7 @@
 
 #include "base/cpu.h"
 #include "base/cpu_guard.h"
+#include "base/mem.h"
 
 /* --- Quotas ------------------------------------------------------------------------------------------------------ */
 
@@ -23,7 +24,7 @@ struct tree_file {
 
 struct tree {
     const char *what;
-    int expected; /* of at most 8 processors */
+    int expected; /* of at most 8 processors; or kilobytes */
     struct tree_file files[8];
 };
 
@@ -118,15 +119,64 @@ static int remove_entry(const char *path, const struct stat *status, int type, s
     return remove(path);
 }
 
-START_TEST(quotas_of_control_groups) {
-    const struct tree *tree = &trees[_i];
-    char root[] = "/tmp/spherenet-test-cpu-XXXXXX";
+static void make_tree(char *root, const struct tree *tree) {
     ck_assert_ptr_nonnull(mkdtemp(root));
     for (const struct tree_file *file = tree->files; file->path; file++)
         write_file(root, file);
+}
+
+START_TEST(quotas_of_control_groups) {
+    const struct tree *tree = &trees[_i];
+    char root[] = "/tmp/spherenet-test-cpu-XXXXXX";
+    make_tree(root, tree);
     int quota = cpu_quota(root, 8);
     nftw(root, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
     ck_assert_msg(quota == tree->expected, "%s: %d processors instead of %d", tree->what, quota, tree->expected);
+}
+END_TEST
+
+static const struct tree memories[] = {
+    {"the machine", 8000, {{"/proc/meminfo", "MemTotal: 99 kB\nMemAvailable:  8000 kB\nSwap: 7 kB\n"}}},
+    {"a group with a limit",
+     3000,
+     {{"/proc/meminfo", "MemAvailable: 8000 kB\n"},
+      {CGROUP, "0::/a\n"},
+      {MOUNTS, MOUNT_2("/")},
+      {"/sys/fs/cgroup/a/memory.max", "4096000\n"},
+      {"/sys/fs/cgroup/a/memory.current", "2048000\n"},
+      {"/sys/fs/cgroup/a/memory.stat", "anon 5\ninactive_file 924000\nactive_file 100000\n"}}},
+    {"a group without one",
+     8000,
+     {{"/proc/meminfo", "MemAvailable: 8000 kB\n"},
+      {CGROUP, "0::/a\n"},
+      {MOUNTS, MOUNT_2("/")},
+      {"/sys/fs/cgroup/a/memory.max", "max\n"},
+      {"/sys/fs/cgroup/a/memory.current", "2048000\n"}}},
+    {"a group that is full",
+     0,
+     {{"/proc/meminfo", "MemAvailable: 8000 kB\n"},
+      {CGROUP, "0::/a\n"},
+      {MOUNTS, MOUNT_2("/")},
+      {"/sys/fs/cgroup/a/memory.max", "4096000\n"},
+      {"/sys/fs/cgroup/a/memory.current", "5000000\n"}}},
+    {"version 1",
+     1000,
+     {{"/proc/meminfo", "MemAvailable: 8000 kB\n"},
+      {CGROUP, "7:memory:/a\n"},
+      {MOUNTS, "33 31 0:30 / /sys/fs/cgroup/memory rw shared:5 - cgroup cgroup rw,memory\n"},
+      {"/sys/fs/cgroup/memory/a/memory.limit_in_bytes", "4096000\n"},
+      {"/sys/fs/cgroup/memory/a/memory.usage_in_bytes", "3072000\n"}}},
+};
+
+/* Nothing else on the machine is looked at: `root` goes before every path. */
+START_TEST(memory_that_is_left) {
+    const struct tree *tree = &memories[_i];
+    char root[] = "/tmp/spherenet-test-cpu-XXXXXX";
+    make_tree(root, tree);
+    size_t kilobytes = mem_available(root) / 1024;
+    nftw(root, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    ck_assert_msg(kilobytes == (size_t)tree->expected, "%s: %zu KB instead of %d", tree->what, kilobytes,
+                  tree->expected);
 }
 END_TEST
 
@@ -135,7 +185,7 @@ START_TEST(the_affinity_mask_counts) {
     ck_assert_int_ge(cpu_count(), 1);
     if (sched_getaffinity(0, sizeof all, &all))
         return; /* more processors than the mask holds */
-    int first = 0;
+    size_t first = 0;
     while (!CPU_ISSET(first, &all))
         first++;
     CPU_ZERO(&one);
@@ -238,6 +288,7 @@ Suite *test_suite(void) {
     Suite *suite = suite_create("cpu");
     TCase *tcase = tcase_create("processors");
     tcase_add_loop_test(tcase, quotas_of_control_groups, 0, (int)(sizeof trees / sizeof *trees));
+    tcase_add_loop_test(tcase, memory_that_is_left, 0, (int)(sizeof memories / sizeof *memories));
     tcase_add_test(tcase, the_affinity_mask_counts);
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("instructions");

@@ -172,7 +172,7 @@ static void check_error(struct choice data, const char *format, ...) {
     va_end(args);
     ck_assert(!dataset_load(&dataset, data, 1, &err));
     ck_assert_str_eq(err.text, expected);
-    struct dataset empty = {0};
+    static const struct dataset empty;
     ck_assert_mem_eq(&dataset, &empty, sizeof empty);
 }
 
@@ -419,7 +419,7 @@ START_TEST(files_larger_than_the_maximum) {
     struct file file;
     write_file(names[_i], arena_alloc(&arena, SIZE), SIZE);
     ck_assert_msg(file_read(&file, folder, "zeros", SIZE, "", &err), "%s", err.text);
-    ck_assert_int_eq(file.size, SIZE);
+    ck_assert_uint_eq(file.size, SIZE);
     ck_assert_str_eq(file.path, in_folder(names[_i]));
     file_free(&file);
     ck_assert(!file_read(&file, folder, "zeros", SIZE - 1, "", &err));

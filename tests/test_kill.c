@@ -48,7 +48,7 @@ static const char *const spec =
     "    - batch_norm\n"
     "    - {type: max_pool}\n"
     "    - {type: sphere_norm}\n"
-    "    - {type: dense, name: wide, units: 1024}\n"
+    "    - {type: dense, name: wide, units: 512}\n"
     "    - {type: dense, name: score, units: 4}\n"
     "optimizer: {type: adam, learning_rate: 1e-3}\n"
     "schedule: {type: cosine, warmup: 5}\n"
@@ -479,11 +479,12 @@ static void check_link(const char *dir, const char *name) {
 }
 
 /* Holds at any instant: checkpoints are whole, links point to some, tables have whole rows up to the newest
- * checkpoint's iteration at least. Returns that iteration; 0: there is none. */
-static int check_folder(const char *dir) {
+ * checkpoint's iteration at least. Returns that iteration; 0: there is none. Those up to `seen` are not read again. */
+static int check_folder(const char *dir, int seen) {
     int iterations[ITERATIONS + 1];
     for (int i = list_checkpoints(dir, iterations); i-- > 0;)
-        check_checkpoint(dir, iterations[i]);
+        if (iterations[i] > seen)
+            check_checkpoint(dir, iterations[i]);
     check_link(dir, "checkpoints/latest.safetensors.gz");
     check_link(dir, "checkpoints/best.safetensors.gz");
     check_table(dir, "train.csv");
@@ -653,7 +654,7 @@ static int kill_run(const char *dir, int threads, int kills_before, const char *
         if (WIFSIGNALED(status)) {
             kills++;
             phases[phase_of(dir, before)]++;
-            int now = check_folder(dir);
+            int now = check_folder(dir, newest);
             EXPECT(now >= newest, "the newest checkpoint was %d and is %d", newest, now);
             newest = now;
             mode = "--resume";
@@ -706,7 +707,7 @@ START_TEST(no_call_is_a_bad_place_to_die) {
         EXPECT(wait_for(&process, (struct moment){.nth = nth}), "the training ended early");
         kill(process.pid, SIGKILL);
         finish(&process);
-        check_folder("run");
+        check_folder("run", 0);
         process = start_training("run", 1, "--resume", false);
         int status = finish(&process);
         if (nothing_to_resume(status))
@@ -788,7 +789,7 @@ static int signal_run(const char *dir, int number, int times_before) {
             return times;
         } else {
             check_signalled(dir, status, number, twice, before);
-            check_folder(dir);
+            check_folder(dir, 0);
             mode = "--resume";
         }
     }
@@ -890,8 +891,7 @@ START_TEST(the_soak_finds_what_is_wrong) {
         "train.csv:4: iteration 2 comes after 2\n",
         "eval.csv: the last row is cut off\n",
         "iteration-00000021.safetensors.gz: Compressed file ended before",
-        "latest.safetensors.gz: points to iteration-00000021.safetensors.gz, not to "
-        "iteration-00000024.safetensors.gz\n",
+        "latest.safetensors.gz: points to iteration-00000021.safetensors.gz, not to iteration-00000024",
         "link.tmp: left over\n",
     };
     if (!exists("/usr/bin/python3"))

@@ -682,13 +682,14 @@ static void check_step(struct trainer *trainer, const struct batch *batch, int64
     static const struct ref_annealing annealing = {10, 1, 2, 0.5};
     struct net *net = &trainer->net;
     struct sphere_op *classifier = net->classifier;
+    const int count = net->tensor_count;
     real dscores[18], *expected[8];
     struct choice loss = trainer->experiment->loss;
     struct loss_input in = {6, 3, net_forward(net, 6, batch->images, true), classifier->x_norm, batch->labels, NULL};
     double fit =
         loss_evaluate(loss, &in, iteration, &(struct loss_gradient){dscores, classifier->x_norm_gradient, NULL});
     net_backward(net, 6, dscores, batch->images);
-    for (int i = 0; i < net->tensor_count; i++) {
+    for (int i = 0; i < count; i++) {
         const struct tensor *t = net->tensors[i];
         expected[i] = mem_alloc(t->count * sizeof(real));
         for (size_t j = 0; j < t->count; j++)
@@ -698,7 +699,7 @@ static void check_step(struct trainer *trainer, const struct batch *batch, int64
     EXPECT(result.fit == fit, "iteration %d: fit %.17g, expected %.17g", (int)iteration, result.fit, fit);
     double lambda = ref_lambda(&annealing, (double)iteration);
     EXPECT(fabs(result.lambda - lambda) <= 1e-14 * lambda, "lambda is %.17g, expected %.17g", result.lambda, lambda);
-    for (int i = 0; i < net->tensor_count; i++) {
+    for (int i = 0; i < count; i++) {
         const struct tensor *t = net->tensors[i];
         for (size_t j = 0; j < t->count; j++)
             EXPECT(fabs(t->value[j] - expected[i][j]) <= 8 * REAL_EPSILON * (1 + fabs(expected[i][j])),
@@ -835,8 +836,9 @@ static const char *const networks[] = {
     "data: {type: synthetic, height: 4, width: 3, channels: 2, classes: 3}\n"
     "network: {type: layers, layers: [{type: dense, name: feature, units: 6}, {type: batch_norm}, {type: relu}, "
     "{type: dense, name: score, units: 3, bias: false}]}",
-    "data: {type: synthetic, height: 8, width: 8, channels: 2, classes: 3}\n"
-    "network: {type: plain, depth: 3, widths: [2, 3, 3], features: 2}",
+    /* in parentheses, or a compiler takes it for two specs whose comma was forgotten */
+    ("data: {type: synthetic, height: 8, width: 8, channels: 2, classes: 3}\n"
+     "network: {type: plain, depth: 3, widths: [2, 3, 3], features: 2}"),
 };
 
 static void fill(struct rng *rng, real *values, size_t count, double deviation) {
@@ -1033,7 +1035,7 @@ START_TEST(k_takes_a_step) {
     int count = _i ? 1 : K_CLASSES;
     const struct tensor *t = trainer.net.tensors[1];
     ck_assert_str_eq(t->name, "score.k");
-    ck_assert_uint_eq(t->count, count);
+    ck_assert_uint_eq(t->count, (size_t)count);
     trainer_step(&trainer, &batch);
     for (int i = 0; i < count; i++) {
         EXPECT(dk[i] != 0, "no gradient");
@@ -1149,16 +1151,21 @@ END_TEST
 
 /* --- Suite ------------------------------------------------------------------------------------------------------- */
 
+/* For each test, in its own process: OpenMP that a process has used is not to be used by its children. */
+static void start(void) {
+    gemm_setup();
+    threads_set(1);
+}
+
 static TCase *add_case(Suite *suite, const char *name) {
     TCase *tcase = tcase_create(name);
     tcase_set_timeout(tcase, 120);
+    tcase_add_checked_fixture(tcase, start, NULL);
     suite_add_tcase(suite, tcase);
     return tcase;
 }
 
 Suite *test_suite(void) {
-    gemm_setup();
-    threads_set(1);
     Suite *suite = suite_create("losses");
     TCase *cases = add_case(suite, "values");
     tcase_add_test(cases, every_angular_loss_is_covered);

@@ -223,16 +223,21 @@ END_TEST
 
 /* --- Suite ------------------------------------------------------------------------------------------------------- */
 
+/* For each test, in its own process: OpenMP that a process has used is not to be used by its children. */
+static void start(void) {
+    gemm_setup();
+    threads_set(2);
+}
+
 static TCase *add_case(Suite *suite, const char *name) {
     TCase *tcase = tcase_create(name);
     tcase_set_timeout(tcase, 300);
+    tcase_add_checked_fixture(tcase, start, NULL);
     suite_add_tcase(suite, tcase);
     return tcase;
 }
 
 Suite *test_suite(void) {
-    gemm_setup();
-    threads_set(2);
     Suite *suite = suite_create("real images");
     const char *data = getenv("SPHERENET_TEST_DATA");
     char path[4096];

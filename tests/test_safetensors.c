@@ -42,7 +42,7 @@ static enum { NOTHING, AN_ERROR, INPUT_LEFT, OUTPUT_FULL } mistake;
 int deflate(z_stream *stream, int flush) {
     int (*own)(z_stream *, int);
     *(void **)&own = dlsym(RTLD_NEXT, "deflate");
-    int left = mistake == INPUT_LEFT;
+    unsigned left = mistake == INPUT_LEFT;
     if (mistake == AN_ERROR)
         return Z_STREAM_ERROR;
     if (mistake == OUTPUT_FULL)

@@ -510,10 +510,10 @@ START_TEST(control_characters_stay_out_of_messages) {
 }
 END_TEST
 
-/* A thousand are listed, all are counted. */
+/* A thousand are listed, and soon no more are looked for. */
 START_TEST(mistakes_without_end) {
     bind(arena_printf(&arena, "whole: 1\ncolour: red\nshapes: [&a {type: x}, %s]", repeated("*a, ", 1800)));
-    ck_assert_int_ge(diags.count, 1800);
+    ck_assert_int_lt(diags.count, 1010);
     int lines = 0;
     for (const char *c = messages(); (c = strchr(c, '\n')); c++)
         lines++;

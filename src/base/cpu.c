@@ -2,14 +2,17 @@
 #include "base/cpu.h"
 
 #include <errno.h>
+#include <math.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 
+#include "base/cgroup.h"
+
 /* The mask has to be as large as the system's own, which nothing tells but a call that fails. */
 static int affinity_count(void) {
-    for (int most = CPU_SETSIZE; most <= 1 << 22; most *= 2) {
+    for (size_t most = CPU_SETSIZE; most <= 1 << 22; most *= 2) {
         size_t size = CPU_ALLOC_SIZE(most);
         cpu_set_t *set = CPU_ALLOC(most);
         if (!set)
@@ -22,6 +25,20 @@ static int affinity_count(void) {
             return count;
     }
     return 1;
+}
+
+/* Processors that one group allows. */
+static double quota_of(const char *folder, bool unified) {
+    double quota, period, unused;
+    bool given = unified ? cgroup_read(folder, "cpu.max", &quota, &period) == 2 /* else "max 100000" */
+                         : cgroup_read(folder, "cpu.cfs_quota_us", &quota, &unused) >= 1 &&
+                               cgroup_read(folder, "cpu.cfs_period_us", &period, &unused) >= 1;
+    return given && quota > 0 && period > 0 ? quota / period : INFINITY;
+}
+
+int cpu_quota(const char *root, int most) {
+    double limit = fmin(most, cgroup_limit(root, "cpu", quota_of));
+    return limit > 1 ? (int)ceil(limit) : 1;
 }
 
 int cpu_count(void) {

@@ -44,25 +44,14 @@ char *mem_string(const char *text) {
     return checked(strdup(text), strlen(text) + 1);
 }
 
-/* Linux promises more memory than it has, and kills the process that takes it; so ask first. */
-static size_t available_bytes(void) {
-    size_t kilobytes = SIZE_MAX / 2048; /* where nobody tells: half of what can be addressed */
-    char line[256];
-    FILE *file = fopen("/proc/meminfo", "r");
-    while (file && fgets(line, sizeof line, file))
-        if (sscanf(line, "MemAvailable: %zu", &kilobytes) == 1)
-            break;
-    if (file)
-        fclose(file);
-    return kilobytes * 1024;
-}
-
-/* Huge pages, because a page fault for every 4 KiB costs more than zeroing them; and zeroed by the kernel only. It is
+/* Linux promises more memory than it has, and kills the process that takes it; so ask first.
+ *
+ * Huge pages, because a page fault for every 4 KiB costs more than zeroing them; and zeroed by the kernel only. It is
  * all taken at once, by all threads, so that the next block's question for available memory counts this one. */
 static void *large_block(size_t bytes) {
     void *memory = NULL;
     size_t rounded = (bytes + HUGE_PAGE_BYTES - 1) / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES;
-    if (bytes > available_bytes() || posix_memalign(&memory, HUGE_PAGE_BYTES, rounded))
+    if (bytes > mem_available("") || posix_memalign(&memory, HUGE_PAGE_BYTES, rounded))
         return NULL;
     madvise(memory, rounded, MADV_HUGEPAGE); /* a wish: ordinary pages do as well */
     if (madvise(memory, rounded, MADV_DONTNEED))

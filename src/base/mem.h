@@ -18,6 +18,10 @@ _Noreturn void mem_exhausted(void);
 /* Zeroed, 64-byte aligned; NULL when there is not enough. Pass to free. */
 void *mem_block(size_t bytes);
 
+/* Bytes that the machine, and the control groups of this process, have left. `root` goes before every path that is
+ * read: "" for the system itself. */
+size_t mem_available(const char *root);
+
 /* Gives memory that was freed back to the system, where the C library would keep it. */
 void mem_trim(void);
 

@@ -10,7 +10,7 @@ static uint64_t splitmix64(uint64_t *state) {
 }
 
 struct rng rng_stream(uint64_t seed, enum rng_purpose purpose, uint64_t a, uint64_t b) {
-    uint64_t names[] = {seed, (uint64_t)purpose, a, b};
+    const uint64_t names[] = {seed, (uint64_t)purpose, a, b};
     uint64_t key = 0;
     for (int i = 0; i < 4; i++) {
         key ^= names[i];

@@ -26,7 +26,7 @@ double bench_tensor_bytes(const struct bench *bench, const struct layer *layer) 
     if (layer->type->map)
         return 0;
     double in = (double)shape_size(&layer->in), out = (double)shape_size(&layer->out);
-    return sizeof(real) * bench->trainer.net.batch * ((is_first(bench, layer) ? 1 : 2) * in + 2 * out);
+    return (double)sizeof(real) * bench->trainer.net.batch * ((is_first(bench, layer) ? 1 : 2) * in + 2 * out);
 }
 
 double bench_flop(const struct bench *bench, const struct layer *layer, enum pass_direction direction) {

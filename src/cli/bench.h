@@ -17,7 +17,7 @@ enum bench_measure {
 };
 
 static inline int bench_layer(const struct layer *layer, enum pass_direction direction) {
-    return BENCH_LAYERS + PASS_DIRECTIONS * layer->number + direction;
+    return BENCH_LAYERS + PASS_DIRECTIONS * layer->number + (int)direction;
 }
 
 struct bench {

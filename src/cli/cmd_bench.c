@@ -60,7 +60,7 @@ static void print_layer(const struct layer *layer, int level, void *context) {
     snprintf(name, sizeof name, "%*s%s", 2 * level, "", layer->name);
     snprintf(shape, sizeof shape, "%dx%dx%d", layer->out.height, layer->out.width, layer->out.channels);
     printf("%-28s %-11s %11s", name, layer->type->kind.name, shape);
-    for (int direction = 0; direction < PASS_DIRECTIONS; direction++)
+    for (enum pass_direction direction = 0; direction < PASS_DIRECTIONS; direction++)
         print_direction(bench, layer, direction);
     double bytes = bench_tensor_bytes(bench, layer);
     if (bytes > 0)
@@ -133,7 +133,7 @@ static void row(const char *measure, const char *layer, double value, const char
 static void layer_rows(const struct layer *layer, int level, void *context) {
     (void)level;
     const struct bench *bench = context;
-    for (int direction = 0; direction < PASS_DIRECTIONS; direction++) {
+    for (enum pass_direction direction = 0; direction < PASS_DIRECTIONS; direction++) {
         double seconds = bench_median(bench, bench_layer(layer, direction)), flop = bench_flop(bench, layer, direction);
         char rate[32];
         snprintf(rate, sizeof rate, "%s_rate", direction_names[direction]);

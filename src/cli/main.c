@@ -29,13 +29,11 @@ static const struct command *find(const char *name) {
     return NULL;
 }
 
-static enum exit_status unknown(const char *word) {
-    const char *names[32];
+static int unknown(const char *word) {
+    const char *names[sizeof commands / sizeof *commands];
     size_t count = 0;
-    while (commands[count] && count < 32) {
+    for (; commands[count]; count++)
         names[count] = commands[count]->name;
-        count++;
-    }
     const char *nearest = text_nearest(word, names, count);
     fprintf(stderr, "spherenet: unknown command \"%s\"", word);
     if (nearest)
@@ -80,9 +78,9 @@ static void print_version(void) {
 }
 
 /* What was printed is on its way, or the status says that it is not. */
-static enum exit_status finish(enum exit_status status) {
+static int finish(enum exit_status status) {
     if (!fflush(stdout) && !ferror(stdout))
-        return status;
+        return (int)status;
     fprintf(stderr, "spherenet: standard output cannot be written\n");
     return EXIT_FAILED;
 }

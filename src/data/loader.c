@@ -108,6 +108,10 @@ static void *fill_slots(void *argument) {
     return NULL;
 }
 
+size_t loader_bytes(const struct dataset *shape, int batch_size) {
+    return 2 * SLOTS * (size_t)batch_size * dataset_image_bytes(shape) * sizeof(real);
+}
+
 static bool allocate(struct loader *loader) {
     bool ok = true;
     size_t batch_size = (size_t)loader->batch_size;

@@ -22,6 +22,9 @@ struct loader;
 /* Both kinds of loader read the dataset until loader_close, so it must outlive them; the configuration is copied. All
  * memory is allocated here. NULL with an error when there is not enough of it, or when no thread can be started. */
 
+/* Memory that a training and a testing loader take at the same time. */
+size_t loader_bytes(const struct dataset *shape, int batch_size);
+
 /* Training batches of `batch_size` from iteration `first` on (iterations count from 0), shuffled and augmented.
  * Never ends. A batch may be larger than the split; it then holds images more than once. */
 struct loader *loader_train(const struct dataset *dataset, const struct data_config *config, uint64_t seed,

@@ -143,7 +143,7 @@ struct piece {
 
 /* The lowest place from `floor` on that two pieces leave free. */
 static struct piece first_fit(size_t floor, size_t reals, const struct piece *taken) {
-    size_t candidates[] = {floor, taken[0].offset + taken[0].reals, taken[1].offset + taken[1].reals};
+    const size_t candidates[] = {floor, taken[0].offset + taken[0].reals, taken[1].offset + taken[1].reals};
     struct piece best = {SIZE_MAX, real_aligned(reals)};
     for (int i = 0; i < 3; i++) {
         size_t begin = candidates[i], end = begin + best.reals;

@@ -40,7 +40,8 @@ static bool conv_layer_plan(struct layer *layer, struct planner *planner) {
         return plan_error(planner, layer, "a %dx%d kernel does not fit its input of %dx%d with padding %d",
                           config->kernel, config->kernel, in->height, in->width, config->padding);
     layer->out = (struct shape){geometry.out_height, geometry.out_width, config->filters, false};
-    return filters_plan(layer, planner, &config->operation, &geometry, config->algorithm, config->bias, FILTERS_CONV);
+    return filters_plan(layer, planner, &config->operation, &geometry, (enum conv_algorithm)config->algorithm,
+                        config->bias, FILTERS_CONV);
 }
 
 const struct layer_type layer_conv = {

@@ -1,5 +1,6 @@
 #include "loss/cross_entropy.h"
 
+#include <assert.h>
 #include <math.h>
 
 const struct param cross_entropy_params[] = {
@@ -23,6 +24,7 @@ static double log_sum_exp(const double *logits, int classes) {
 /* With a_j = t_j p_j / (p_j + floor), which is t_j without a floor: dloss/dlogit_i = p_i sum_j a_j - a_i. */
 double cross_entropy(const struct cross_entropy *config, int classes, double *dlogits, const double *logits,
                      int label) {
+    assert(classes > 0);
     double total = log_sum_exp(logits, classes), floor = config->probability_floor;
     double even = config->label_smoothing / classes, loss = 0, sum = 0;
     double p[classes], a[classes];

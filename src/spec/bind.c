@@ -38,10 +38,6 @@ static const char *form_of(const struct node *node) {
 static void complain_name(struct binder *b, const struct node *node, const char *path, const char *what,
                           const char *word, const char *const *names, size_t count) {
     struct text message = {0};
-    if (diagnostics_full(b->diags)) {
-        complain(b, node, path, what);
-        return;
-    }
     text_printf(&message, "%s", what);
     if (word)
         text_printf(&message, " \"%.60s\"", word);
@@ -279,7 +275,7 @@ static void bind_kinds(struct binder *b, const struct param *param, const struct
         if (b->choices++ == MAX_CHOICES)
             diagnose(b->diags, node->source, node->line, element, "more than %d %ss in all", MAX_CHOICES,
                      param->registry->noun);
-        if (b->choices > MAX_CHOICES)
+        if (b->choices > MAX_CHOICES || diagnostics_full(b->diags))
             return;
         choice_list_add(b->arena, list, bind_kind(b, param->registry, node->children[i], NULL, element));
     }

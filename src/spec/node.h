@@ -30,7 +30,7 @@ struct diagnostics {
 };
 
 /* Adds "SOURCE:LINE: PATH: message" (parts that are empty are left out), without what a terminal would act on. Beyond
- * a thousand mistakes only their number grows: diagnostics_full. */
+ * a thousand mistakes only their number grows; diagnostics_full then, and there is no use in looking for more. */
 void diagnose(struct diagnostics *diags, const char *source, int line, const char *path, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 bool diagnostics_full(const struct diagnostics *diags);

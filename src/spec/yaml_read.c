@@ -3,6 +3,7 @@
  * alias of a long one would copy it into a message or into the resolved spec. */
 #include "spec/node.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -373,6 +374,7 @@ static struct node **descend(struct arena *arena, struct node *node, char *step,
     for (int i = 0; i < node->count; i++)
         if (!strcmp(node->keys[i], step))
             place = &node->children[i];
+    assert(place);
     for (int i = 0; i < count; i++) {
         if ((*place)->type != NODE_LIST || indices[i] >= (*place)->count) {
             diagnose(diags, source, 0, NULL, "%s: no element %d (%s)", shown, indices[i],

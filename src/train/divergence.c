@@ -5,7 +5,7 @@
 static size_t count_not_finite(const real *values, size_t count) {
     size_t found = 0;
     for (size_t i = 0; i < count; i++)
-        found += !isfinite(values[i]);
+        found += isfinite(values[i]) ? 0 : 1;
     return found;
 }
 

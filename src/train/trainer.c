@@ -9,21 +9,49 @@
 #include "optim/gradient.h"
 #include "optim/schedule.h"
 
-static bool allocate_state(struct trainer *trainer, struct error *err) {
+/* Reals that the trainer holds beside the network's. */
+struct state_sizes {
+    size_t slots, work, logits, buffers, total;
+};
+
+static struct state_sizes state_sizes(const struct trainer *trainer) {
     const struct experiment *experiment = trainer->experiment;
-    size_t work = penalty_work(&experiment->regularizer, &trainer->net);
-    size_t logits = (size_t)experiment->train.batch_size * (size_t)experiment->shape.classes;
-    size_t slots = (size_t)trainer->optimizer->slots * trainer->trained;
-    size_t reals = slots + work + logits + trainer->buffer_count;
-    real *next = trainer->block = mem_block(reals * sizeof *next);
+    struct state_sizes sizes = {
+        .slots = (size_t)trainer->optimizer->slots * trainer->trained,
+        .work = penalty_work(&experiment->regularizer, &trainer->net),
+        .logits = (size_t)experiment->train.batch_size * (size_t)experiment->shape.classes,
+        .buffers = trainer->buffer_count,
+    };
+    sizes.total = sizes.slots + sizes.work + sizes.logits + sizes.buffers;
+    return sizes;
+}
+
+/* Before anything is allocated: all that a training holds beside its images. */
+static bool check_memory(const struct trainer *trainer, struct error *err) {
+    const struct experiment *experiment = trainer->experiment;
+    double net = (double)(plan_sizes(&trainer->net.planner).total * sizeof(real));
+    double state = (double)(state_sizes(trainer).total * sizeof(real));
+    double batches = (double)(loader_bytes(&experiment->shape, experiment->train.batch_size));
+    double available = (double)mem_available("");
+    if (net + state + batches <= available)
+        return true;
+    return error_set(err,
+                     "not enough memory: the network and a batch of %d need %.0f MB, the optimizer %.0f MB, batches "
+                     "of images %.0f MB; there are %.0f MB. Lower train.batch_size or the widths",
+                     experiment->train.batch_size, net / 1e6, state / 1e6, batches / 1e6, available / 1e6);
+}
+
+static bool allocate_state(struct trainer *trainer, struct error *err) {
+    struct state_sizes sizes = state_sizes(trainer);
+    real *next = trainer->block = mem_block(sizes.total * sizeof *next);
     if (!next)
         return error_set(err, "not enough memory for the optimizer's state: %.0f MB",
-                         (double)(reals * sizeof *next) / 1e6);
+                         (double)(sizes.total * sizeof *next) / 1e6);
     for (int i = 0; i < trainer->optimizer->slots; i++, next += trainer->trained)
         trainer->slots[i] = next;
     trainer->penalty_work = next;
-    trainer->dlogits = next + work;
-    trainer->buffers = trainer->dlogits + logits;
+    trainer->dlogits = next + sizes.work;
+    trainer->buffers = trainer->dlogits + sizes.logits;
     return true;
 }
 
@@ -40,7 +68,8 @@ bool trainer_open(struct trainer *trainer, const struct experiment *experiment, 
     struct plan_sizes sizes = plan_sizes(&trainer->net.planner);
     trainer->trained = sizes.trained;
     trainer->buffer_count = sizes.buffers;
-    if (planned && net_allocate(&trainer->net, (uint64_t)experiment->seed, err) && allocate_state(trainer, err))
+    if (planned && check_memory(trainer, err) && net_allocate(&trainer->net, (uint64_t)experiment->seed, err) &&
+        allocate_state(trainer, err))
         return true;
     trainer_close(trainer);
     return false;

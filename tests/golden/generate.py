@@ -476,6 +476,8 @@ def train(spec: Spec, init: Tensors, images: Tensor, labels: Tensor, dtype: torc
         if spec["optimizer"]["type"] == "adam":
             for parameter in parameters:
                 run.margins.note("gradient", parameter.grad.abs())
+        if "clip_norm" in spec["optimizer"]:
+            torch.nn.utils.clip_grad_norm_(parameters, spec["optimizer"]["clip_norm"])
         optimizer.step()
         for term, value in terms.items():
             run.losses[term].append(value.item())
@@ -910,6 +912,7 @@ def optimizer_cases() -> dict[str, Spec]:
         "sgd_nesterov": {**SGD, "nesterov": True},
         "sgd_plain": {**SGD, "momentum": 0.0},
         "adam_constants": {**ADAM, "learning_rate": 0.01, "beta1": 0.7, "beta2": 0.95, "epsilon": 0.01},
+        "sgd_clipped": {**SGD, "clip_norm": 0.5},  # the gradients' lengths are 0.42 to 0.60
     }
     return {f"optimizer_{name}": make_spec(layers, optimizer) for name, optimizer in optimizers.items()}
 

@@ -1,5 +1,6 @@
 #include "ref/reference.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -242,6 +243,7 @@ static double smoothed_target(int class, int label, int classes, double smoothin
 
 double ref_softmax_loss(int n, int classes, const double *logits, const uint8_t *labels, double smoothing,
                         double floor) {
+    assert(classes > 0);
     double loss = 0, log_p[classes];
     for (int i = 0; i < n; i++) {
         log_softmax(classes, log_p, logits + i * classes);
