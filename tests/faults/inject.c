@@ -34,11 +34,23 @@
 
 static struct fault_page *page; /* NULL before main */
 
+/* A sum of the addresses that the call returns to. */
+static uint32_t sum_of_stack(void) {
+    void *stack[64];
+    uint64_t sum = 0;
+    int depth = backtrace(stack, 64);
+    for (int i = 0; i < depth; i++)
+        sum = (sum ^ (uintptr_t)stack[i]) * 0x9e3779b97f4a7c15u;
+    return (uint32_t)(sum >> 32);
+}
+
 /* Counts a call; whether it is the one to fail. */
 static bool fails(enum fault_kind kind) {
     if (!page)
         return false;
     long number = __atomic_add_fetch(&page->calls[kind], 1, __ATOMIC_RELAXED);
+    if (page->record && kind == FAULT_MALLOC && number < FAULT_STACKS)
+        page->stacks[number] = sum_of_stack();
     if (page->kind != (int)kind || page->at != number)
         return false;
     page->failed = 1;

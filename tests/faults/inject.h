@@ -3,6 +3,8 @@
 #ifndef SPHERENET_TESTS_FAULTS_INJECT_H
 #define SPHERENET_TESTS_FAULTS_INJECT_H
 
+#include <stdint.h>
+
 #define FAULTS_VARIABLE "SPHERENET_FAULTS"
 
 enum fault_kind {
@@ -32,7 +34,7 @@ enum fault_kind {
 /* The program is loaded once and waits before main. For each run it forks: to load and link it takes ten times as long
  * as a short training. It sends a byte when it is ready. The driver writes what the run is to be, then a byte to
  * FAULTS_FD, and gets an int back: the status as waitpid gives it. */
-enum { FAULTS_FD = 100 };
+enum { FAULTS_FD = 100, FAULT_STACKS = 1 << 14 };
 
 struct fault_page {
     char arguments[1000]; /* each followed by a NUL; the program's name is the first */
@@ -42,9 +44,11 @@ struct fault_page {
     long at;         /* which of them, from 1 */
     long file_bytes; /* the most that a file may grow to, as by ulimit -f; 0: no limit */
     int trace;       /* whether to print the stack where it fails */
+    int record;      /* whether to fill stacks in */
     /* The run's: */
-    long calls[FAULT_KINDS]; /* since main began */
-    int failed;              /* whether the call was reached */
+    long calls[FAULT_KINDS];       /* since main began */
+    uint32_t stacks[FAULT_STACKS]; /* where each allocation was made, so that it can be told whether two are alike */
+    int failed;                    /* whether the call was reached */
 };
 
 #endif
