@@ -591,7 +591,7 @@ static void mount_small(const struct cycle *cycle, int left) {
     if (cycle->before)
         copy_tree(cycle->before, "run");
     ck_assert_int_eq(statvfs("run", &status), 0);
-    ck_assert_int_eq(status.f_bsize, PAGE_SIZE);
+    ck_assert_uint_eq(status.f_bsize, PAGE_SIZE);
     if ((int)status.f_bavail > left)
         write_bytes("run/ballast", zeros, (status.f_bavail - (size_t)left) * PAGE_SIZE);
 }
