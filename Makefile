@@ -99,7 +99,7 @@ $(PROGRAMS): $(B)/tests/%: $(B)/tests/%.o $(SUPPORT) $(B)/libspherenet.a
 $(B)/tests/inject.so: tests/faults/inject.c tests/faults/inject.h
 	@mkdir -p $(@D)
 	$(call say,link $@)
-	$(Q)$(CC) -std=gnu11 -O2 -g -fPIC -shared $(WARNINGS) -o $@ $< -ldl
+	$(Q)$(CC) -std=gnu11 -O2 -g -fPIC -shared $(filter -Werror,$(OPT_$(VARIANT))) $(WARNINGS) -o $@ $< -ldl
 
 $(B)/tests/test_faults: | $(B)/tests/inject.so
 
@@ -161,7 +161,7 @@ warnings: ## compile everything with GCC and Clang, where any warning is an erro
 	    $(MAKE) --no-print-directory compile-only CC=$$compiler VARIANT=$$variant; \
 	done; done
 
-compile-only: $(OBJECTS) $(SUITES:%.c=$(B)/%.o) $(SUPPORT)
+compile-only: $(OBJECTS) $(SUITES:%.c=$(B)/%.o) $(SUPPORT) $(FUZZERS:%=$(B)/tests/fuzz_%.o) $(B)/tests/inject.so
 
 tsan: ## the tests under ThreadSanitizer (Clang)
 	@$(TSAN_ENV) $(MAKE) --no-print-directory run-suites VARIANT=tsan CC=$(CLANG) SUITES='$(filter-out $(NOT_TSAN),$(SUITES))'

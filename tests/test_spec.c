@@ -724,7 +724,7 @@ END_TEST
 
 /* Aliases make a million layers of a page, and a gigabyte of a long name. */
 START_TEST(networks_have_an_end) {
-    const char *format = DATA TRAIN "network: {layers: [%s{type: dense, units: 4}]}\n";
+    static const char format[] = DATA TRAIN "network: {layers: [%s{type: dense, units: 4}]}\n";
     ck_assert_msg(parse(arena_printf(&arena, format, repeated("relu, ", 1998)), NULL, 0), "%s", messages());
     ck_assert(!parse(arena_printf(&arena, format, repeated("relu, ", 90000)), NULL, 0));
     ck_assert_str_eq(messages(), "a.yaml:3: network.layers[2000]: more than 2000 layers in all\n");

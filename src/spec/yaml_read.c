@@ -31,8 +31,8 @@ struct reader {
     struct anchor anchors[MAX_ANCHORS];
 };
 
-static void add_line(struct diagnostics *diags, const char *source, int line, const char *path, const char *format,
-                     va_list args) {
+static void __attribute__((format(printf, 5, 0)))
+add_line(struct diagnostics *diags, const char *source, int line, const char *path, const char *format, va_list args) {
     char message[1024];
     vsnprintf(message, sizeof message, format, args);
     size_t start = diags->text.length;
