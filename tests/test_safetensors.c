@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include <xxhash.h>
 #include <zlib.h>
 
 #include "base/rng.h"
@@ -211,8 +212,6 @@ END_TEST
 START_TEST(round_trip_without_texts) {
     struct tensor_file file;
     ck_assert(tensor_file_write(path, tensors, COUNT(tensors), NULL, 0, &err));
-    struct bytes zipped = load(path), plain = gunzipped(&zipped);
-    ck_assert_mem_eq(plain.data + 8, "{\"scalar\":", 10);
     ck_assert(tensor_file_read(&file, path, &err));
     ck_assert_int_eq(file.tensor_count, COUNT(tensors));
     ck_assert_int_eq(file.text_count, 0);
@@ -337,8 +336,15 @@ START_TEST(written_bytes) {
     struct stored_text text = {"k", "v\n"};
     ck_assert(tensor_file_write(path, &tensor, 1, &text, 1, &err));
     struct bytes zipped = load(path), plain = gunzipped(&zipped);
-    static const char header[] = "{\"__metadata__\":{\"k\":\"v\\n\"},"
-                                 "\"w\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}       ";
+    static const char summed[] = "w\0\2\0\0\0\0\0\0\0\0\0\x80\x3f\0\0\0\xc0k\0v\n"; /* its last NUL counts */
+    char header[256];
+    int length = snprintf(header, sizeof header,
+                          "{\"__metadata__\":{\"k\":\"v\\n\",\"xxh3_64\":\"%016llx\"},"
+                          "\"w\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}",
+                          (unsigned long long)XXH3_64bits(summed, sizeof summed));
+    while (length % 8)
+        header[length++] = ' ';
+    header[length] = '\0';
     static const unsigned char gzip_header[] = {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 3};
     static const unsigned char data[] = {0, 0, 0x80, 0x3f, 0, 0, 0, 0xc0};
     ck_assert_mem_eq(zipped.data, gzip_header, sizeof gzip_header);
@@ -436,19 +442,23 @@ static bool flip_refused(struct bytes *bytes, size_t byte, int bit) {
     return false;
 }
 
-/* A flip in the header length is always refused, one in a value never; in the JSON between, it must not crash. */
+/* What is not refused must give the same content, but for the name of the checksum, which becomes another text's: one
+ * escape in JSON has two forms. */
 START_TEST(flips_in_a_plain_file) {
     write_small();
     struct bytes zipped = load(path), plain = gunzipped(&zipped);
-    size_t data_begin = 8 + plain.data[0] + 256u * plain.data[1];
+    size_t name = (size_t)((unsigned char *)memmem(plain.data, plain.count, "xxh3_64", 7) - plain.data);
+    int nameless = 0;
     for (size_t i = 0; i < plain.count; i++)
         for (int bit = 0; bit < 8; bit++) {
-            bool refused = flip_refused(&plain, i, bit);
-            if (i < 8)
-                ck_assert(refused);
-            if (i >= data_begin)
-                ck_assert_msg(!refused, "%s", err.text);
+            if (flip_refused(&plain, i, bit))
+                continue;
+            if (i >= name && i < name + 7)
+                nameless++;
+            else
+                expect_small();
         }
+    ck_assert_int_ge(nameless, 30);
 }
 END_TEST
 
