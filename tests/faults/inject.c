@@ -33,6 +33,8 @@
 #include <unistd.h>
 
 static struct fault_page *page; /* NULL before main */
+/* A thread begins with calls of the C library's and of AddressSanitizer's own, which do not bear a failure. */
+static _Thread_local bool counting;
 
 /* A sum of the addresses that the call returns to. */
 static uint32_t sum_of_stack(void) {
@@ -46,7 +48,7 @@ static uint32_t sum_of_stack(void) {
 
 /* Counts a call; whether it is the one to fail. */
 static bool fails(enum fault_kind kind) {
-    if (!page)
+    if (!page || !counting)
         return false;
     long number = __atomic_add_fetch(&page->calls[kind], 1, __ATOMIC_RELAXED);
     if (page->record && kind == FAULT_MALLOC && number < FAULT_STACKS)
@@ -71,6 +73,7 @@ static bool fails(enum fault_kind kind) {
 void *__libc_malloc(size_t bytes);
 void *__libc_calloc(size_t count, size_t bytes);
 void *__libc_realloc(void *memory, size_t bytes);
+void __libc_free(void *memory);
 void *__libc_memalign(size_t alignment, size_t bytes);
 __attribute__((weak)) void *__interceptor_malloc(size_t bytes);
 __attribute__((weak)) void *__interceptor_calloc(size_t count, size_t bytes);
@@ -125,11 +128,30 @@ char *strdup(const char *text) {
 
 /* --- Threads ----------------------------------------------------------------------------------------------------- */
 
+struct beginning {
+    void *(*start)(void *);
+    void *argument;
+};
+
+static void *start_counting(void *argument) {
+    struct beginning beginning = *(struct beginning *)argument;
+    __libc_free(argument);
+    counting = true;
+    return beginning.start(beginning.argument);
+}
+
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument) {
     static __typeof__(pthread_create) *real;
     if (!real)
         *(void **)&real = dlsym(RTLD_NEXT, "pthread_create");
-    return fails(FAULT_THREAD) ? EAGAIN : real(thread, attributes, start, argument);
+    if (fails(FAULT_THREAD))
+        return EAGAIN;
+    struct beginning *beginning = __libc_malloc(sizeof *beginning);
+    *beginning = (struct beginning){start, argument};
+    int code = real(thread, attributes, start_counting, beginning);
+    if (code)
+        __libc_free(beginning);
+    return code;
 }
 
 /* --- System calls ------------------------------------------------------------------------------------------------ */
@@ -335,6 +357,7 @@ static int run(char **environment) {
     if (shared->file_bytes && setrlimit(RLIMIT_FSIZE, &limit))
         give_up("the size of files cannot be limited");
     page = shared;
+    counting = true;
     return program_main(argc, argv, environment);
 }
 
