@@ -90,7 +90,8 @@ static void print_phases(const struct bench *bench) {
 static void print_tables(const struct bench *bench) {
     double products = bench_median(bench, BENCH_GEMM), training = bench_median(bench, BENCH_TRAINING);
     double evaluation = bench_median(bench, BENCH_EVALUATION);
-    printf("machine: %s, %d threads\nproducts: %s\n", cpu_description(), threads_count(), blas_library());
+    printf("machine: %s, %d thread%s\nproducts: %s\n", cpu_description(), threads_count(),
+           threads_count() == 1 ? "" : "s", blas_library());
     printf("network: %zu trained parameters, %.3f GFLOP an image forward; batches of %d\n", parameters(bench),
            2e-9 * (double)bench->multiply_adds, bench->trainer.net.batch);
     print_layers(bench);

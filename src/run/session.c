@@ -196,7 +196,7 @@ static void log_opening(struct session *s) {
     for (int i = 0; i < s->trainer.net.tensor_count; i++)
         weights += s->trainer.net.tensors[i]->trained ? s->trainer.net.tensors[i]->count : 0;
     log_line(&s->log, "spherenet %s: %s on %s", SPHERENET_VERSION, e->name, e->data.kind->name);
-    log_line(&s->log, "machine: %s, %d threads", cpu_description(), threads_count());
+    log_line(&s->log, "machine: %s, %d thread%s", cpu_description(), threads_count(), threads_count() == 1 ? "" : "s");
     log_line(&s->log, "products: %s", blas_library());
     const char *warning = blas_core_warning(e->train.openblas_core);
     if (warning)
