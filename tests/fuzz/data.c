@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "data/dataset.h"
 #include "fuzz/fuzz.h"
 #include "spec/bind.h"
@@ -44,8 +45,7 @@ static size_t smaller(size_t a, size_t b) {
 /* Writes the file of one entry; returns the bytes of the input that it took. */
 static size_t write_entry(const struct entry *entry, const uint8_t *bytes, size_t left) {
     size_t length = smaller(two_bytes(entry->length), left), size = length + two_bytes(entry->zeros);
-    uint8_t *content = calloc(1, size + 1);
-    fuzz_require(content != NULL, "there is memory for the input");
+    uint8_t *content = mem_alloc(size + 1);
     memcpy(content, bytes, length);
     if (entry->file & COMPRESS) {
         uint8_t *gzipped = fuzz_gzip(content, size, &size);
