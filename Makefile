@@ -60,7 +60,8 @@ empty    :=
 B        := build/$(subst $(empty) ,-,$(strip $(filter-out cc gcc,$(notdir $(CC))) $(filter-out native,$(ARCH)) $(VARIANT)))
 OBJECTS  := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard src/*/*.c)))
 LIBRARY  := $(filter-out $(B)/src/cli/main.o,$(OBJECTS))
-SUITES   := $(sort $(wildcard tests/$(if $(filter %64,$(VARIANT)),f64,test)_*.c))
+# SKIP: suites that a target can do without.
+SUITES   := $(filter-out $(SKIP),$(sort $(wildcard tests/$(if $(filter %64,$(VARIANT)),f64,test)_*.c)))
 PROGRAMS := $(SUITES:%.c=$(B)/%)
 SUPPORT  := $(patsubst %.c,$(B)/%.o,tests/runner.c $(filter-out tests/faults/%,$(sort $(wildcard tests/*/*.c))))
 FUZZ_SUPPORT := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard tests/fuzz/*.c)))
@@ -141,10 +142,11 @@ run-fuzz-%: $(B)/tests/fuzz_% $(B)/spec.dict
 	OMP_NUM_THREADS=1 $< -dict=$(B)/spec.dict -artifact_prefix=$(B)/found/$*- $(FUZZ_LIMITS) -max_len=$(FUZZ_LONGEST_$*) \
 	    -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 $(FUZZ_FLAGS) $(B)/corpus/$* tests/fuzz/corpus/$*
 
+# Faults and kills start the program thousands of times, and what it does with files does not depend on the CPU.
 portable: ## the tests of programs built for x86-64-v2 and x86-64-v3
 ifneq ($(X86_64),)
-	@$(MAKE) --no-print-directory test ARCH=x86-64-v2
-	@$(MAKE) --no-print-directory test ARCH=x86-64-v3
+	@$(MAKE) --no-print-directory test ARCH=x86-64-v2 SKIP='tests/test_faults.c tests/test_kill.c'
+	@$(MAKE) --no-print-directory test ARCH=x86-64-v3 SKIP='tests/test_faults.c tests/test_kill.c'
 else
 	@echo "portable: nothing to do, the compiler makes programs for $(shell $(CC) -dumpmachine), not for x86-64"
 endif
@@ -164,7 +166,7 @@ warnings: ## compile everything with GCC and Clang, where any warning is an erro
 compile-only: $(OBJECTS) $(SUITES:%.c=$(B)/%.o) $(SUPPORT) $(FUZZERS:%=$(B)/tests/fuzz_%.o) $(B)/tests/inject.so
 
 tsan: ## the tests under ThreadSanitizer (Clang)
-	@$(TSAN_ENV) $(MAKE) --no-print-directory run-suites VARIANT=tsan CC=$(CLANG) SUITES='$(filter-out $(NOT_TSAN),$(SUITES))'
+	@$(TSAN_ENV) $(MAKE) --no-print-directory run-suites VARIANT=tsan CC=$(CLANG) SKIP='$(NOT_TSAN)'
 
 memcheck: ## the commands under valgrind, on a small spec
 	@$(MAKE) --no-print-directory check-memory VARIANT=memcheck $(if $(X86_64),ARCH=x86-64-v3)
