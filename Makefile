@@ -122,7 +122,7 @@ FUZZ_LONGEST_checkpoint := 65536
 FUZZ_LONGEST_data       := 65536
 
 fuzz: ## let the fuzzers look for inputs that break the readers of files, FUZZ_SECONDS=60 each (needs clang and its OpenMP)
-	@$(MAKE) --no-print-directory $(FUZZERS:%=run-fuzz-%) VARIANT=fuzz CC=$(if $(findstring clang,$(CC)),$(CC),clang)
+	@$(MAKE) --no-print-directory $(FUZZERS:%=run-fuzz-%) VARIANT=fuzz CC=$(CLANG)
 
 $(FUZZERS:%=$(B)/tests/fuzz_%.o): $(B)/tests/fuzz_%.o: tests/fuzz_main.c
 	@mkdir -p $(@D)

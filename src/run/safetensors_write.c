@@ -233,7 +233,7 @@ static bool write_stream(int fd, const char *path, const struct text *header, co
         most += (size_t)tensor_bytes(&tensors[i]) / PIECE_BYTES + 1;
     struct piece *pieces = malloc(most * sizeof *pieces); /* not mem_alloc, which would leave the file half-written */
     if (!pieces)
-        return error_set(err, "%s: cannot be written: not enough memory", path);
+        return no_memory(path, err);
     int count = cut(pieces, 0, header->data, header->length);
     for (int i = 0; i < tensor_count; i++)
         count = cut(pieces, count, tensors[i].data, (size_t)tensor_bytes(&tensors[i]));

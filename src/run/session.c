@@ -362,12 +362,6 @@ static bool run_steps(struct session *s, struct loader *loader, struct error *er
     return true;
 }
 
-static void log_done(struct session *s) {
-    if (s->best.iteration >= 0)
-        log_line(&s->log, "done: best test accuracy %.4f at iteration %" PRId64 "; %.0f s; results in %s",
-                 s->best.accuracy, s->best.iteration, seconds_of(s), s->dir.path);
-}
-
 /* Ended by a signal: what was trained so far is kept. */
 static bool end_early(struct session *s, struct error *err) {
     char checkpoint[64];
@@ -394,7 +388,8 @@ static bool train(struct session *s, struct error *err) {
     if (good && s->trainer.iteration < train->iterations)
         return end_early(s, err);
     if (good)
-        log_done(s);
+        log_line(&s->log, "done: best test accuracy %.4f at iteration %" PRId64 "; %.0f s; results in %s",
+                 s->best.accuracy, s->best.iteration, seconds_of(s), s->dir.path);
     return good;
 }
 
