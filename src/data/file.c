@@ -8,7 +8,6 @@
 #include "base/text.h"
 
 enum { READ_BYTES = 1 << 24, GZIP_BUFFER_BYTES = 1 << 18 };
-enum { DEFLATE_MOST = 1032 /* bytes that become of one */ };
 
 static size_t smaller(size_t a, size_t b) {
     return a < b ? a : b;

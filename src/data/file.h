@@ -8,6 +8,8 @@
 
 #include "base/error.h"
 
+enum { DEFLATE_MOST = 1032 }; /* bytes that deflate can make of one */
+
 struct file {
     char *path; /* of the file that was found, for messages */
     uint8_t *bytes;

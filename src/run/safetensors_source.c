@@ -9,8 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "data/file.h"
+
 enum { GZIP_WINDOW_BITS = 16 + 15 /* 16: a gzip header and nothing else */, NINTH_BYTE = 8 };
-enum { DEFLATE_MOST = 1032 /* bytes that become of one */ };
 
 bool byte_source_refuse(struct byte_source *source, const char *format, ...) {
     char message[1024];
