@@ -522,12 +522,18 @@ static const char *const phase_names[] = {
     "training, testing",
 };
 
-struct sizes {
+/* What tells a process's own traces from those of one killed before it. */
+struct traces {
     off_t log, table;
+    bool new_spec;
 };
 
-static struct sizes sizes_of(const char *dir) {
-    return (struct sizes){size_of(in(dir, "run.log")), size_of(in(dir, "train.csv"))};
+static struct traces traces_in(const char *dir) {
+    return (struct traces){
+        .log = size_of(in(dir, "run.log")),
+        .table = size_of(in(dir, "train.csv")),
+        .new_spec = exists(in(dir, "spec.yaml.tmp")),
+    };
 }
 
 /* Whether the folder below DIR has a file like that. */
@@ -548,12 +554,12 @@ static bool latest_is_newest(const char *dir) {
     return strstr(checkpoint(dir, newest_checkpoint(dir)), target) != NULL;
 }
 
-static enum phase phase_of(const char *dir, struct sizes before) {
+static enum phase phase_of(const char *dir, struct traces before) {
     int iterations[ITERATIONS + 1];
-    struct sizes now = sizes_of(dir);
+    struct traces now = traces_in(dir);
     if (!exists(in(dir, "checkpoints")))
         return NO_FOLDER;
-    if (exists(in(dir, "spec.yaml.tmp")))
+    if (now.new_spec && !before.new_spec)
         return WRITING_SPEC;
     if (now.log <= before.log)
         return now.table < before.table ? CUTTING_TABLES : STARTING;
@@ -644,7 +650,7 @@ static int kill_run(const char *dir, int threads, int kills_before, const char *
     int newest = 0;
     for (int kills = 0;;) {
         struct moment moment = draw_moment();
-        struct sizes before = sizes_of(dir);
+        struct traces before = traces_in(dir);
         set_context("%s, kill %d, the run's %d., %s, %s", what, kills_before + kills + 1, kills + 1,
                     mode ? mode : "begun", moment_text(&moment));
         struct process process = start_training(dir, threads, mode, moment.nth > 0);
@@ -743,7 +749,7 @@ static bool says(const char *path, const char *part) {
 
 /* The signals that end a training say so in the exit status, after a checkpoint of the last row's iteration. A process
  * that has not yet read its spec knows nothing of signals. */
-static void check_signalled(const char *dir, int status, int number, bool twice, struct sizes before) {
+static void check_signalled(const char *dir, int status, int number, bool twice, struct traces before) {
     enum phase phase = phase_of(dir, before);
     if (WIFSIGNALED(status)) {
         bool killed = number == SIGUSR1 && twice && WTERMSIG(status) == SIGKILL;
@@ -767,7 +773,7 @@ static int signal_run(const char *dir, int number, int times_before) {
     const char *mode = begin_run(dir);
     for (int times = 0;;) {
         struct moment moment = draw_moment();
-        struct sizes before = sizes_of(dir);
+        struct traces before = traces_in(dir);
         bool twice = rng_below(&rng, 3) < (number == SIGUSR1 ? 2 : 1);
         set_context("%s, time %d, %s, %s%s", strsignal(number), times_before + times + 1, mode ? mode : "begun",
                     moment_text(&moment), twice ? ", and another signal" : "");
