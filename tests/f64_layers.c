@@ -932,9 +932,9 @@ START_TEST(angular_slope_is_clamped) {
     enum { FILTERS = COUNT(cosines) };
     const struct angular *row = (const struct angular *)angular_registry.rows[_i];
     for (int i = 0; i < COUNT(ks); i++) {
-        real steepness[FILTERS], width[FILTERS], height[FILTERS], inverse_height[FILTERS], height_slope[FILTERS];
+        real memory[ANGULAR_COEFFICIENTS * FILTERS];
         real g[FILTERS], again[FILTERS], slope[FILTERS], k_slope[FILTERS];
-        struct angular_coefficients coefficients = {steepness, width, height, inverse_height, height_slope};
+        struct angular_coefficients coefficients = angular_coefficients_in(memory, FILTERS);
         for (int f = 0; f < FILTERS; f++)
             angular_set_k(&coefficients, f, ks[i]);
         row->value(g, cosines, &coefficients, FILTERS);

@@ -10,6 +10,7 @@
 #include "kernel/gemm.h"
 #include "kernel/threads.h"
 #include "kernel/vmath.h"
+#include "op/angular.h"
 #include "ref/reference.h"
 #include "runner.h"
 #include "support/array.h"
@@ -394,11 +395,31 @@ struct function {
 /* Largest errors measured in these sweeps (glibc 2.36, AVX2): asin 2.98, tanh 1.02 units in the last place. */
 #define HALF_PI_BELOW 0x1.921fb4p+0F /* the float below pi/2 */
 
+#define SMALL(NAME)                                                                                                    \
+    static void small_##NAME(real *y, const real *x, int count) {                                                      \
+        for (int i = 0; i < count; i++)                                                                                \
+            y[i] = vmath_small_##NAME(x[i]);                                                                           \
+    }
+SMALL(asin)
+SMALL(tanh)
+SMALL(atanh)
+SMALL(sin)
+SMALL(sec)
+
+static double sec(double x) {
+    return 1 / cos(x);
+}
+
 static const struct function functions[] = {
     {"asin", vmath_asin, asin, 1.0F},
     {"tanh", vmath_tanh, tanh, 30.0F},
     {"atanh", vmath_atanh, atanh, 1 - REAL_EPSILON},
     {"sin", vmath_sin, sin, HALF_PI_BELOW},
+    {"small asin", small_asin, asin, VMATH_SMALL_ASIN},
+    {"small tanh", small_tanh, tanh, VMATH_SMALL_TANH},
+    {"small atanh", small_atanh, atanh, VMATH_SMALL_ATANH},
+    {"small sin", small_sin, sin, HALF_PI_BELOW},
+    {"small sec", small_sec, sec, VMATH_SMALL_SEC},
 };
 
 enum { SWEEP_STEP = 997, SWEEP_BLOCK = 1 << 12 };
@@ -464,12 +485,56 @@ START_TEST(elementwise_lengths) {
     for (size_t count = 0; count < 70; count++) {
         struct array x = array_new(count), y = array_unwritten(count);
         for (size_t i = 0; i < count; i++)
-            x.data[i] = (real)(2 * rng_uniform(&rng) - 1);
+            x.data[i] = (real)(2 * rng_uniform(&rng) - 1) * (f->last < 1 ? f->last : 1);
         f->run(y.data, x.data, (int)count);
         for (size_t i = 0; i < count; i++)
             ck_assert_double_le(ulp_error(y.data[i], f->exact((double)x.data[i])), 4);
         array_free("x", &x);
         array_free("y", &y);
+    }
+}
+END_TEST
+
+/* --- Angular activations ----------------------------------------------------------------------------------------- */
+
+/* Rows of cosines up to the largest, of filters whose k differ, against g computed in double. */
+static void check_activation(const struct angular *row, double largest, double least_k) {
+    enum { FILTERS = 37 };
+    struct rng rng = rng_stream(27, RNG_TEST, 0, 0);
+    real memory[ANGULAR_COEFFICIENTS * FILTERS], cosines[FILTERS], g[FILTERS];
+    real again[FILTERS], slope[FILTERS], k_slope[FILTERS];
+    double ks[FILTERS];
+    struct angular_coefficients coefficients = angular_coefficients_in(memory, FILTERS);
+    for (int f = 0; f < FILTERS; f++) {
+        ks[f] = least_k * (1 + 3 * rng_uniform(&rng));
+        angular_set_k(&coefficients, f, ks[f]);
+        cosines[f] = (real)(largest * (f ? 2 * rng_uniform(&rng) - 1 : 1));
+    }
+    row->value(g, cosines, &coefficients, FILTERS);
+    row->slope(again, slope, k_slope, g, &coefficients, FILTERS);
+    for (int f = 0; f < FILTERS; f++) {
+        double c = (double)cosines[f], theta = acos(c), by_theta, by_k;
+        double exact = row->at(theta, ks[f], &by_theta, &by_k), by_c = -by_theta / sin(theta);
+        ck_assert_msg(fabs((double)g[f] - exact) <= 1e-6 * fabs(exact) &&
+                          fabs((double)again[f] - c) <= 4e-6 * fabs(c) &&
+                          fabs((double)slope[f] - by_c) <= 1e-5 * fabs(by_c) &&
+                          (!row->trains_k || fabs((double)k_slope[f] - by_k) <= 1e-5 * (fabs(by_c) + fabs(by_k))),
+                      "%s, up to %g, k %g: c %.9g became g %.9g (%.9g), c %.9g, slopes %.9g (%.9g) and %.9g (%.9g)",
+                      row->kind.name, largest, ks[f], c, (double)g[f], exact, (double)again[f], (double)slope[f], by_c,
+                      row->trains_k ? (double)k_slope[f] : by_k, by_k);
+    }
+}
+
+/* Of small cosines alone, for which there are loops of their own, of some beyond on the way back, and beyond on both.
+ */
+START_TEST(activations) {
+    static const double largest[] = {1e-5, 0.05, 0.3, 0.32, 0.34, 0.45, 0.5, 0.51, 0.8};
+    static const double least_ks[] = {0.1, 0.3, 0.7, 5};
+    const struct angular *row = (const struct angular *)angular_registry.rows[_i];
+    for (int i = 0; i < COUNT(largest) * COUNT(least_ks); i++) {
+        double least_k = least_ks[i % COUNT(least_ks)];
+        if (!row->uses_k || asin(largest[i / COUNT(least_ks)]) <= 6 * least_k) /* else g saturates */
+            check_activation(row, largest[i / COUNT(least_ks)], least_k);
     }
 }
 END_TEST
@@ -677,6 +742,8 @@ Suite *test_suite(void) {
     tcase_add_loop_test(elementwise, elementwise_special_values, 0, COUNT(functions));
     tcase_add_loop_test(elementwise, elementwise_lengths, 0, COUNT(functions));
     tcase_add_test(elementwise, tanh_saturates);
+    TCase *activation = add_case(suite, "angular activations");
+    tcase_add_loop_test(activation, activations, 0, row_count(&angular_registry));
     TCase *sums = add_case(suite, "sums of partial sums");
     tcase_add_test(sums, chunk_sums);
     TCase *steps = add_case(suite, "training steps");

@@ -3,6 +3,7 @@
 #define SPHERENET_BASE_REAL_H
 
 #include <float.h>
+#include <math.h>
 #include <stddef.h>
 
 #ifdef SN_DOUBLE
@@ -20,6 +21,10 @@ typedef float real;
 /* The value within [-limit, limit]; a NaN stays one. */
 static inline real real_clamp(real value, real limit) {
     return value > limit ? limit : value < -limit ? -limit : value;
+}
+
+static inline real real_abs(real value) {
+    return (real)fabs((double)value); /* which the compiler computes in real */
 }
 
 /* A count of reals rounded up to whole cache lines (of 64 bytes of float). */

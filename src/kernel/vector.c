@@ -3,6 +3,14 @@
 #include <stdint.h>
 #include <string.h>
 
+double vector_squares(const real *values, size_t count) {
+    double sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (size_t i = 0; i < count; i++)
+        sum += (double)values[i] * (double)values[i];
+    return sum;
+}
+
 #if defined __SSE2__
 
 #include <immintrin.h>

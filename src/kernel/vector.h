@@ -27,6 +27,9 @@ static inline void vector_store(real *to, vector value) {
     *(vector *)to = value;
 }
 
+/* The sum of squares of `count` reals; that of the largest floats is far from the largest double. */
+double vector_squares(const real *values, size_t count);
+
 /* Copies `count` reals to memory that is not read again soon: past the caches, where the CPU can. vector_stream_end
  * must come before another thread reads it. */
 void vector_stream(real *to, const real *from, size_t count);

@@ -120,8 +120,8 @@ void gradient_write(const struct gradient_target *target, const struct view *vie
                 here[c] += d[(size_t)p * channels + c];
         if (box || view->rectified || sums)
             finish_position(view, here, data + (size_t)p * channels, box ? box[p] : 0, sums);
+        vector_stream(d + (size_t)p * channels, here, channels);
     }
-    vector_stream(d, row, (size_t)count * channels);
 }
 
 void gradient_write_all(const struct gradient_target *target, const struct view *view, int n, int positions,

@@ -9,6 +9,18 @@
 
 #define HALF_PI 1.57079632679489662
 
+/* Most filters are nearly perpendicular to most patches. Where polynomials serve for all of them, one loop of these
+ * takes a value all the way; else each function has its loop. */
+
+/* limits NULL, which is known to the compiler where this is called: limit holds for all. */
+static inline bool all_within(const real *values, const real *limits, real limit, int count) {
+    int beyond = 0;
+#pragma omp simd reduction(| : beyond)
+    for (int i = 0; i < count; i++)
+        beyond |= real_abs(values[i]) > (limits ? limits[i] : limit);
+    return !beyond;
+}
+
 /* --- cosine ------------------------------------------------------------------------------------------------------ */
 
 static void cosine_value(real *g, const real *c, const struct angular_coefficients *k, int count) {
@@ -65,6 +77,12 @@ static void cosines(real *c, real *asin_slope, const real *angle, int count) {
 
 static void linear_value(real *g, const real *c, const struct angular_coefficients *k, int count) {
     (void)k;
+    if (all_within(c, NULL, VMATH_SMALL_ASIN, count)) {
+#pragma omp simd
+        for (int i = 0; i < count; i++)
+            g[i] = vmath_small_asin(c[i]) * (real)TWO_OVER_PI;
+        return;
+    }
     angles(g, c, count);
 #pragma omp simd
     for (int i = 0; i < count; i++)
@@ -74,6 +92,15 @@ static void linear_value(real *g, const real *c, const struct angular_coefficien
 static void linear_slope(real *c, real *slope, real *k_slope, const real *g, const struct angular_coefficients *k,
                          int count) {
     (void)k, (void)k_slope;
+    if (all_within(g, NULL, VMATH_SMALL_SEC * (real)TWO_OVER_PI, count)) {
+#pragma omp simd
+        for (int i = 0; i < count; i++) {
+            real angle = g[i] * (real)HALF_PI;
+            c[i] = vmath_small_sin(angle);
+            slope[i] = vmath_small_sec(angle) * (real)TWO_OVER_PI;
+        }
+        return;
+    }
 #pragma omp simd
     for (int i = 0; i < count; i++)
         slope[i] = g[i] * (real)HALF_PI;
@@ -110,6 +137,12 @@ static double height_slope(double k) {
 }
 
 static void sigmoid_value(real *g, const real *c, const struct angular_coefficients *k, int count) {
+    if (all_within(c, k->small_c, 0, count)) {
+#pragma omp simd
+        for (int i = 0; i < count; i++)
+            g[i] = vmath_small_tanh(vmath_small_asin(c[i]) * k->steepness[i]) * k->height[i];
+        return;
+    }
     angles(g, c, count);
 #pragma omp simd
     for (int i = 0; i < count; i++)
@@ -120,29 +153,66 @@ static void sigmoid_value(real *g, const real *c, const struct angular_coefficie
         g[i] *= k->height[i];
 }
 
-/* dg/dc = dg/dangle / cos angle, dg/dangle = A (1 - tanh^2 u) / (2k). Where tanh has rounded to 1 the angle is lost,
- * but so is the slope: the largest value below 1 stands in. With u = angle/(2k) and A = coth(pi/(4k)): dg/dk = A' tanh
- * u - A (1 - tanh^2 u) u / k, and u/k = 2 angle / (2k)^2. */
-static void sigmoid_slope(real *c, real *slope, real *k_slope, const real *g, const struct angular_coefficients *k,
-                          int count) {
-    const real limit = 1 - REAL_EPSILON;
-    real falloff[count], *tanh_u = c, *angle = slope;
+/* dg/dc = dg/dangle / cos angle, dg/dangle = A (1 - tanh^2 u) / (2k) = falloff. With u = angle/(2k) and
+ * A = coth(pi/(4k)): dg/dk = A' tanh u - A (1 - tanh^2 u) u / k, and u/k = 2 angle / (2k)^2. */
+static inline real falloff(real tanh_u, const struct angular_coefficients *k, int i) {
+    return k->height[i] * (1 - tanh_u) * (1 + tanh_u) * k->steepness[i];
+}
+
+static inline real slope_in_k(real tanh_u, real angle, const struct angular_coefficients *k, int i) {
+    return k->height_slope[i] * tanh_u - 2 * falloff(tanh_u, k, i) * angle * k->steepness[i];
+}
+
+/* trains_k is known to the compiler where this is called. */
+static inline __attribute__((always_inline)) void small_sigmoid_slope(real *c, real *slope, real *k_slope,
+                                                                      const real *g,
+                                                                      const struct angular_coefficients *k, int count,
+                                                                      bool trains_k) {
 #pragma omp simd
     for (int i = 0; i < count; i++) {
-        tanh_u[i] = real_clamp(g[i] * k->inverse_height[i], limit);
+        real t = g[i] * k->inverse_height[i], angle = vmath_small_atanh(t) * k->width[i];
+        c[i] = vmath_small_sin(angle);
+        slope[i] = falloff(t, k, i) * vmath_small_sec(angle);
+        if (trains_k)
+            k_slope[i] = slope_in_k(t, angle, k, i);
     }
+}
+
+/* Where tanh has rounded to 1 the angle is lost, but so is the slope: the largest value below 1 stands in. */
+static void large_sigmoid_slope(real *c, real *slope, real *k_slope, const real *g,
+                                const struct angular_coefficients *k, int count) {
+    const real limit = 1 - REAL_EPSILON;
+    real angle_slope[count], *tanh_u = c, *angle = slope;
+#pragma omp simd
+    for (int i = 0; i < count; i++)
+        tanh_u[i] = real_clamp(g[i] * k->inverse_height[i], limit);
     vmath_atanh(angle, tanh_u, count);
 #pragma omp simd
     for (int i = 0; i < count; i++) {
-        real t = tanh_u[i], steepness = k->steepness[i];
         angle[i] *= k->width[i];
-        falloff[i] = k->height[i] * (1 - t) * (1 + t) * steepness;
-        k_slope[i] = k->height_slope[i] * t - 2 * falloff[i] * angle[i] * steepness;
+        angle_slope[i] = falloff(tanh_u[i], k, i);
+        k_slope[i] = slope_in_k(tanh_u[i], angle[i], k, i);
     }
     cosines(c, slope, angle, count);
 #pragma omp simd
     for (int i = 0; i < count; i++)
-        slope[i] *= falloff[i];
+        slope[i] *= angle_slope[i];
+}
+
+static void sigmoid_slope(real *c, real *slope, real *k_slope, const real *g, const struct angular_coefficients *k,
+                          int count) {
+    if (all_within(g, k->small_g, 0, count))
+        small_sigmoid_slope(c, slope, k_slope, g, k, count, false);
+    else
+        large_sigmoid_slope(c, slope, k_slope, g, k, count);
+}
+
+static void learnable_sigmoid_slope(real *c, real *slope, real *k_slope, const real *g,
+                                    const struct angular_coefficients *k, int count) {
+    if (all_within(g, k->small_g, 0, count))
+        small_sigmoid_slope(c, slope, k_slope, g, k, count, true);
+    else
+        large_sigmoid_slope(c, slope, k_slope, g, k, count);
 }
 
 static double sigmoid_at(double theta, double k, double *slope, double *k_slope) {
@@ -166,7 +236,7 @@ static const struct angular learnable_sigmoid = {
     .uses_k = true,
     .trains_k = true,
     .value = sigmoid_value,
-    .slope = sigmoid_slope,
+    .slope = learnable_sigmoid_slope,
     .at = sigmoid_at,
 };
 
@@ -183,4 +253,7 @@ void angular_set_k(const struct angular_coefficients *coefficients, int filter, 
     coefficients->height[filter] = (real)(1 / tanh(quarter_turn(k)));
     coefficients->inverse_height[filter] = (real)tanh(quarter_turn(k));
     coefficients->height_slope[filter] = (real)height_slope(k);
+    coefficients->small_c[filter] = (real)fmin(VMATH_SMALL_ASIN, sin(fmin(2 * k * VMATH_SMALL_TANH, HALF_PI)));
+    double small_tanh = fmin(VMATH_SMALL_ATANH, tanh(VMATH_SMALL_SEC / (2 * k)));
+    coefficients->small_g[filter] = (real)(small_tanh / tanh(quarter_turn(k)));
 }

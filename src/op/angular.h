@@ -24,9 +24,10 @@ struct angular_coefficients {
     real *steepness, *width;       /* 1 / (2k), and 2k */
     real *height, *inverse_height; /* coth(pi / (4k)), and its inverse */
     real *height_slope;            /* d height / dk */
+    real *small_c, *small_g;       /* up to these polynomials do for all that becomes of c and of g */
 };
 
-enum { ANGULAR_COEFFICIENTS = 5 };
+enum { ANGULAR_COEFFICIENTS = 7 };
 
 struct angular {
     struct kind kind;
@@ -35,7 +36,7 @@ struct angular {
     bool identity; /* g(c) = c */
     /* g[i] = g(arccos c[i]) for i < count filters; g may be c. */
     void (*value)(real *g, const real *c, const struct angular_coefficients *k, int count);
-    /* From g[i]: c[i], slope[i] = dg/dc and, where uses_k, k_slope[i] = dg/dk. */
+    /* From g[i]: c[i], slope[i] = dg/dc and, where trains_k, k_slope[i] = dg/dk. */
     void (*slope)(real *c, real *slope, real *k_slope, const real *g, const struct angular_coefficients *k, int count);
     /* g of one angle, dg/dtheta and dg/dk: for losses, which continue g beyond pi. */
     double (*at)(double theta, double k, double *slope, double *k_slope);
@@ -43,6 +44,19 @@ struct angular {
 
 extern const struct registry angular_registry;
 extern const struct angular angular_cosine;
+
+/* Where the coefficients of so many filters lie in memory of ANGULAR_COEFFICIENTS times as many reals. */
+static inline struct angular_coefficients angular_coefficients_in(real *memory, int filters) {
+    return (struct angular_coefficients){
+        .steepness = memory,
+        .width = memory + filters,
+        .height = memory + 2 * filters,
+        .inverse_height = memory + 3 * filters,
+        .height_slope = memory + 4 * filters,
+        .small_c = memory + 5 * filters,
+        .small_g = memory + 6 * filters,
+    };
+}
 
 /* Coefficients of one filter at the (effective, positive) value k. */
 void angular_set_k(const struct angular_coefficients *coefficients, int filter, double k);

@@ -141,10 +141,7 @@ static size_t position_of(int image, int height, int width, int y) {
 /* --- Forward ----------------------------------------------------------------------------------------------------- */
 
 static struct angular_coefficients coefficients_of(const struct sphere_op *op) {
-    real *base = op->coefficients;
-    int filters = op->conv.g.filters;
-    return (struct angular_coefficients){base, base + filters, base + 2 * filters, base + 3 * filters,
-                                         base + 4 * filters};
+    return angular_coefficients_in(op->coefficients, op->conv.g.filters);
 }
 
 static double effective_k(const struct sphere_op *op, int filter) {
@@ -160,20 +157,12 @@ static void prepare_coefficients(const struct sphere_op *op) {
         angular_set_k(&coefficients, f, effective_k(op, f));
 }
 
-static real sum_of_squares(const real *values, int count) {
-    real sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int i = 0; i < count; i++)
-        sum += values[i] * values[i];
-    return sum;
-}
-
 static void filter_norms(const struct sphere_op *op) {
     int patch = conv_patch(&op->conv.g);
-    real epsilon = (real)op->config->epsilon;
 #pragma omp parallel for schedule(static)
     for (int f = 0; f < op->conv.g.filters; f++) {
-        op->w_norm[f] = (real)sqrt(sum_of_squares(op->w + (size_t)f * (size_t)patch, patch) + epsilon);
+        double squares = vector_squares(op->w + (size_t)f * (size_t)patch, (size_t)patch);
+        op->w_norm[f] = (real)sqrt(squares + op->config->epsilon);
         op->w_inverse[f] = 1 / op->w_norm[f];
         op->w_factor[f] = op->magnitude->of_w.value(op->w_norm[f]);
     }
@@ -234,22 +223,23 @@ static void add_bias(const struct sphere_op *op, real *row) {
         row[f] += op->b[f];
 }
 
-/* A row of dot products becomes a row of y. */
+/* A row of dot products becomes a row of y, which goes to memory position by position, while the next ones are computed.
+ */
 static void write_row(const struct sphere_op *op, real *y, size_t first, real *row) {
     const struct conv_geometry *g = &op->conv.g;
-    size_t filters = (size_t)g->filters, count = (size_t)g->out_width * filters;
+    size_t filters = (size_t)g->filters;
     bool ordinary = sphere_op_ordinary(op);
-    for (int p = 0; !ordinary && p < g->out_width; p++)
-        apply_angle(op, row + (size_t)p * filters, op->x_inverse[first + (size_t)p]);
-    if (op->g)
-        vector_stream(op->g + first * filters, row, count);
-    for (int p = 0; p < g->out_width; p++) {
-        if (op->g)
-            apply_magnitude(op, row + (size_t)p * filters, op->x_norm[first + (size_t)p]);
+    for (size_t p = first; p < first + (size_t)g->out_width; p++, row += filters) {
+        if (!ordinary)
+            apply_angle(op, row, op->x_inverse[p]);
+        if (op->g) {
+            vector_stream(op->g + p * filters, row, filters);
+            apply_magnitude(op, row, op->x_norm[p]);
+        }
         if (op->bias)
-            add_bias(op, row + (size_t)p * filters);
+            add_bias(op, row);
+        vector_stream(y + p * filters, row, filters);
     }
-    vector_stream(y + first * filters, row, count);
 }
 
 static void write_part(const struct sphere_op *op, struct conv_part part, int first_image, real *y, real *moments,

@@ -2,15 +2,9 @@
 
 #include <math.h>
 
-enum { PARTS = 64 }; /* each is one thread's; as many as there are on any machine, so that sums are the same */
+#include "kernel/vector.h"
 
-static double sum_of_squares(const real *values, size_t count) {
-    double sum = 0; /* the square of the largest float is far from the largest double */
-#pragma omp simd reduction(+ : sum)
-    for (size_t i = 0; i < count; i++)
-        sum += (double)values[i] * (double)values[i];
-    return sum;
-}
+enum { PARTS = 64 }; /* each is one thread's; as many as there are on any machine, so that sums are the same */
 
 double gradient_norm(const real *gradient, size_t count) {
     double sums[PARTS], sum = 0;
@@ -18,7 +12,7 @@ double gradient_norm(const real *gradient, size_t count) {
 #pragma omp parallel for schedule(static)
     for (int p = 0; p < PARTS; p++) {
         size_t first = (size_t)p * part, left = first < count ? count - first : 0;
-        sums[p] = sum_of_squares(gradient + first, left < part ? left : part);
+        sums[p] = vector_squares(gradient + first, left < part ? left : part);
     }
     for (int p = 0; p < PARTS; p++)
         sum += sums[p];

@@ -1,6 +1,7 @@
 #include "optim/penalty.h"
 
 #include "kernel/gemm.h"
+#include "kernel/vector.h"
 
 static const char *const decay_names[] = {"weights", "sphere_weights", "norm", "bias", NULL}; /* enum tensor_role */
 static const char *const orthogonality_names[] = {"weights", "sphere_weights", NULL};
@@ -33,18 +34,11 @@ size_t penalty_work(const struct penalty_config *config, const struct net *net) 
     return reals;
 }
 
-static double sum_of_squares(const real *values, size_t count) {
-    double sum = 0;
-    for (size_t i = 0; i < count; i++)
-        sum += (double)values[i] * (double)values[i];
-    return sum;
-}
-
 static double add_decay(double decay, const struct tensor *tensor) {
 #pragma omp simd
     for (size_t i = 0; i < tensor->count; i++)
         tensor->grad[i] += (real)decay * tensor->value[i];
-    return 0.5 * decay * sum_of_squares(tensor->value, tensor->count);
+    return 0.5 * decay * vector_squares(tensor->value, tensor->count);
 }
 
 /* With filters as rows of W, E = W W^T - I: value strength/2 |E|^2, gradient 2 strength E W. */
@@ -54,7 +48,7 @@ static double add_orthogonality(double strength, const struct tensor *tensor, re
     gemm_gram(filters, patch, tensor->value, patch, gram, filters);
     for (int f = 0; f < filters; f++)
         gram[(size_t)f * (size_t)filters + (size_t)f] -= 1;
-    double value = 0.5 * strength * sum_of_squares(gram, count);
+    double value = 0.5 * strength * vector_squares(gram, count);
     for (size_t i = 0; i < count; i++)
         gram[i] *= (real)(2 * strength);
     gemm_nn(filters, patch, filters, gram, filters, tensor->value, patch, 1, tensor->grad, patch);
