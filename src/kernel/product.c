@@ -13,19 +13,23 @@ struct tile {
     real *c;
     size_t c_row;
     int depth;
-    bool add;
     const char *fetch; /* memory that will be needed next, */
     size_t fetch_step; /* bytes of it to a step of depth */
 };
 
-static inline __attribute__((always_inline)) void multiply(const struct tile *t, int rows, int vectors) {
+/* rows, vectors and add are known to the compiler where this is called. */
+static inline __attribute__((always_inline)) void multiply(const struct tile *t, int rows, int vectors, bool add) {
     vector sum[ROWS][PANEL_VECTORS];
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < vectors; v++)
-            sum[r][v] = t->add ? vector_load(t->c + (size_t)r * t->c_row + v * LANES) : (vector){0};
     const real *a = t->a, *b = t->b;
+    real *c = t->c;
     const char *fetch = t->fetch;
+    size_t a_row = t->a_row, c_row = t->c_row;
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++)
+            sum[r][v] = add ? vector_load(c + (size_t)r * c_row + v * LANES) : (vector){0};
+#pragma GCC unroll 2
     for (int d = 0; d < t->depth; d++, a += t->a_step, b += t->b_step, fetch += t->fetch_step) {
         vector right[PANEL_VECTORS];
         __builtin_prefetch(fetch, 0, 3);
@@ -33,53 +37,63 @@ static inline __attribute__((always_inline)) void multiply(const struct tile *t,
             right[v] = vector_load(b + v * LANES);
         for (int r = 0; r < rows; r++)
             for (int v = 0; v < vectors; v++)
-                sum[r][v] += a[(size_t)r * t->a_row] * right[v];
+                sum[r][v] += a[(size_t)r * a_row] * right[v];
     }
+#pragma GCC unroll 6
     for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
         for (int v = 0; v < vectors; v++)
-            vector_store(t->c + (size_t)r * t->c_row + v * LANES, sum[r][v]);
+            vector_store(c + (size_t)r * c_row + v * LANES, sum[r][v]);
 }
 
-static inline __attribute__((always_inline)) void multiply_rows(const struct tile *t, int rows, int vectors) {
+static inline __attribute__((always_inline)) void multiply_rows(const struct tile *t, int rows, int vectors, bool add) {
     switch (vectors) {
     case 1:
-        multiply(t, rows, 1);
+        multiply(t, rows, 1, add);
         break;
     case 2:
-        multiply(t, rows, 2);
+        multiply(t, rows, 2, add);
         break;
 #if defined __AVX512F__
     case 3:
-        multiply(t, rows, 3);
+        multiply(t, rows, 3, add);
         break;
     case 4:
-        multiply(t, rows, 4);
+        multiply(t, rows, 4, add);
         break;
 #endif
     }
 }
 
-static __attribute__((noinline)) void multiply_tile(const struct tile *t, int rows, int vectors) {
+static inline __attribute__((always_inline)) void multiply_tile(const struct tile *t, int rows, int vectors, bool add) {
     switch (rows) {
     case 1:
-        multiply_rows(t, 1, vectors);
+        multiply_rows(t, 1, vectors, add);
         break;
     case 2:
-        multiply_rows(t, 2, vectors);
+        multiply_rows(t, 2, vectors, add);
         break;
     case 3:
-        multiply_rows(t, 3, vectors);
+        multiply_rows(t, 3, vectors, add);
         break;
     case 4:
-        multiply_rows(t, 4, vectors);
+        multiply_rows(t, 4, vectors, add);
         break;
     case 5:
-        multiply_rows(t, 5, vectors);
+        multiply_rows(t, 5, vectors, add);
         break;
     case 6:
-        multiply_rows(t, 6, vectors);
+        multiply_rows(t, 6, vectors, add);
         break;
     }
+}
+
+static __attribute__((noinline)) void set_tile(const struct tile *t, int rows, int vectors) {
+    multiply_tile(t, rows, vectors, false);
+}
+
+static __attribute__((noinline)) void add_tile(const struct tile *t, int rows, int vectors) {
+    multiply_tile(t, rows, vectors, true);
 }
 
 /* Rows of the next tile, so that all are of nearly one size: 32 rows go as 5, 5, 5, 5, 6, 6. */
@@ -109,7 +123,7 @@ void product_packed(int rows, int columns, int depth, real *c, const real *a, co
                 .fetch = fetch,
                 .fetch_step = share,
             };
-            multiply_tile(&tile, count, width / LANES);
+            set_tile(&tile, count, width / LANES);
         }
     }
 }
@@ -130,11 +144,10 @@ void product_transposed(int rows, int columns, int depth, real *c, const real *a
                 .c = sums,
                 .c_row = (size_t)width,
                 .depth = depth,
-                .add = add,
                 .fetch = (const char *)(sums + size), /* the next tile's sums */
                 .fetch_step = size * sizeof(real) / (size_t)depth + 1,
             };
-            multiply_tile(&tile, count, width / LANES);
+            (add ? add_tile : set_tile)(&tile, count, width / LANES);
         }
     }
 }
