@@ -34,7 +34,7 @@ struct angular {
     bool uses_k;   /* sigmoids */
     bool trains_k; /* k is a parameter of the layer */
     bool identity; /* g(c) = c */
-    /* g[i] = g(arccos c[i]) for i < count filters; g may be c. */
+    /* g[i] = g(arccos c[i]) for i < count filters; g may be c, and c may be rounded beyond [-1, 1]. */
     void (*value)(real *g, const real *c, const struct angular_coefficients *k, int count);
     /* From g[i]: c[i], slope[i] = dg/dc and, where trains_k, k_slope[i] = dg/dk. */
     void (*slope)(real *c, real *slope, real *k_slope, const real *g, const struct angular_coefficients *k, int count);

@@ -197,30 +197,38 @@ static void patch_norms(const struct sphere_op *op, int image, const real *squar
 
 /* From dot products to g, in place. A convolution in the transform domain rounds in proportion to the largest value of
  * a tile, which a small patch's norm would blow up: the cosine of a patch of zeros is 0 all the same, and none leaves
- * [-1, 1]. */
+ * [-1, 1]; activations see to that where they are not the cosine itself. */
 static void apply_angle(const struct sphere_op *op, real *dots, real x_inverse) {
     int filters = op->conv.g.filters;
+    const real *w_inverse = op->w_inverse;
     struct angular_coefficients k = coefficients_of(op);
+    if (op->angular->identity) {
 #pragma omp simd
-    for (int f = 0; f < filters; f++) {
-        dots[f] = real_clamp(dots[f] * x_inverse * op->w_inverse[f], 1);
-    }
-    if (!op->angular->identity)
+        for (int f = 0; f < filters; f++)
+            dots[f] = real_clamp(dots[f] * x_inverse * w_inverse[f], 1);
+    } else {
+#pragma omp simd
+        for (int f = 0; f < filters; f++)
+            dots[f] *= x_inverse * w_inverse[f];
         op->angular->value(dots, dots, &k, filters);
+    }
 }
 
 static void apply_magnitude(const struct sphere_op *op, real *row, real x_norm) {
     int filters = op->conv.g.filters;
+    const real *w_factor = op->w_factor;
     real h_x = op->magnitude->of_x.value(x_norm);
 #pragma omp simd
     for (int f = 0; f < filters; f++)
-        row[f] *= h_x * op->w_factor[f];
+        row[f] *= h_x * w_factor[f];
 }
 
 static void add_bias(const struct sphere_op *op, real *row) {
+    int filters = op->conv.g.filters;
+    const real *b = op->b;
 #pragma omp simd
-    for (int f = 0; f < op->conv.g.filters; f++)
-        row[f] += op->b[f];
+    for (int f = 0; f < filters; f++)
+        row[f] += b[f];
 }
 
 /* A row of dot products becomes a row of y, which goes to memory position by position, while the next ones are computed.
@@ -330,12 +338,13 @@ static real backward_position(const struct sphere_op *op, real *row, const real 
 /* The same where y is cos theta: SphereConv with the cosine activation, which is most of them. */
 static real backward_cosine(const struct sphere_op *op, real *row, const real *c, real n_x, real *sums) {
     int filters = op->conv.g.filters;
+    const real *w_inverse = op->w_inverse;
     real x_inverse = 1 / n_x, cosine_sum = 0;
     real *cosine_sums = sums + SUM_COSINE * filters;
 #pragma omp simd reduction(+ : cosine_sum)
     for (int f = 0; f < filters; f++) {
         real product = row[f] * c[f];
-        row[f] *= x_inverse * op->w_inverse[f];
+        row[f] *= x_inverse * w_inverse[f];
         cosine_sum += product;
         cosine_sums[f] += product;
     }
@@ -348,6 +357,7 @@ static real backward_angle(const struct sphere_op *op, real *row, const real *g,
     real *c = work, *slope = c + filters, *k_slope = slope + filters;
     real *cosine_sums = sums + SUM_COSINE * filters, *k_sums = sums + SUM_K * filters;
     struct angular_coefficients k = coefficients_of(op);
+    const real *w_inverse = op->w_inverse;
     real x_inverse = 1 / n_x, cosine_sum = 0;
     op->angular->slope(c, slope, k_slope, g, &k, filters);
     if (op->angular->trains_k)
@@ -357,7 +367,7 @@ static real backward_angle(const struct sphere_op *op, real *row, const real *g,
 #pragma omp simd reduction(+ : cosine_sum)
     for (int f = 0; f < filters; f++) {
         real h_gradient = row[f] * slope[f], product = h_gradient * c[f];
-        row[f] = h_gradient * x_inverse * op->w_inverse[f];
+        row[f] = h_gradient * x_inverse * w_inverse[f];
         cosine_sum += product;
         cosine_sums[f] += product;
     }
