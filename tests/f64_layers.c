@@ -932,12 +932,14 @@ START_TEST(angular_slope_is_clamped) {
     enum { FILTERS = COUNT(cosines) };
     const struct angular *row = (const struct angular *)angular_registry.rows[_i];
     for (int i = 0; i < COUNT(ks); i++) {
-        real memory[ANGULAR_COEFFICIENTS * FILTERS];
+        real memory[ANGULAR_COEFFICIENTS * FILTERS], ones[FILTERS];
         real g[FILTERS], again[FILTERS], slope[FILTERS], k_slope[FILTERS];
         struct angular_coefficients coefficients = angular_coefficients_in(memory, FILTERS);
-        for (int f = 0; f < FILTERS; f++)
+        for (int f = 0; f < FILTERS; f++) {
             angular_set_k(&coefficients, f, ks[i]);
-        row->value(g, cosines, &coefficients, FILTERS);
+            ones[f] = 1;
+        }
+        row->value(g, &(struct angular_cosines){cosines, ones, 1}, &coefficients, FILTERS);
         row->slope(again, slope, k_slope, g, &coefficients, FILTERS);
         for (int f = 0; f < FILTERS; f++) {
             double c = row->identity ? cosines[f] : fmax(-1 + ANGULAR_CLAMP, fmin(1 - ANGULAR_CLAMP, cosines[f]));

@@ -501,16 +501,17 @@ END_TEST
 static void check_activation(const struct angular *row, double largest, double least_k) {
     enum { FILTERS = 37 };
     struct rng rng = rng_stream(27, RNG_TEST, 0, 0);
-    real memory[ANGULAR_COEFFICIENTS * FILTERS], cosines[FILTERS], g[FILTERS];
+    real memory[ANGULAR_COEFFICIENTS * FILTERS], cosines[FILTERS], ones[FILTERS], g[FILTERS];
     real again[FILTERS], slope[FILTERS], k_slope[FILTERS];
     double ks[FILTERS];
     struct angular_coefficients coefficients = angular_coefficients_in(memory, FILTERS);
     for (int f = 0; f < FILTERS; f++) {
         ks[f] = least_k * (1 + 3 * rng_uniform(&rng));
         angular_set_k(&coefficients, f, ks[f]);
+        ones[f] = 1;
         cosines[f] = (real)(largest * (f ? 2 * rng_uniform(&rng) - 1 : 1));
     }
-    row->value(g, cosines, &coefficients, FILTERS);
+    row->value(g, &(struct angular_cosines){cosines, ones, 1}, &coefficients, FILTERS);
     row->slope(again, slope, k_slope, g, &coefficients, FILTERS);
     for (int f = 0; f < FILTERS; f++) {
         double c = (double)cosines[f], theta = acos(c), by_theta, by_k;

@@ -12,8 +12,13 @@
 /* Most filters are nearly perpendicular to most patches. Where polynomials serve for all of them, one loop of these
  * takes a value all the way; else each function has its loop. */
 
-/* limits NULL, which is known to the compiler where this is called: limit holds for all. */
-static inline bool all_within(const real *values, const real *limits, real limit, int count) {
+static inline __attribute__((always_inline)) real cosine_of(const struct angular_cosines *c, int i) {
+    return c->dots[i] * c->x_inverse * c->w_inverse[i];
+}
+
+/* limits NULL, which is known to the compiler where these are called: limit holds for all. */
+static inline __attribute__((always_inline)) bool all_within(const real *values, const real *limits, real limit,
+                                                             int count) {
     int beyond = 0;
 #pragma omp simd reduction(| : beyond)
     for (int i = 0; i < count; i++)
@@ -21,11 +26,25 @@ static inline bool all_within(const real *values, const real *limits, real limit
     return !beyond;
 }
 
+static inline __attribute__((always_inline)) bool cosines_within(const struct angular_cosines *cosines,
+                                                                 const real *limits, real limit, int count) {
+    const struct angular_cosines c = *cosines;
+    int beyond = 0;
+#pragma omp simd reduction(| : beyond)
+    for (int i = 0; i < count; i++)
+        beyond |= real_abs(cosine_of(&c, i)) > (limits ? limits[i] : limit);
+    return !beyond;
+}
+
 /* --- cosine ------------------------------------------------------------------------------------------------------ */
 
-static void cosine_value(real *g, const real *c, const struct angular_coefficients *k, int count) {
+static void cosine_value(real *g, const struct angular_cosines *cosines, const struct angular_coefficients *k,
+                         int count) {
+    const struct angular_cosines c = *cosines;
     (void)k;
-    memmove(g, c, (size_t)count * sizeof *g);
+#pragma omp simd
+    for (int i = 0; i < count; i++)
+        g[i] = real_clamp(cosine_of(&c, i), 1);
 }
 
 static void cosine_slope(real *c, real *slope, real *k_slope, const real *g, const struct angular_coefficients *k,
@@ -54,11 +73,12 @@ const struct angular angular_cosine = {
 /* --- linear ------------------------------------------------------------------------------------------------------ */
 
 /* angle[i] = pi/2 - theta of c clamped */
-static void angles(real *angle, const real *c, int count) {
+static void angles(real *angle, const struct angular_cosines *cosines, int count) {
+    const struct angular_cosines c = *cosines;
     const real limit = (real)(1 - ANGULAR_CLAMP);
 #pragma omp simd
     for (int i = 0; i < count; i++)
-        angle[i] = real_clamp(c[i], limit);
+        angle[i] = real_clamp(cosine_of(&c, i), limit);
     vmath_asin(angle, angle, count);
 }
 
@@ -75,15 +95,17 @@ static void cosines(real *c, real *asin_slope, const real *angle, int count) {
     vmath_asin_slope(asin_slope, c, count);
 }
 
-static void linear_value(real *g, const real *c, const struct angular_coefficients *k, int count) {
+static void linear_value(real *g, const struct angular_cosines *cosines, const struct angular_coefficients *k,
+                         int count) {
+    const struct angular_cosines c = *cosines;
     (void)k;
-    if (all_within(c, NULL, VMATH_SMALL_ASIN, count)) {
+    if (cosines_within(&c, NULL, VMATH_SMALL_ASIN, count)) {
 #pragma omp simd
         for (int i = 0; i < count; i++)
-            g[i] = vmath_small_asin(c[i]) * (real)TWO_OVER_PI;
+            g[i] = vmath_small_asin(cosine_of(&c, i)) * (real)TWO_OVER_PI;
         return;
     }
-    angles(g, c, count);
+    angles(g, &c, count);
 #pragma omp simd
     for (int i = 0; i < count; i++)
         g[i] *= (real)TWO_OVER_PI;
@@ -136,14 +158,16 @@ static double height_slope(double k) {
     return q / k / (sinh_q * sinh_q);
 }
 
-static void sigmoid_value(real *g, const real *c, const struct angular_coefficients *k, int count) {
-    if (all_within(c, k->small_c, 0, count)) {
+static void sigmoid_value(real *g, const struct angular_cosines *cosines, const struct angular_coefficients *k,
+                          int count) {
+    const struct angular_cosines c = *cosines;
+    if (cosines_within(&c, k->small_c, 0, count)) {
 #pragma omp simd
         for (int i = 0; i < count; i++)
-            g[i] = vmath_small_tanh(vmath_small_asin(c[i]) * k->steepness[i]) * k->height[i];
+            g[i] = vmath_small_tanh(vmath_small_asin(cosine_of(&c, i)) * k->steepness[i]) * k->height[i];
         return;
     }
-    angles(g, c, count);
+    angles(g, &c, count);
 #pragma omp simd
     for (int i = 0; i < count; i++)
         g[i] *= k->steepness[i];

@@ -29,13 +29,19 @@ struct angular_coefficients {
 
 enum { ANGULAR_COEFFICIENTS = 7 };
 
+/* Cosines of filters with one patch: c[i] = dots[i] x_inverse w_inverse[i], perhaps rounded beyond [-1, 1]. */
+struct angular_cosines {
+    const real *dots, *w_inverse;
+    real x_inverse;
+};
+
 struct angular {
     struct kind kind;
     bool uses_k;   /* sigmoids */
     bool trains_k; /* k is a parameter of the layer */
     bool identity; /* g(c) = c */
-    /* g[i] = g(arccos c[i]) for i < count filters; g may be c, and c may be rounded beyond [-1, 1]. */
-    void (*value)(real *g, const real *c, const struct angular_coefficients *k, int count);
+    /* g[i] = g(arccos c[i]) for i < count filters; g may be c->dots. */
+    void (*value)(real *g, const struct angular_cosines *c, const struct angular_coefficients *k, int count);
     /* From g[i]: c[i], slope[i] = dg/dc and, where trains_k, k_slope[i] = dg/dk. */
     void (*slope)(real *c, real *slope, real *k_slope, const real *g, const struct angular_coefficients *k, int count);
     /* g of one angle, dg/dtheta and dg/dk: for losses, which continue g beyond pi. */

@@ -196,22 +196,11 @@ static void patch_norms(const struct sphere_op *op, int image, const real *squar
 }
 
 /* From dot products to g, in place. A convolution in the transform domain rounds in proportion to the largest value of
- * a tile, which a small patch's norm would blow up: the cosine of a patch of zeros is 0 all the same, and none leaves
- * [-1, 1]; activations see to that where they are not the cosine itself. */
+ * a tile, which a small patch's norm would blow up: the cosine of a patch of zeros is 0 all the same. */
 static void apply_angle(const struct sphere_op *op, real *dots, real x_inverse) {
-    int filters = op->conv.g.filters;
-    const real *w_inverse = op->w_inverse;
+    struct angular_cosines c = {dots, op->w_inverse, x_inverse};
     struct angular_coefficients k = coefficients_of(op);
-    if (op->angular->identity) {
-#pragma omp simd
-        for (int f = 0; f < filters; f++)
-            dots[f] = real_clamp(dots[f] * x_inverse * w_inverse[f], 1);
-    } else {
-#pragma omp simd
-        for (int f = 0; f < filters; f++)
-            dots[f] *= x_inverse * w_inverse[f];
-        op->angular->value(dots, dots, &k, filters);
-    }
+    op->angular->value(dots, &c, &k, op->conv.g.filters);
 }
 
 static void apply_magnitude(const struct sphere_op *op, real *row, real x_norm) {
@@ -231,7 +220,8 @@ static void add_bias(const struct sphere_op *op, real *row) {
         row[f] += b[f];
 }
 
-/* A row of dot products becomes a row of y, which goes to memory position by position, while the next ones are computed.
+/* A row of dot products becomes a row of y, which goes to memory position by position, while the next ones are
+ * computed.
  */
 static void write_row(const struct sphere_op *op, real *y, size_t first, real *row) {
     const struct conv_geometry *g = &op->conv.g;
