@@ -197,10 +197,9 @@ static void patch_norms(const struct sphere_op *op, int image, const real *squar
 
 /* From dot products to g, in place. A convolution in the transform domain rounds in proportion to the largest value of
  * a tile, which a small patch's norm would blow up: the cosine of a patch of zeros is 0 all the same. */
-static void apply_angle(const struct sphere_op *op, real *dots, real x_inverse) {
+static void apply_angle(const struct sphere_op *op, real *dots, real x_inverse, const struct angular_coefficients *k) {
     struct angular_cosines c = {dots, op->w_inverse, x_inverse};
-    struct angular_coefficients k = coefficients_of(op);
-    op->angular->value(dots, &c, &k, op->conv.g.filters);
+    op->angular->value(dots, &c, k, op->conv.g.filters);
 }
 
 static void apply_magnitude(const struct sphere_op *op, real *row, real x_norm) {
@@ -226,10 +225,11 @@ static void add_bias(const struct sphere_op *op, real *row) {
 static void write_row(const struct sphere_op *op, real *y, size_t first, real *row) {
     const struct conv_geometry *g = &op->conv.g;
     size_t filters = (size_t)g->filters;
+    struct angular_coefficients k = coefficients_of(op);
     bool ordinary = sphere_op_ordinary(op);
     for (size_t p = first; p < first + (size_t)g->out_width; p++, row += filters) {
         if (!ordinary)
-            apply_angle(op, row, op->x_inverse[p]);
+            apply_angle(op, row, op->x_inverse[p], &k);
         if (op->g) {
             vector_stream(op->g + p * filters, row, filters);
             apply_magnitude(op, row, op->x_norm[p]);
@@ -299,15 +299,15 @@ void sphere_op_forward(struct sphere_op *op, int n, real *y, const struct view *
 /* --- Backward ---------------------------------------------------------------------------------------------------- */
 
 /* One position: row holds dL/dy and becomes G; returns r of its patch, and adds its terms to the filters' sums. */
-static real backward_position(const struct sphere_op *op, real *row, const real *g, real n_x, real *sums, real *work) {
+static real backward_position(const struct sphere_op *op, real *row, const real *g, real n_x,
+                              const struct angular_coefficients *k, real *sums, real *work) {
     int filters = op->conv.g.filters;
     real *c = work, *slope = c + filters, *k_slope = slope + filters;
-    struct angular_coefficients k = coefficients_of(op);
     const struct magnitude_factor *of_x = &op->magnitude->of_x;
     const real *h_w = op->w_factor, *w_inverse = op->w_inverse;
     real x_inverse = 1 / n_x, h_x = of_x->value(n_x);
     real cosine_sum = 0, magnitude_sum = 0;
-    op->angular->slope(c, slope, k_slope, g, &k, filters);
+    op->angular->slope(c, slope, k_slope, g, k, filters);
     if (op->angular->trains_k)
 #pragma omp simd
         for (int f = 0; f < filters; f++)
@@ -342,14 +342,14 @@ static real backward_cosine(const struct sphere_op *op, real *row, const real *c
 }
 
 /* The same for SphereConv with the other activations, whose magnitude is 1. */
-static real backward_angle(const struct sphere_op *op, real *row, const real *g, real n_x, real *sums, real *work) {
+static real backward_angle(const struct sphere_op *op, real *row, const real *g, real n_x,
+                           const struct angular_coefficients *k, real *sums, real *work) {
     int filters = op->conv.g.filters;
     real *c = work, *slope = c + filters, *k_slope = slope + filters;
     real *cosine_sums = sums + SUM_COSINE * filters, *k_sums = sums + SUM_K * filters;
-    struct angular_coefficients k = coefficients_of(op);
     const real *w_inverse = op->w_inverse;
     real x_inverse = 1 / n_x, cosine_sum = 0;
-    op->angular->slope(c, slope, k_slope, g, &k, filters);
+    op->angular->slope(c, slope, k_slope, g, k, filters);
     if (op->angular->trains_k)
 #pragma omp simd
         for (int f = 0; f < filters; f++)
@@ -381,6 +381,7 @@ static void read_gradient(const struct sphere_op *op, const struct gradient *dy,
     size_t filters = (size_t)g->filters;
     bool ordinary = sphere_op_ordinary(op), is_angle = sphere_op_output_is_angle(op);
     const real *angles = op->g ? op->g : dy->of.data;
+    struct angular_coefficients k = coefficients_of(op);
     if (needs_sums(op))
         memset(sums, 0, SUMS * filters * sizeof *sums);
     for (int y = 0; y < g->out_height; y++) {
@@ -394,9 +395,9 @@ static void read_gradient(const struct sphere_op *op, const struct gradient *dy,
             if (is_angle && op->angular->identity)
                 r[p] = backward_cosine(op, row, angles + first * filters, op->x_norm[first], sums);
             else if (is_angle)
-                r[p] = backward_angle(op, row, angles + first * filters, op->x_norm[first], sums, worker->work);
+                r[p] = backward_angle(op, row, angles + first * filters, op->x_norm[first], &k, sums, worker->work);
             else if (!ordinary)
-                r[p] = backward_position(op, row, angles + first * filters, op->x_norm[first], sums, worker->work);
+                r[p] = backward_position(op, row, angles + first * filters, op->x_norm[first], &k, sums, worker->work);
             if (op->x_norm_gradient)
                 r[p] += op->x_norm_gradient[first] / op->x_norm[first];
         }
