@@ -418,7 +418,7 @@ static const struct function functions[] = {
     {"small asin", small_asin, asin, VMATH_SMALL_ASIN},
     {"small tanh", small_tanh, tanh, VMATH_SMALL_TANH},
     {"small atanh", small_atanh, atanh, VMATH_SMALL_ATANH},
-    {"small sin", small_sin, sin, HALF_PI_BELOW},
+    {"small sin", small_sin, sin, VMATH_SMALL_SIN},
     {"small sec", small_sec, sec, VMATH_SMALL_SEC},
 };
 

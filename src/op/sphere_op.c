@@ -219,9 +219,7 @@ static void add_bias(const struct sphere_op *op, real *row) {
         row[f] += b[f];
 }
 
-/* A row of dot products becomes a row of y, which goes to memory position by position, while the next ones are
- * computed.
- */
+/* A row of dot products becomes a row of y; each position goes to memory while the next one is computed. */
 static void write_row(const struct sphere_op *op, real *y, size_t first, real *row) {
     const struct conv_geometry *g = &op->conv.g;
     size_t filters = (size_t)g->filters;
