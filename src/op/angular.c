@@ -177,14 +177,14 @@ static void sigmoid_value(real *g, const struct angular_cosines *cosines, const 
         g[i] *= k->height[i];
 }
 
-/* dg/dc = dg/dangle / cos angle, dg/dangle = A (1 - tanh^2 u) / (2k) = falloff. With u = angle/(2k) and
+/* dg/dc = dg/dangle / cos angle, dg/dangle = A (1 - tanh^2 u) / (2k) = slope_in_angle. With u = angle/(2k) and
  * A = coth(pi/(4k)): dg/dk = A' tanh u - A (1 - tanh^2 u) u / k, and u/k = 2 angle / (2k)^2. */
-static inline real falloff(real tanh_u, const struct angular_coefficients *k, int i) {
+static inline real slope_in_angle(real tanh_u, const struct angular_coefficients *k, int i) {
     return k->height[i] * (1 - tanh_u) * (1 + tanh_u) * k->steepness[i];
 }
 
 static inline real slope_in_k(real tanh_u, real angle, const struct angular_coefficients *k, int i) {
-    return k->height_slope[i] * tanh_u - 2 * falloff(tanh_u, k, i) * angle * k->steepness[i];
+    return k->height_slope[i] * tanh_u - 2 * slope_in_angle(tanh_u, k, i) * angle * k->steepness[i];
 }
 
 /* trains_k is known to the compiler where this is called. */
@@ -196,7 +196,7 @@ static inline __attribute__((always_inline)) void small_sigmoid_slope(real *c, r
     for (int i = 0; i < count; i++) {
         real t = g[i] * k->inverse_height[i], angle = vmath_small_atanh(t) * k->width[i];
         c[i] = vmath_small_sin(angle);
-        slope[i] = falloff(t, k, i) * vmath_small_sec(angle);
+        slope[i] = slope_in_angle(t, k, i) * vmath_small_sec(angle);
         if (trains_k)
             k_slope[i] = slope_in_k(t, angle, k, i);
     }
@@ -214,7 +214,7 @@ static void large_sigmoid_slope(real *c, real *slope, real *k_slope, const real 
 #pragma omp simd
     for (int i = 0; i < count; i++) {
         angle[i] *= k->width[i];
-        angle_slope[i] = falloff(tanh_u[i], k, i);
+        angle_slope[i] = slope_in_angle(tanh_u[i], k, i);
         k_slope[i] = slope_in_k(tanh_u[i], angle[i], k, i);
     }
     cosines(c, slope, angle, count);
