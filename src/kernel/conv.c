@@ -38,25 +38,12 @@ bool conv_next_part(const struct conv_output *output, int images, struct conv_pa
     return part->image < images;
 }
 
-enum { SUMS_BYTES = 20 * 1048576, LEAST_PARTIALS = 4, MOST_PARTIALS = 8 };
-
-int conv_partials(size_t reals) {
-    int partials = MOST_PARTIALS;
-    while (partials > LEAST_PARTIALS && (size_t)partials * reals * sizeof(real) > SUMS_BYTES)
-        partials /= 2;
-    return partials;
+int conv_blocks(const struct conv *conv, const struct conv_chunk *chunk) {
+    return ceil_div(chunk->images, conv->images);
 }
 
-void conv_finish_weights(const struct conv *conv, real *dw, real *sums, int count) {
-    size_t size = conv->sum;
-#pragma omp parallel for simd schedule(static)
-    for (size_t i = 0; i < size; i++) {
-        real sum = sums[i];
-        for (int p = 1; p < count; p++)
-            sum += sums[(size_t)p * size + i];
-        sums[i] = sum;
-    }
-    conv->way->finish_weights(conv, dw, sums);
+int conv_block_images(const struct conv *conv, const struct conv_chunk *chunk, int block) {
+    return smaller(conv->images, chunk->images - block * conv->images);
 }
 
 /* --- Box sums ---------------------------------------------------------------------------------------------------- */

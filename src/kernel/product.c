@@ -128,7 +128,8 @@ void product_packed(int rows, int columns, int depth, real *c, const real *a, co
     }
 }
 
-void product_transposed(int rows, int columns, int depth, real *c, const real *a, const real *b, bool add) {
+void product_transposed(int rows, int columns, int depth, real *c, const real *a, int lda, const real *b, int ldb,
+                        bool add) {
     for (int k = 0; k < columns; k += PANEL) {
         int width = smaller(PANEL, columns - k);
         for (int row = 0, count; row < rows; row += count) {
@@ -139,8 +140,8 @@ void product_transposed(int rows, int columns, int depth, real *c, const real *a
                 .a = a + row,
                 .b = b + k,
                 .a_row = 1,
-                .a_step = (size_t)rows,
-                .b_step = (size_t)columns,
+                .a_step = (size_t)lda,
+                .b_step = (size_t)ldb,
                 .c = sums,
                 .c_row = (size_t)width,
                 .depth = depth,

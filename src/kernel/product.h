@@ -26,7 +26,8 @@ static inline size_t packed_offset(int k, int d, int depth, int columns) {
 void product_packed(int rows, int columns, int depth, real *c, const real *a, const real *b);
 
 /* c[rows][columns] = a[depth][rows]^T b[depth][columns], added to what is there where `add`; c packed, columns a
- * multiple of LANES. a and b are as wide as rows and columns. */
-void product_transposed(int rows, int columns, int depth, real *c, const real *a, const real *b, bool add);
+ * multiple of LANES. lda, ldb: reals between rows of a and b. */
+void product_transposed(int rows, int columns, int depth, real *c, const real *a, int lda, const real *b, int ldb,
+                        bool add);
 
 #endif

@@ -18,23 +18,26 @@
  * Padding is 1, so input and output are of one size; strips of x and dy have a border of 1, and their images are
  * rounded up to whole tiles.
  *
- *    transformed tiles   [POINTS][tiles][channels]                 of a thread
+ *    transformed tiles   [POINTS][tiles][channels]                 of a thread; for weights, of a chunk
  *    products            [POINTS][tiles][panel width]              of a thread
  *    filters             [panel][POINTS][channels][panel width]    packed, so that they are read in order
+ *    sum                 [POINTS][panel][filters][panel width]     panels of channels
  *
  * Panel by panel: the products of one panel of filters for all points are few enough to stay in the cache until they
- * are transformed back. */
+ * are transformed back. The weight gradient's pieces are points. */
 #include <string.h>
 
 #include "kernel/conv.h"
 #include "kernel/product.h"
+#include "kernel/threads.h"
 
 enum {
     TILE = 4,
     PATCH = 6,
     POINTS = PATCH * PATCH,
     PART_TILES = 32, /* whose transforms and a panel's products stay in a core's second-level cache */
-    SUM_TILES = 64   /* of a step of the weight gradient: its sums pass through the cache once a step */
+    STEP_TILES = 64, /* of which a column, and a panel's, stay in the first-level cache */
+    CHUNK_TILES = 64 /* at least: the weight gradient's sum passes through the caches once a chunk */
 };
 
 static int smaller(int a, int b) {
@@ -64,24 +67,41 @@ static int tile_columns(const struct conv_geometry *g) {
     return ceil_div(g->width, TILE);
 }
 
+static int tiles_of_image(const struct conv_geometry *g) {
+    return tile_rows(g) * tile_columns(g);
+}
+
 /* Reals between the planes of two points. Not a multiple of large powers of 2, which would put all points of a tile
  * into the same few lines of the cache. */
 static size_t plane(int tiles, int channels) {
     return (size_t)tiles * (size_t)channels + LANES;
 }
 
-/* Work of `convolve` and of `add_weights`. */
+/* Work of `convolve`. */
 static size_t part_reals(const struct conv *conv) {
     int tiles = conv->y.images * conv->y.rows / TILE * tile_columns(&conv->g);
     return POINTS * (plane(tiles, larger(conv->g.channels, conv->g.filters)) + plane(tiles, PANEL));
 }
 
-static size_t sum_reals(const struct conv *conv) {
-    return POINTS * (plane(SUM_TILES, conv->g.channels) + plane(SUM_TILES, conv->g.filters));
-}
+/* The sum of the weight gradient, and the transformed tiles of a chunk that it takes next. Rows of tiles are a vector
+ * longer than the channels: at distances of large powers of 2, a column of them would be in a few sets of the cache. */
+struct gathered {
+    int values_row, gradients_row;                   /* reals between tiles */
+    size_t sum_plane, values_plane, gradients_plane; /* and between points */
+    size_t values, gradients, end;                   /* offsets; the sum comes first */
+};
 
-static size_t filter_reals(const struct conv_geometry *g) {
-    return POINTS * (size_t)g->channels * (size_t)g->filters;
+static struct gathered gathered_by(const struct conv *conv) {
+    const struct conv_geometry *g = &conv->g;
+    int tiles = conv->lanes * conv->images * tiles_of_image(g);
+    struct gathered at = {.values_row = g->channels + LANES, .gradients_row = g->filters + LANES};
+    at.sum_plane = plane(g->filters, g->channels);
+    at.values_plane = plane(tiles, at.values_row);
+    at.gradients_plane = plane(tiles, at.gradients_row);
+    at.values = POINTS * at.sum_plane;
+    at.gradients = at.values + POINTS * at.values_plane;
+    at.end = at.gradients + POINTS * at.gradients_plane;
+    return at;
 }
 
 /* Parts of about PART_TILES tiles: several images, or equal numbers of an image's rows. */
@@ -102,20 +122,22 @@ static void plan(struct conv *conv) {
     conv->dy.channels = g->filters;
     conv->y = output_of(g, g->filters);
     conv->dx = output_of(g, g->channels);
-    conv->forward_images = conv->y.images;
-    conv->backward_images = larger(1, SUM_TILES / (rows * columns));
-    conv->packed = conv->sum = filter_reals(g);
-    conv->partials = conv_partials(conv->sum);
-    conv->work = part_reals(conv) > sum_reals(conv) ? part_reals(conv) : sum_reals(conv);
+    conv->images = conv->y.images;
+    conv->lanes = larger(threads_count(), ceil_div(CHUNK_TILES, conv->images * rows * columns));
+    conv->pieces = POINTS;
+    conv->packed = POINTS * (size_t)g->channels * (size_t)g->filters;
+    conv->gathered = gathered_by(conv).end;
+    conv->work = part_reals(conv);
 }
 
 /* Offset of the first pixel that a tile of a block sees in a strip: the tile's own pixels start one row and one column
  * further. Tiles are counted through all images of the block. */
 static size_t tile_offset(const struct conv_geometry *g, const struct strip *s, int index) {
-    int columns = tile_columns(g), per_image = tile_rows(g) * columns, within = index % per_image;
+    int columns = tile_columns(g), per_image = tiles_of_image(g), within = index % per_image;
     size_t row = (size_t)(index / per_image) * (size_t)s->height + (size_t)(within / columns * TILE);
     return (row * (size_t)s->width + (size_t)(within % columns * TILE)) * (size_t)s->channels;
 }
+
 /* --- One-dimensional transforms of vectors ----------------------------------------------------------------------- */
 
 /* B^T, in place of six values `step` apart. */
@@ -189,13 +211,14 @@ static inline void store_points(real *to, size_t plane_size, const vector *v) {
         vector_store(to + (size_t)point * plane_size, v[point]);
 }
 
-/* values[point][tile][channels] of the tiles [first, first + count) of a block: B^T x B */
-static void transform_input(const struct conv_geometry *g, const struct strip *s, real *values, size_t plane_size,
-                            const real *strip, int first, int count) {
+/* values[point][tile][channels] of the tiles [first, first + count) of a block: B^T x B. tile_size, plane_size: reals
+ * between tiles, and between points. */
+static void transform_input(const struct conv_geometry *g, const struct strip *s, real *values, int tile_size,
+                            size_t plane_size, const real *strip, int first, int count) {
     size_t pixel = (size_t)s->channels, row = (size_t)s->width * pixel;
     for (int i = 0; i < count; i++) {
         const real *from = strip + tile_offset(g, s, first + i);
-        real *to = values + (size_t)i * pixel;
+        real *to = values + (size_t)i * (size_t)tile_size;
         for (int c = 0; c < s->channels; c += LANES) {
             vector v[POINTS];
             load_square(v, PATCH, from + c, row, pixel);
@@ -208,13 +231,13 @@ static void transform_input(const struct conv_geometry *g, const struct strip *s
     }
 }
 
-/* The same with A dY A^T of the tiles' own pixels. */
-static void transform_gradients(const struct conv_geometry *g, const struct strip *s, real *values, size_t plane_size,
-                                const real *strip, int first, int count) {
+/* The same with A dY A^T of the own pixels of the first `count` tiles. */
+static void transform_gradients(const struct conv_geometry *g, const struct strip *s, real *values, int tile_size,
+                                size_t plane_size, const real *strip, int count) {
     size_t pixel = (size_t)s->channels, row = (size_t)s->width * pixel;
     for (int i = 0; i < count; i++) {
-        const real *from = strip + tile_offset(g, s, first + i) + row + pixel;
-        real *to = values + (size_t)i * pixel;
+        const real *from = strip + tile_offset(g, s, i) + row + pixel;
+        real *to = values + (size_t)i * (size_t)tile_size;
         for (int k = 0; k < s->channels; k += LANES) {
             vector v[POINTS];
             load_square(v, TILE, from + k, row, pixel);
@@ -299,25 +322,23 @@ static const real *pack_turned(const struct conv *conv, real *to, const real *w)
     return to;
 }
 
-/* dw: [filters][3][3][channels] from sum[point], packed [channels] rows, [filters] columns */
-static void finish_weights(const struct conv *conv, real *dw, const real *sum) {
+static void finish_weights(const struct conv *conv, int n, real *dw, const real *gathered) {
     const struct conv_geometry *g = &conv->g;
-    size_t point_size = (size_t)g->channels * (size_t)g->filters;
+    struct gathered at = gathered_by(conv);
+    (void)n;
 #pragma omp parallel for schedule(static)
-    for (int k = 0; k < g->filters; k += LANES) {
-        for (int c = 0; c < g->channels; c++) {
+    for (int k = 0; k < g->filters; k++) {
+        for (int c = 0; c < g->channels; c += LANES) {
             vector v[POINTS];
-            const real *from = sum + packed_offset(k, c, g->channels, g->filters);
+            const real *from = gathered + packed_offset(c, k, g->filters, g->channels);
             for (int point = 0; point < POINTS; point++)
-                v[point] = vector_load(from + (size_t)point * point_size);
+                v[point] = vector_load(from + (size_t)point * at.sum_plane);
             for (int j = 0; j < PATCH; j++)
                 transform_sums(v + j, PATCH);
             for (int i = 0; i < 3; i++)
                 transform_sums(v + i * PATCH, 1);
             for (int i = 0; i < 9; i++)
-                for (int lane = 0; lane < LANES; lane++)
-                    dw[((size_t)(k + lane) * 9 + (size_t)i) * (size_t)g->channels + (size_t)c] =
-                        v[i / 3 * PATCH + i % 3][lane];
+                vector_store(dw + ((size_t)k * 9 + (size_t)i) * (size_t)g->channels + c, v[i / 3 * PATCH + i % 3]);
         }
     }
 }
@@ -327,11 +348,11 @@ static void finish_weights(const struct conv *conv, real *dw, const real *sum) {
 /* One part of y = x convolved with packed filters. */
 static void convolve(const struct conv_geometry *g, const struct strip *in, const struct conv_output *out,
                      struct conv_part part, real *y, const real *x, const real *packed, real *work) {
-    int columns = tile_columns(g), first = (part.image * tile_rows(g) + part.row / TILE) * columns;
+    int columns = tile_columns(g), first = part.image * tiles_of_image(g) + part.row / TILE * columns;
     int tiles = part.images * ceil_div(part.rows, TILE) * columns;
     size_t in_plane = plane(tiles, in->channels), out_plane = plane(tiles, PANEL);
     real *values = work, *products = work + POINTS * in_plane;
-    transform_input(g, in, values, in_plane, x, first, tiles);
+    transform_input(g, in, values, in->channels, in_plane, x, first, tiles);
     for (int k = 0; k < out->strip.channels; k += PANEL) {
         int width = panel_width(k, out->strip.channels);
         for (int point = 0; point < POINTS; point++, packed += (size_t)in->channels * (size_t)width)
@@ -351,22 +372,31 @@ static void backward_data(const struct conv *conv, struct conv_part part, real *
     convolve(&conv->g, &conv->dy, &conv->dx, part, dx, dy, packed, work);
 }
 
-static void add_weights(const struct conv *conv, int images, real *sum, bool first_block, const real *x, const real *dy,
-                        real *work) {
+static void gather(const struct conv *conv, const struct conv_chunk *chunk, int block, const real *x, const real *dy,
+                   real *work) {
     const struct conv_geometry *g = &conv->g;
-    int tiles = images * tile_rows(g) * tile_columns(g);
-    size_t point_size = (size_t)g->channels * (size_t)g->filters;
-    for (int first = 0; first < tiles; first += SUM_TILES) {
-        int count = smaller(SUM_TILES, tiles - first);
-        size_t x_plane = plane(count, g->channels), dy_plane = plane(count, g->filters);
-        real *values = work, *gradients = work + POINTS * x_plane;
-        transform_input(g, &conv->x, values, x_plane, x, first, count);
-        transform_gradients(g, &conv->dy, gradients, dy_plane, dy, first, count);
-        for (int point = 0; point < POINTS; point++)
-            product_transposed(g->channels, g->filters, count, sum + (size_t)point * point_size,
-                               values + (size_t)point * x_plane, gradients + (size_t)point * dy_plane,
-                               !first_block || first);
-    }
+    struct gathered at = gathered_by(conv);
+    size_t first = (size_t)(block * conv->images * tiles_of_image(g));
+    int tiles = conv_block_images(conv, chunk, block) * tiles_of_image(g);
+    (void)work;
+    transform_input(g, &conv->x, chunk->gathered + at.values + first * (size_t)at.values_row, at.values_row,
+                    at.values_plane, x, 0, tiles);
+    transform_gradients(g, &conv->dy, chunk->gathered + at.gradients + first * (size_t)at.gradients_row,
+                        at.gradients_row, at.gradients_plane, dy, tiles);
+}
+
+static void add_weights(const struct conv *conv, const struct conv_chunk *chunk, int point, real *work) {
+    const struct conv_geometry *g = &conv->g;
+    struct gathered at = gathered_by(conv);
+    int tiles = chunk->images * tiles_of_image(g);
+    const real *values = chunk->gathered + at.values + (size_t)point * at.values_plane;
+    const real *gradients = chunk->gathered + at.gradients + (size_t)point * at.gradients_plane;
+    (void)work;
+    for (int first = 0; first < tiles; first += STEP_TILES)
+        product_transposed(g->filters, g->channels, smaller(STEP_TILES, tiles - first),
+                           chunk->gathered + (size_t)point * at.sum_plane,
+                           gradients + (size_t)first * (size_t)at.gradients_row, at.gradients_row,
+                           values + (size_t)first * (size_t)at.values_row, at.values_row, !chunk->first || first);
 }
 
 const struct conv_way conv_winograd = {
@@ -375,6 +405,7 @@ const struct conv_way conv_winograd = {
     .pack_turned = pack_turned,
     .forward = forward,
     .backward_data = backward_data,
+    .gather = gather,
     .add_weights = add_weights,
     .finish_weights = finish_weights,
 };

@@ -5,8 +5,10 @@
 
 #include <omp.h>
 
+#include "kernel/barrier.h"
 #include "kernel/chunk.h"
 #include "kernel/vector.h"
+#include "op/sphere_memory.h"
 
 static const char *const sharing_names[] = {"filter", "layer", NULL};
 
@@ -52,80 +54,13 @@ bool sphere_op_output_is_angle(const struct sphere_op *op) {
     return op->magnitude == &magnitude_sphere && !op->bias;
 }
 
-/* --- Memory ------------------------------------------------------------------------------------------------------ */
-
-/* Sums over positions that the backward pass needs of each filter. */
-enum { SUM_BIAS, SUM_COSINE, SUM_MAGNITUDE, SUM_K, SUMS };
-
-static size_t larger(size_t a, size_t b) {
-    return a > b ? a : b;
-}
-
-/* Where things lie in the scratch. */
-struct layout {
-    size_t packed, sums, image_sums, weights; /* offsets in reals; sums: [SUMS][filters], image_sums one for an image */
-    size_t threads, thread;                   /* offset of the first thread's memory, and its size */
-};
-
-/* What one thread works in. */
-struct worker {
-    real *x, *dy; /* strips of a block */
-    real *out;    /* strip of a part */
-    real *box;    /* a factor for each pixel of a row */
-    real *map;    /* squares of the pixels of one image's strip, or a factor for each position of a block */
-    real *work;   /* of the convolution, or of a few rows of filters */
-};
-
-enum { FILTER_ROWS = 3 }; /* cosines and slopes of one position, or moments */
-
-struct worker_sizes {
-    size_t x, dy, out, box, map, work;
-};
-
-static struct worker_sizes worker_sizes(const struct sphere_op *op) {
-    const struct conv *conv = &op->conv;
-    const struct conv_geometry *g = &conv->g;
-    size_t images = (size_t)conv->backward_images;
-    return (struct worker_sizes){
-        .x = real_aligned(strip_reals(&conv->x, conv->backward_images)),
-        .dy = real_aligned(strip_reals(&conv->dy, conv->backward_images)),
-        .out = real_aligned(
-            larger(strip_reals(&conv->y.strip, conv->y.images), strip_reals(&conv->dx.strip, conv->dx.images))),
-        .box = real_aligned((size_t)g->width),
-        .map = real_aligned(larger((size_t)conv->x.height * (size_t)conv->x.width,
-                                   images * (size_t)g->out_height * (size_t)g->out_width)),
-        .work = real_aligned(larger(conv->work, FILTER_ROWS * (size_t)g->filters)),
-    };
-}
-
-static struct layout layout_of(const struct sphere_op *op, int n) {
-    const struct conv *conv = &op->conv;
-    size_t sums = SUMS * (size_t)conv->g.filters;
-    struct worker_sizes sizes = worker_sizes(op);
-    struct layout at = {.thread = sizes.x + sizes.dy + sizes.out + sizes.box + sizes.map + sizes.work};
-    at.sums = at.packed + real_aligned(conv->packed);
-    at.image_sums = at.sums + real_aligned(sums);
-    at.weights = at.image_sums + real_aligned((size_t)n * sums);
-    at.threads = at.weights + real_aligned((size_t)conv->partials * conv->sum);
-    return at;
-}
-
 size_t sphere_op_scratch(const struct sphere_op *op, int n) {
-    struct layout at = layout_of(op, n);
-    return at.threads + (size_t)omp_get_max_threads() * at.thread;
+    struct sphere_memory memory;
+    return sphere_memory_divide(&memory, op, n, NULL);
 }
 
-/* The calling thread's memory. */
-static struct worker worker_of(const struct sphere_op *op, const struct layout *at, real *scratch) {
-    struct worker_sizes sizes = worker_sizes(op);
-    struct worker worker;
-    worker.x = scratch + at->threads + (size_t)omp_get_thread_num() * at->thread;
-    worker.dy = worker.x + sizes.x;
-    worker.out = worker.dy + sizes.dy;
-    worker.box = worker.out + sizes.out;
-    worker.map = worker.box + sizes.box;
-    worker.work = worker.map + sizes.map;
-    return worker;
+static int smaller(int a, int b) {
+    return a < b ? a : b;
 }
 
 /* Whole images will be written into a strip, never their borders. */
@@ -239,7 +174,7 @@ static void write_row(const struct sphere_op *op, real *y, size_t first, real *r
 }
 
 static void write_part(const struct sphere_op *op, struct conv_part part, int first_image, real *y, real *moments,
-                       const struct worker *worker) {
+                       const struct sphere_worker *worker) {
     const struct conv_geometry *g = &op->conv.g;
     for (int i = 0; i < part.images; i++) {
         int image = first_image + part.image + i;
@@ -256,40 +191,38 @@ static void write_part(const struct sphere_op *op, struct conv_part part, int fi
 }
 
 static void forward_block(const struct sphere_op *op, int first_image, int images, real *y, const struct view *x,
-                          const real *packed, real *moments, const struct worker *worker) {
+                          const real *packed, real *moments, real *strip, const struct sphere_worker *worker) {
     bool ordinary = sphere_op_ordinary(op);
     for (int i = 0; i < images; i++) {
-        read_image(op, x, first_image + i, worker->x, i, ordinary ? NULL : worker->map);
+        read_image(op, x, first_image + i, strip, i, ordinary ? NULL : worker->map);
         if (!ordinary)
             patch_norms(op, first_image + i, worker->map);
     }
     struct conv_part part = {0};
     while (conv_next_part(&op->conv.y, images, &part)) {
-        op->conv.way->forward(&op->conv, part, worker->out, worker->x, packed, worker->work);
+        op->conv.way->forward(&op->conv, part, worker->out, strip, packed, worker->work);
         write_part(op, part, first_image, y, moments, worker);
     }
 }
 
-static int smaller(int a, int b) {
-    return a < b ? a : b;
-}
-
 void sphere_op_forward(struct sphere_op *op, int n, real *y, const struct view *x, real *moments, real *scratch) {
-    struct layout at = layout_of(op, n);
-    int block = op->conv.forward_images;
+    const struct conv *conv = &op->conv;
+    struct sphere_memory memory;
+    sphere_memory_divide(&memory, op, n, scratch);
     if (!sphere_op_ordinary(op)) {
         prepare_coefficients(op);
         filter_norms(op);
     }
-    const real *packed = op->conv.way->pack(&op->conv, scratch + at.packed, op->w);
+    const real *packed = conv->way->pack(conv, memory.packed, op->w);
 #pragma omp parallel
     {
-        struct worker worker = worker_of(op, &at, scratch);
-        zero_border(&op->conv.x, op->conv.forward_images, worker.x);
-        memset(worker.map, 0, worker_sizes(op).map * sizeof *worker.map);
+        struct sphere_worker worker = sphere_worker_of(&memory, op);
+        real *strip = memory.x + strip_reals(&conv->x, omp_get_thread_num() * conv->images);
+        zero_border(&conv->x, conv->images, strip);
+        memset(worker.map, 0, sphere_map_reals(op) * sizeof *worker.map);
 #pragma omp for schedule(dynamic)
-        for (int image = 0; image < n; image += block)
-            forward_block(op, image, smaller(block, n - image), y, x, packed, moments, &worker);
+        for (int image = 0; image < n; image += conv->images)
+            forward_block(op, image, smaller(conv->images, n - image), y, x, packed, moments, strip, &worker);
         vector_stream_end();
     }
 }
@@ -373,8 +306,8 @@ static void add_bias_sums(real *sums, const real *dy, int filters) {
 }
 
 /* G of one image into place `slot` of the strip, r into the map; sums: the image's own. */
-static void read_gradient(const struct sphere_op *op, const struct gradient *dy, int image, int slot, real *sums,
-                          const struct worker *worker) {
+static void read_gradient(const struct sphere_op *op, const struct gradient *dy, int image, real *strip, int slot,
+                          real *sums, const struct sphere_worker *worker) {
     const struct conv_geometry *g = &op->conv.g;
     size_t filters = (size_t)g->filters;
     bool ordinary = sphere_op_ordinary(op), is_angle = sphere_op_output_is_angle(op);
@@ -384,7 +317,7 @@ static void read_gradient(const struct sphere_op *op, const struct gradient *dy,
         memset(sums, 0, SUMS * filters * sizeof *sums);
     for (int y = 0; y < g->out_height; y++) {
         size_t first = position_of(image, g->out_height, g->out_width, y);
-        real *row = worker->dy + strip_row(&op->conv.dy, slot, y);
+        real *row = strip + strip_row(&op->conv.dy, slot, y);
         real *r = worker->map + position_of(slot, g->out_height, g->out_width, y);
         gradient_read(dy, first, g->out_width, row);
         for (int p = 0; p < g->out_width; p++, first++, row += filters) {
@@ -404,7 +337,7 @@ static void read_gradient(const struct sphere_op *op, const struct gradient *dy,
 
 /* Takes the gradient of x out of a part. */
 static void write_gradient(const struct sphere_op *op, struct conv_part part, int first_image,
-                           const struct gradient_target *dx, const struct view *x, const struct worker *worker) {
+                           const struct gradient_target *dx, const struct view *x, const struct sphere_worker *worker) {
     const struct conv_geometry *g = &op->conv.g;
     bool ordinary = sphere_op_ordinary(op);
     for (int i = 0; i < part.images; i++) {
@@ -421,22 +354,66 @@ static void write_gradient(const struct sphere_op *op, struct conv_part part, in
     }
 }
 
-/* Both gradients over a block of images. packed NULL: that of x is not wanted. */
-static void backward_block(const struct sphere_op *op, int first_image, int images, real *image_sums, real *weights,
-                           bool first, const real *packed, const struct gradient_target *dx, const struct gradient *dy,
-                           const struct view *x, const struct worker *worker) {
+/* A backward pass. dx, packed NULL: the gradient of x is not wanted. */
+struct backward {
+    const struct gradient_target *dx;
+    const struct gradient *dy;
+    const struct view *x;
+    const real *packed;
+};
+
+/* first_image: of the block, in the batch. */
+static void backward_block(const struct sphere_op *op, const struct backward *pass, const struct conv_chunk *chunk,
+                           int block, int first_image, const struct sphere_memory *memory,
+                           const struct sphere_worker *worker) {
     const struct conv *conv = &op->conv;
+    int images = conv_block_images(conv, chunk, block), strip = conv->keeps_strips ? block : omp_get_thread_num();
+    real *x = memory->x + strip_reals(&conv->x, strip * conv->images);
+    real *dy = memory->dy + strip_reals(&conv->dy, strip * conv->images);
     for (int i = 0; i < images; i++) {
         int image = first_image + i;
-        read_image(op, x, image, worker->x, i, NULL);
-        read_gradient(op, dy, image, i, image_sums + (size_t)image * SUMS * (size_t)conv->g.filters, worker);
+        read_image(op, pass->x, image, x, i, NULL);
+        read_gradient(op, pass->dy, image, dy, i, memory->image_sums + (size_t)image * SUMS * (size_t)conv->g.filters,
+                      worker);
     }
-    conv->way->add_weights(conv, images, weights, first, worker->x, worker->dy, worker->work);
+    conv->way->gather(conv, chunk, block, x, dy, worker->work);
     struct conv_part part = {0};
-    while (packed && conv_next_part(&conv->dx, images, &part)) {
-        conv->way->backward_data(conv, part, worker->out, worker->dy, packed, worker->work);
-        write_gradient(op, part, first_image, dx, x, worker);
+    while (pass->dx && conv_next_part(&conv->dx, images, &part)) {
+        conv->way->backward_data(conv, part, worker->out, dy, pass->packed, worker->work);
+        write_gradient(op, part, first_image, pass->dx, pass->x, worker);
     }
+}
+
+/* To be called by all threads. */
+static void backward_images(const struct sphere_op *op, const struct backward *pass, int n,
+                            const struct sphere_memory *memory, struct barrier *barrier) {
+    const struct conv *conv = &op->conv;
+    struct sphere_worker worker = sphere_worker_of(memory, op);
+#pragma omp for
+    for (int strip = 0; strip < memory->strips; strip++) {
+        zero_border(&conv->x, conv->images, memory->x + strip_reals(&conv->x, strip * conv->images));
+        zero_border(&conv->dy, conv->images, memory->dy + strip_reals(&conv->dy, strip * conv->images));
+    }
+    for (int first = 0; first < n; first += conv->lanes * conv->images) {
+        struct conv_chunk chunk = {
+            .images = smaller(conv->lanes * conv->images, n - first),
+            .first = first == 0,
+            .x = memory->x,
+            .dy = memory->dy,
+            .gathered = memory->gathered,
+        };
+#pragma omp for schedule(dynamic) nowait
+        for (int block = 0; block < conv_blocks(conv, &chunk); block++)
+            backward_block(op, pass, &chunk, block, first + block * conv->images, memory, &worker);
+        barrier_wait(barrier);
+        if (!conv->pieces)
+            continue;
+#pragma omp for schedule(dynamic) nowait
+        for (int piece = 0; piece < conv->pieces; piece++)
+            conv->way->add_weights(conv, &chunk, piece, worker.work);
+        barrier_wait(barrier);
+    }
+    vector_stream_end();
 }
 
 /* What the filters' own norms add to their gradient. */
@@ -470,34 +447,27 @@ static void set_k_gradient(const struct sphere_op *op, const real *sums) {
 
 void sphere_op_backward(struct sphere_op *op, int n, const struct gradient_target *dx, const struct gradient *dy,
                         const struct view *x, real *scratch) {
-    struct layout at = layout_of(op, n);
     const struct conv *conv = &op->conv;
-    int filters = conv->g.filters, partials = smaller(conv->partials, n);
-    real *sums = scratch + at.sums, *image_sums = scratch + at.image_sums;
-    const real *packed = dx ? conv->way->pack_turned(conv, scratch + at.packed, op->w) : NULL;
+    int filters = conv->g.filters;
+    struct sphere_memory memory;
+    sphere_memory_divide(&memory, op, n, scratch);
+    struct backward pass = {
+        .dx = dx,
+        .dy = dy,
+        .x = x,
+        .packed = dx ? conv->way->pack_turned(conv, memory.packed, op->w) : NULL,
+    };
+    struct barrier barrier = {0};
 #pragma omp parallel
-    {
-        struct worker worker = worker_of(op, &at, scratch);
-        zero_border(&conv->x, conv->backward_images, worker.x);
-        zero_border(&conv->dy, conv->backward_images, worker.dy);
-#pragma omp for schedule(dynamic)
-        for (int partial = 0; partial < partials; partial++) {
-            int first = partial * n / partials, end = (partial + 1) * n / partials;
-            real *weights = scratch + at.weights + (size_t)partial * conv->sum;
-            for (int image = first; image < end; image += conv->backward_images)
-                backward_block(op, image, smaller(conv->backward_images, end - image), image_sums, weights,
-                               image == first, packed, dx, dy, x, &worker);
-        }
-        vector_stream_end();
-    }
-    conv_finish_weights(conv, op->dw, scratch + at.weights, partials);
+    backward_images(op, &pass, n, &memory, &barrier);
+    conv->way->finish_weights(conv, n, op->dw, memory.gathered);
     if (needs_sums(op))
-        chunk_reduce(sums, image_sums, n, SUMS * filters);
+        chunk_reduce(memory.sums, memory.image_sums, n, SUMS * filters);
     if (op->bias)
-        memcpy(op->db, sums + SUM_BIAS * filters, (size_t)filters * sizeof *op->db);
+        memcpy(op->db, memory.sums + SUM_BIAS * filters, (size_t)filters * sizeof *op->db);
     if (sphere_op_ordinary(op))
         return;
-    add_norm_gradient(op, sums);
+    add_norm_gradient(op, memory.sums);
     if (op->angular->trains_k)
-        set_k_gradient(op, sums);
+        set_k_gradient(op, memory.sums);
 }

@@ -1,0 +1,58 @@
+#include "op/sphere_memory.h"
+
+#include <omp.h>
+
+/* Memory that is handed out from its start; without memory, what is handed out is only counted. */
+struct pool {
+    real *memory;
+    size_t used;
+};
+
+static real *take(struct pool *pool, size_t reals) {
+    real *taken = pool->memory ? pool->memory + pool->used : NULL;
+    pool->used += real_aligned(reals);
+    return taken;
+}
+
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+size_t sphere_map_reals(const struct sphere_op *op) {
+    const struct conv *conv = &op->conv;
+    return larger((size_t)conv->x.height * (size_t)conv->x.width, (size_t)conv_positions(&conv->g, conv->images));
+}
+
+static struct sphere_worker take_worker(struct pool *pool, const struct sphere_op *op) {
+    const struct conv *conv = &op->conv;
+    struct sphere_worker worker;
+    worker.out =
+        take(pool, larger(strip_reals(&conv->y.strip, conv->y.images), strip_reals(&conv->dx.strip, conv->dx.images)));
+    worker.box = take(pool, (size_t)conv->g.width);
+    worker.map = take(pool, sphere_map_reals(op));
+    worker.work = take(pool, larger(conv->work, FILTER_ROWS * (size_t)conv->g.filters));
+    return worker;
+}
+
+size_t sphere_memory_divide(struct sphere_memory *memory, const struct sphere_op *op, int n, real *scratch) {
+    const struct conv *conv = &op->conv;
+    int threads = omp_get_max_threads();
+    size_t sums = SUMS * (size_t)conv->g.filters;
+    struct pool pool = {.memory = scratch}, thread = {0};
+    take_worker(&thread, op);
+    memory->packed = take(&pool, conv->packed);
+    memory->sums = take(&pool, sums);
+    memory->image_sums = take(&pool, (size_t)n * sums);
+    memory->strips = conv->keeps_strips && conv->lanes > threads ? conv->lanes : threads;
+    memory->x = take(&pool, strip_reals(&conv->x, memory->strips * conv->images));
+    memory->dy = take(&pool, strip_reals(&conv->dy, memory->strips * conv->images));
+    memory->gathered = take(&pool, conv->gathered);
+    memory->thread = thread.used;
+    memory->threads = take(&pool, (size_t)threads * thread.used);
+    return pool.used;
+}
+
+struct sphere_worker sphere_worker_of(const struct sphere_memory *memory, const struct sphere_op *op) {
+    struct pool pool = {.memory = memory->threads + (size_t)omp_get_thread_num() * memory->thread};
+    return take_worker(&pool, op);
+}
