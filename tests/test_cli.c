@@ -1249,6 +1249,17 @@ static bool kernels_can_be_chosen(void) {
     return strstr(output, ", Prescott kernels") != NULL;
 }
 
+/* OpenMP then binds the main thread to one processor before main, and what starts over inherits that. */
+START_TEST(bound_threads_take_all_processors) {
+    run(0, "--version");
+    const char *unbound = arena_string(&arena, output);
+    ck_assert_int_eq(setenv("OMP_PROC_BIND", "true", 1), 0);
+    ck_assert_int_eq(unsetenv("GOMP_SPINCOUNT"), 0); /* so that it starts over */
+    run(0, "--version");
+    ck_assert_str_eq(output, unbound);
+}
+END_TEST
+
 START_TEST(machine_and_kernels_are_told) {
     run(0, "--version");
     const char *machine = arena_printf(&arena, "machine: %s, ", cpu_description()), *products = products_line(output);
@@ -1784,6 +1795,7 @@ Suite *test_suite(void) {
 
     TCase *kernels = add_case(suite, "OpenBLAS's kernels");
     tcase_add_test(kernels, machine_and_kernels_are_told);
+    tcase_add_test(kernels, bound_threads_take_all_processors);
     tcase_add_test(kernels, slow_kernels_from_the_environment_are_told);
     tcase_add_test(kernels, kernels_are_those_of_the_spec);
     tcase_add_test(kernels, kernels_that_cannot_be_had);

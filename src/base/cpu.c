@@ -1,31 +1,19 @@
 #define _GNU_SOURCE
 #include "base/cpu.h"
 
-#include <errno.h>
 #include <math.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
-#include "base/cgroup.h"
+#include <omp.h>
 
-/* The mask has to be as large as the system's own, which nothing tells but a call that fails. */
-static int affinity_count(void) {
-    for (size_t most = CPU_SETSIZE; most <= 1 << 22; most *= 2) {
-        size_t size = CPU_ALLOC_SIZE(most);
-        cpu_set_t *set = CPU_ALLOC(most);
-        if (!set)
-            break;
-        bool good = sched_getaffinity(0, size, set) == 0;
-        bool too_small = !good && errno == EINVAL;
-        int count = good ? CPU_COUNT_S(size, set) : 1;
-        CPU_FREE(set);
-        if (!too_small)
-            return count;
-    }
-    return 1;
-}
+#include "base/cgroup.h"
+#include "base/mem.h"
+
+enum { MOST_CPUS = 1 << 16 };
 
 /* Processors that one group allows. */
 static double quota_of(const char *folder, bool unified) {
@@ -42,7 +30,25 @@ int cpu_quota(const char *root, int most) {
 }
 
 int cpu_count(void) {
-    return cpu_quota("", affinity_count());
+    return cpu_quota("", omp_get_num_procs());
+}
+
+void cpu_unbind(void) {
+    size_t size = CPU_ALLOC_SIZE(MOST_CPUS);
+    cpu_set_t *set = CPU_ALLOC(MOST_CPUS);
+    int places = omp_get_num_places();
+    if (set)
+        CPU_ZERO_S(size, set);
+    for (int place = 0; set && place < places; place++) {
+        int count = omp_get_place_num_procs(place), *numbers = mem_alloc((size_t)count * sizeof *numbers);
+        omp_get_place_proc_ids(place, numbers);
+        for (int i = 0; i < count; i++)
+            CPU_SET_S((size_t)numbers[i], size, set);
+        free(numbers);
+    }
+    if (set && places)
+        sched_setaffinity(0, size, set);
+    CPU_FREE(set);
 }
 
 const char *cpu_name(void) {

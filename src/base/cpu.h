@@ -7,6 +7,10 @@
 /* Processors this process may use: its affinity mask and its cgroups' limits. At least 1. */
 int cpu_count(void);
 
+/* With OMP_PROC_BIND or OMP_PLACES in the environment OpenMP binds the main thread to one of its places before main.
+ * Lets the calling thread use all of them again. */
+void cpu_unbind(void);
+
 /* Processors, at most `most` and at least 1, that the quotas of this process's cgroups (version 1 or 2) and of all
  * above them allow. A part of a processor counts as a whole one: threads that share it lose less than one thread would
  * that leaves it idle. `root` goes before every path that is read: "" for the system itself. */

@@ -71,8 +71,9 @@ static void drop_empty_core(void) {
 
 static void print_version(void) {
     const char *warning = blas_core_warning("auto");
-    printf("spherenet %s\nmachine: %s, %d processors\nproducts: %s\n", SPHERENET_VERSION, cpu_description(),
-           cpu_count(), blas_library());
+    int processors = cpu_count();
+    printf("spherenet %s\nmachine: %s, %d processor%s\nproducts: %s\n", SPHERENET_VERSION, cpu_description(),
+           processors, processors == 1 ? "" : "s", blas_library());
     if (warning)
         fprintf(stderr, "spherenet: warning: %s\n", warning);
 }

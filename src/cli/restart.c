@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/cpu.h"
+
 static char **arguments;
 
 void restart_remember(char **argv) {
@@ -10,6 +12,8 @@ void restart_remember(char **argv) {
 }
 
 void restart_with(const char *variable, const char *value) {
-    if (arguments && (value ? setenv(variable, value, 1) : unsetenv(variable)) == 0)
-        execv("/proc/self/exe", arguments);
+    if (!arguments || (value ? setenv(variable, value, 1) : unsetenv(variable)))
+        return;
+    cpu_unbind();
+    execv("/proc/self/exe", arguments);
 }
