@@ -20,7 +20,7 @@
  *
  *    transformed tiles   [POINTS][tiles][channels]                 of a thread; for weights, of a chunk
  *    products            [POINTS][tiles][panel width]              of a thread
- *    filters             [panel][POINTS][channels][panel width]    packed, so that they are read in order
+ *    filters             [panel][POINTS][channels][panel width]    packed, read in order; a vector after each point
  *    sum                 [POINTS][panel][filters][panel width]     panels of channels
  *
  * Panel by panel: the products of one panel of filters for all points are few enough to stay in the cache until they
@@ -71,10 +71,20 @@ static int tiles_of_image(const struct conv_geometry *g) {
     return tile_rows(g) * tile_columns(g);
 }
 
-/* Reals between the planes of two points. Not a multiple of large powers of 2, which would put all points of a tile
- * into the same few lines of the cache. */
-static size_t plane(int tiles, int channels) {
-    return (size_t)tiles * (size_t)channels + LANES;
+/* Reals between the planes of two points, of rows x columns. Not a multiple of large powers of 2, which would put all
+ * points of a tile or filter into the same few lines of the cache. */
+static size_t plane(int rows, int columns) {
+    return (size_t)rows * (size_t)columns + LANES;
+}
+
+/* Packed filters: columns in panels, `depth` rows for each point. */
+static size_t packed_reals(int depth, int columns) {
+    return POINTS * ((size_t)depth * (size_t)columns + (size_t)ceil_div(columns, PANEL) * LANES);
+}
+
+/* The first point's offset of row d of column k. */
+static size_t packed_filter(int k, int d, int depth, int columns) {
+    return packed_offset(k, d, POINTS * depth, columns) + (size_t)(k / PANEL) * POINTS * LANES;
 }
 
 /* Work of `convolve`. */
@@ -125,7 +135,8 @@ static void plan(struct conv *conv) {
     conv->images = conv->y.images;
     conv->lanes = larger(threads_count(), ceil_div(CHUNK_TILES, conv->images * rows * columns));
     conv->pieces = POINTS;
-    conv->packed = POINTS * (size_t)g->channels * (size_t)g->filters;
+    size_t forward_packed = packed_reals(g->channels, g->filters), turned = packed_reals(g->filters, g->channels);
+    conv->packed = forward_packed > turned ? forward_packed : turned;
     conv->gathered = gathered_by(conv).end;
     conv->work = part_reals(conv);
 }
@@ -291,7 +302,7 @@ static const real *pack(const struct conv *conv, real *to, const real *w) {
     const struct conv_geometry *g = &conv->g;
 #pragma omp parallel for schedule(static)
     for (int k = 0; k < g->filters; k += LANES) {
-        size_t point_size = (size_t)g->channels * (size_t)panel_width(k, g->filters);
+        size_t point_size = plane(g->channels, panel_width(k, g->filters));
         for (int c = 0; c < g->channels; c++) {
             vector v[POINTS];
             for (int i = 0; i < 9; i++)
@@ -299,7 +310,7 @@ static const real *pack(const struct conv *conv, real *to, const real *w) {
                     v[i / 3 * PATCH + i % 3][lane] =
                         w[((size_t)(k + lane) * 9 + (size_t)i) * (size_t)g->channels + (size_t)c];
             transform_kernel(v);
-            store_points(to + packed_offset(k, c, POINTS * g->channels, g->filters), point_size, v);
+            store_points(to + packed_filter(k, c, g->channels, g->filters), point_size, v);
         }
     }
     return to;
@@ -312,11 +323,11 @@ static const real *pack_turned(const struct conv *conv, real *to, const real *w)
     for (int k = 0; k < g->filters; k++) {
         for (int c = 0; c < g->channels; c += LANES) {
             vector v[POINTS];
-            size_t point_size = (size_t)g->filters * (size_t)panel_width(c, g->channels);
+            size_t point_size = plane(g->filters, panel_width(c, g->channels));
             for (int i = 0; i < 9; i++)
                 v[i / 3 * PATCH + i % 3] = vector_load(w + ((size_t)k * 9 + (size_t)(8 - i)) * (size_t)g->channels + c);
             transform_kernel(v);
-            store_points(to + packed_offset(c, k, POINTS * g->filters, g->channels), point_size, v);
+            store_points(to + packed_filter(c, k, g->filters, g->channels), point_size, v);
         }
     }
     return to;
@@ -355,7 +366,7 @@ static void convolve(const struct conv_geometry *g, const struct strip *in, cons
     transform_input(g, in, values, in->channels, in_plane, x, first, tiles);
     for (int k = 0; k < out->strip.channels; k += PANEL) {
         int width = panel_width(k, out->strip.channels);
-        for (int point = 0; point < POINTS; point++, packed += (size_t)in->channels * (size_t)width)
+        for (int point = 0; point < POINTS; point++, packed += plane(in->channels, width))
             product_packed(tiles, width, in->channels, products + (size_t)point * out_plane,
                            values + (size_t)point * in_plane, packed);
         transform_output(out, y + k, products, out_plane, tiles, width);
