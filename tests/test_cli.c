@@ -1,11 +1,10 @@
 /* The real program, run on tiny synthetic datasets in a folder of its own. SPHERENET names the program. */
-#define _GNU_SOURCE /* nftw */
 
+#define _GNU_SOURCE /* vasprintf, memmem */
 #include "runner.h"
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
 #include <math.h>
 #include <signal.h>
@@ -22,6 +21,7 @@
 #include "base/text.h"
 #include "kernel/blas.h"
 #include "run/safetensors.h"
+#include "support/disk.h"
 
 static char home[PATH_MAX];
 static char folder[64];
@@ -64,38 +64,11 @@ static const char *const tiny_spec =
 /* --- Files ------------------------------------------------------------------------------------------------------- */
 
 static char *read_text(const char *path) {
-    struct text text = {0};
-    char bytes[4096];
-    FILE *file = fopen(path, "rb");
-    ck_assert_msg(file != NULL, "%s cannot be opened", path);
-    text_add(&text, "", 0);
-    for (size_t got; (got = fread(bytes, 1, sizeof bytes, file));)
-        text_add(&text, bytes, got);
-    fclose(file);
-    char *copy = arena_string(&arena, text.data);
-    text_free(&text);
+    char *text = disk_read(path, NULL);
+    ck_assert_msg(text != NULL, "%s cannot be opened", path);
+    char *copy = arena_string(&arena, text);
+    free(text);
     return copy;
-}
-
-static void write_bytes(const char *path, const void *bytes, size_t count) {
-    FILE *file = fopen(path, "wb");
-    ck_assert_msg(file != NULL, "%s cannot be made", path);
-    ck_assert_uint_eq(fwrite(bytes, 1, count, file), count);
-    ck_assert_int_eq(fclose(file), 0);
-}
-
-static void write_text(const char *path, const char *text) {
-    write_bytes(path, text, strlen(text));
-}
-
-static bool exists(const char *path) {
-    struct stat status;
-    return lstat(path, &status) == 0;
-}
-
-static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *place) {
-    (void)status, (void)type, (void)place;
-    return remove(path);
 }
 
 static void enter_folder(void) {
@@ -109,12 +82,12 @@ static void enter_folder(void) {
     strcpy(folder, "/tmp/spherenet-test-cli-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(folder));
     ck_assert_int_eq(chdir(folder), 0);
-    write_text("spec.yaml", tiny_spec);
+    disk_write_text("spec.yaml", tiny_spec);
 }
 
 static void leave_folder(void) {
     ck_assert_int_eq(chdir(home), 0);
-    nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    disk_remove(folder);
     arena_free(&arena);
 }
 
@@ -261,7 +234,7 @@ START_TEST(a_run_leaves_what_was_promised) {
         "spec.yaml", "train.csv", "eval.csv", "run.log", "checkpoints/iteration-00000024.safetensors.gz",
     };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
-        ck_assert_msg(exists(in_run("runs/tiny", files[i])), "%s is missing", files[i]);
+        ck_assert_msg(disk_exists(in_run("runs/tiny", files[i])), "%s is missing", files[i]);
     ck_assert_str_eq(errors, "");
     expect_output("done: best test accuracy ");
     ck_assert(equal_files("runs/tiny/checkpoints/latest.safetensors.gz", checkpoint("runs/tiny", 24)));
@@ -366,10 +339,10 @@ START_TEST(keep_bounds_the_checkpoints) {
     const char *often = "--set train.checkpoint_every=2 --set train.eval_every=0";
     run(0, "train spec.yaml --run-dir all %s --set train.keep=0", often);
     ck_assert_int_eq(count_checkpoints("all"), 12);
-    ck_assert(exists(checkpoint("all", 2)));
+    ck_assert(disk_exists(checkpoint("all", 2)));
     run(0, "train spec.yaml --run-dir two %s --set train.keep=2", often);
     ck_assert_int_eq(count_checkpoints("two"), 2);
-    ck_assert(exists(checkpoint("two", 22)) && exists(checkpoint("two", 24)));
+    ck_assert(disk_exists(checkpoint("two", 22)) && disk_exists(checkpoint("two", 24)));
     run(0, "train spec.yaml --run-dir ends %s --set train.checkpoint_every=0 --set train.keep=0", often);
     ck_assert_int_eq(count_checkpoints("ends"), 1);
 }
@@ -497,9 +470,9 @@ END_TEST
 
 /* A section that a spec leaves out has a default kind; a key below it can be set all the same. */
 START_TEST(set_reaches_sections_the_spec_leaves_out) {
-    write_text("short.yaml", "data: {type: synthetic, height: 8, width: 8, classes: 4}\n"
-                             "network: {layers: [{type: dense, units: 4}]}\n"
-                             "train: {iterations: 1}\n");
+    disk_write_text("short.yaml", "data: {type: synthetic, height: 8, width: 8, classes: 4}\n"
+                                  "network: {layers: [{type: dense, units: 4}]}\n"
+                                  "train: {iterations: 1}\n");
     run(0, "show short.yaml --set loss.label_smoothing=0.1 --set optimizer.learning_rate=0.5 --set schedule.warmup=9");
     expect_output("label_smoothing: 0.1\n");
     expect_output("learning_rate: 0.5\n");
@@ -553,12 +526,12 @@ START_TEST(a_run_is_not_overwritten_silently) {
     expect_same_lines(read_text("runs/tiny/train.csv"), before, "train.csv");
     run(0, "train spec.yaml --overwrite --set train.iterations=8");
     ck_assert_int_eq(check_table("runs/tiny/train.csv", train_header, 12, 1, 1, 8), 8);
-    ck_assert(!exists(checkpoint("runs/tiny", 24)));
+    ck_assert(!disk_exists(checkpoint("runs/tiny", 24)));
     run(2, "train spec.yaml --overwrite --resume");
     ck_assert_str_eq(errors, "spherenet train: --resume and --overwrite exclude each other\n");
     run(1, "train spec.yaml --resume --run-dir elsewhere");
     ck_assert_str_eq(errors, "spherenet: elsewhere: there is no run to resume; leave --resume out to start one\n");
-    ck_assert(!exists("elsewhere"));
+    ck_assert(!disk_exists("elsewhere"));
 }
 END_TEST
 
@@ -570,7 +543,7 @@ START_TEST(a_failing_start_leaves_the_old_run) {
     run(1, "train spec.yaml --overwrite --set 'data={type: cifar10, path: nowhere}' --set network.layers[3].units=10");
     expect_error("nowhere/data_batch_1.bin: not found");
     expect_same_lines(read_text("runs/tiny/train.csv"), before, "train.csv");
-    ck_assert(exists(checkpoint("runs/tiny", 24)));
+    ck_assert(disk_exists(checkpoint("runs/tiny", 24)));
 }
 END_TEST
 
@@ -622,7 +595,7 @@ START_TEST(weights_of_another_network_are_refused) {
     expect_error("\n  tensor \"first.weight\" has shape [6, 3, 3, 3], the network's has [7, 3, 3, 3]\n");
     expect_error("\n  tensor \"score.weight\" has shape [4, 96], the network's has [4, 112]\n");
     expect_error("\n  has a tensor \"score.bias\", which the network has not");
-    ck_assert(!exists("second"));
+    ck_assert(!disk_exists("second"));
     run(1, "train spec.yaml --run-dir second --set train.init_from=nowhere");
     expect_error("nowhere: neither a run's folder nor a checkpoint");
 }
@@ -775,10 +748,10 @@ END_TEST
 START_TEST(a_temporary_file_that_was_left_does_not_matter) {
     run(0, "train spec.yaml --run-dir whole");
     ck_assert_int_eq(shell("mkdir -p cut/checkpoints"), 0);
-    write_text("cut/checkpoints/iteration-00000008.safetensors.gz.tmp", "half a checkpoint");
+    disk_write_text("cut/checkpoints/iteration-00000008.safetensors.gz.tmp", "half a checkpoint");
     run(0, "train spec.yaml --run-dir cut");
     expect_same_runs("cut", "whole");
-    ck_assert(!exists("cut/checkpoints/iteration-00000008.safetensors.gz.tmp"));
+    ck_assert(!disk_exists("cut/checkpoints/iteration-00000008.safetensors.gz.tmp"));
 }
 END_TEST
 
@@ -799,10 +772,10 @@ START_TEST(damaged_checkpoints_are_refused) {
     fclose(file);
     ck_assert_uint_lt(size, sizeof bytes);
     bytes[size / 2] ^= 0x10;
-    write_bytes(path, bytes, size);
+    disk_write(path, bytes, size);
     run(1, "eval runs/tiny");
     expect_error("damaged: ");
-    write_text(path, "");
+    disk_write_text(path, "");
     run(1, "eval runs/tiny");
     expect_error("damaged: the file ends within the header length");
 }
@@ -844,7 +817,7 @@ START_TEST(resume_passes_over_damaged_checkpoints) {
     expect_output("resumed at iteration ");
     expect_same_runs("hurt", "whole");
     for (int i = 0; i <= 24; i++)
-        if (exists(checkpoint("hurt", i)))
+        if (disk_exists(checkpoint("hurt", i)))
             cut_to(checkpoint("hurt", i), 100);
     run(1, "train spec.yaml --run-dir hurt --resume --set train.iterations=30");
     expect_error("spherenet: hurt: none of the run's checkpoints can be read:\n");
@@ -876,7 +849,7 @@ START_TEST(more_memory_than_there_is) {
     run(1, "train spec.yaml --set train.batch_size=65536 --set network.layers[0].filters=65536");
     expect_error("spherenet: not enough memory: the network and a batch of 65536 need ");
     expect_error("Lower train.batch_size or the widths\n");
-    ck_assert(!exists("runs"));
+    ck_assert(!disk_exists("runs"));
 }
 END_TEST
 
@@ -894,7 +867,7 @@ START_TEST(names_that_are_no_folders) {
         run(2, "train spec.yaml --set name=%s", names[i]);
         expect_error("cannot name a folder; use letters, digits, \".\", \"_\" and \"-\"\n");
     }
-    ck_assert(!exists("runs"));
+    ck_assert(!disk_exists("runs"));
 }
 END_TEST
 
@@ -958,12 +931,12 @@ START_TEST(command_lines_have_the_right_status) {
     ck_assert_int_eq(*output == '\0', line->status != 0);
     if (line->message)
         ck_assert_str_eq(strtok(errors, "\n"), line->message);
-    ck_assert(!exists("runs"));
+    ck_assert(!disk_exists("runs"));
 }
 END_TEST
 
 START_TEST(all_mistakes_of_the_command_line_and_the_spec_at_once) {
-    write_text("bad.yaml", "seed: -1\ndata: mnist\nnetwork: {type: plain, depth: 3}\ntrian: {iterations: 5}\n");
+    disk_write_text("bad.yaml", "seed: -1\ndata: mnist\nnetwork: {type: plain, depth: 3}\ntrian: {iterations: 5}\n");
     run(2, "train bad.yaml --set optimizer=addam --set nothing");
     ck_assert_str_eq(errors,
                      "--set nothing: no \"=\"; write --set KEY=VALUE, as in --set network.operator.angular=linear\n"
@@ -974,7 +947,7 @@ START_TEST(all_mistakes_of_the_command_line_and_the_spec_at_once) {
                      "bad.yaml:1: train.iterations: missing; expected a whole number from 1 to 2000000000 (batches to "
                      "train on)\n"
                      "bad.yaml: 5 mistakes; nothing was started\n");
-    ck_assert(!exists("runs"));
+    ck_assert(!disk_exists("runs"));
 }
 END_TEST
 
@@ -1169,7 +1142,7 @@ START_TEST(features_need_a_classifier) {
     run(1, "features runs/tiny");
     expect_error("the network's last layer is not a dense one");
     run(0, "eval runs/tiny --out .");
-    ck_assert(!exists("test_angles.csv"));
+    ck_assert(!disk_exists("test_angles.csv"));
     run(2, "features runs/tiny --split validation");
     expect_error("no split \"validation\"; there are train and test");
 }
@@ -1185,13 +1158,13 @@ static const char *const families[] = {
 
 /* What `show` prints is a spec of the identical network, and showing that changes nothing. */
 START_TEST(show_writes_the_network_out) {
-    write_text("family.yaml", arena_printf(&arena,
-                                           "data: {type: synthetic, height: 8, width: 8, classes: 4}\n"
-                                           "network: %s\n"
-                                           "train: {iterations: 1, batch_size: 4, keep: 0, threads: 1}\n",
-                                           families[_i]));
+    disk_write_text("family.yaml", arena_printf(&arena,
+                                                "data: {type: synthetic, height: 8, width: 8, classes: 4}\n"
+                                                "network: %s\n"
+                                                "train: {iterations: 1, batch_size: 4, keep: 0, threads: 1}\n",
+                                                families[_i]));
     run(0, "show family.yaml");
-    write_text("explicit.yaml", output);
+    disk_write_text("explicit.yaml", output);
     ck_assert_ptr_nonnull(strstr(output, "  - {type: "));
     run(0, "show explicit.yaml");
     expect_same_lines(strchr(output, '\n'), strchr(read_text("explicit.yaml"), '\n'), "show");
@@ -1224,7 +1197,7 @@ START_TEST(bench_prints_tables) {
     ck_assert_double_gt(printed("\nratio: "), 0);
     ck_assert_double_gt(printed("\nevaluation: "), 0);
     ck_assert_double_gt(printed("\npeak memory: "), 0);
-    ck_assert(!exists("runs"));
+    ck_assert(!disk_exists("runs"));
 }
 END_TEST
 
@@ -1348,7 +1321,7 @@ START_TEST(the_program_starts_over_once) {
     int status = blas_core_known("Athlon") ? 1 : 2;
     run(status, "train spec.yaml --set train.openblas_core=Athlon");
     expect_error(status == 1 ? " has no Athlon kernels; this machine can use auto, " : "unknown value \"Athlon\"");
-    ck_assert(!exists("runs"));
+    ck_assert(!disk_exists("runs"));
 }
 END_TEST
 
@@ -1444,15 +1417,15 @@ END_TEST
 
 /* The layers within a residual unit are rows of their own; a name may hold what CSV quotes. */
 START_TEST(bench_looks_into_residual_units) {
-    write_text("unit.yaml", "data: {type: synthetic, height: 8, width: 8, classes: 4}\n"
-                            "network:\n"
-                            "  layers:\n"
-                            "    - type: residual\n"
-                            "      name: unit\n"
-                            "      body: [{type: conv, name: inner, filters: 3, padding: 1}]\n"
-                            "      shortcut: [{type: relu, name: 'a,\"b\"'}]\n"
-                            "    - {type: dense, name: score, units: 4}\n"
-                            "train: {iterations: 1, batch_size: 4, threads: 1}\n");
+    disk_write_text("unit.yaml", "data: {type: synthetic, height: 8, width: 8, classes: 4}\n"
+                                 "network:\n"
+                                 "  layers:\n"
+                                 "    - type: residual\n"
+                                 "      name: unit\n"
+                                 "      body: [{type: conv, name: inner, filters: 3, padding: 1}]\n"
+                                 "      shortcut: [{type: relu, name: 'a,\"b\"'}]\n"
+                                 "    - {type: dense, name: score, units: 4}\n"
+                                 "train: {iterations: 1, batch_size: 4, threads: 1}\n");
     run(0, "bench unit.yaml --rounds 1 --csv");
     ck_assert_double_gt(csv_value("forward,unit"), 0);
     ck_assert_double_gt(csv_value("backward,inner"), 0);
@@ -1477,9 +1450,9 @@ static int sweep(const char *arguments) {
 
 /* The second time nothing is trained; a run that was lost is trained again, and the table is as before. */
 START_TEST(a_sweep_goes_on_where_it_stopped) {
-    if (!exists("/usr/bin/python3"))
+    if (!disk_exists("/usr/bin/python3"))
         return;
-    write_text("tiny.sweep", tiny_sweep);
+    disk_write_text("tiny.sweep", tiny_sweep);
     ck_assert_int_eq(sweep("tiny.sweep --seeds 1,2 --out sweep"), 0);
     const char *table = read_text("sweep/table.csv"), *runs = read_text("sweep/runs.csv");
     ck_assert_ptr_nonnull(strstr(table, "\nlinear,margin,2,2,0,"));
@@ -1494,19 +1467,19 @@ START_TEST(a_sweep_goes_on_where_it_stopped) {
 END_TEST
 
 START_TEST(a_sweep_with_mistakes_does_not_start) {
-    if (!exists("/usr/bin/python3"))
+    if (!disk_exists("/usr/bin/python3"))
         return;
-    write_text("tiny.sweep", arena_printf(&arena, "%srow wrong seed=x\nrwo again\n", tiny_sweep));
+    disk_write_text("tiny.sweep", arena_printf(&arena, "%srow wrong seed=x\nrwo again\n", tiny_sweep));
     ck_assert_int_eq(sweep("tiny.sweep --out sweep"), 2);
     errors = read_text("errors.txt");
     expect_error("tiny.sweep:7: ");
-    write_text("tiny.sweep",
-               arena_printf(&arena, "%srow wrong network.layers[0].operator.angular=cosin\n", tiny_sweep));
+    disk_write_text("tiny.sweep",
+                    arena_printf(&arena, "%srow wrong network.layers[0].operator.angular=cosin\n", tiny_sweep));
     ck_assert_int_eq(sweep("tiny.sweep --out sweep"), 2);
     errors = read_text("errors.txt");
     expect_error("tiny.sweep:6: ");
     expect_error("did you mean \"cosine\"?");
-    ck_assert(!exists("sweep/cosine_plain_s1"));
+    ck_assert(!disk_exists("sweep/cosine_plain_s1"));
 }
 END_TEST
 
@@ -1515,7 +1488,7 @@ static int plot(const char *arguments) {
 }
 
 START_TEST(pictures_are_drawn) {
-    if (!exists("/usr/bin/gnuplot"))
+    if (!disk_exists("/usr/bin/gnuplot"))
         return;
     run(0, "train spec.yaml --set 'network.layers[2]={type: dense, units: 2, name: feature}'");
     run(0, "train spec.yaml --run-dir 'another run' --set train.iterations=12");
@@ -1527,7 +1500,7 @@ START_TEST(pictures_are_drawn) {
         ck_assert_msg(strlen(read_text(pictures[i])) > 0, "%s", pictures[i]);
     ck_assert_ptr_nonnull(strstr(read_text("both.svg"), "another run"));
     ck_assert_int_eq(plot("plot_curves.sh nowhere"), 1);
-    write_text("three.csv", "label,prediction,f0,f1,f2\n0,0,1,2,3\n");
+    disk_write_text("three.csv", "label,prediction,f0,f1,f2\n0,0,1,2,3\n");
     ck_assert_int_ne(plot("plot_features.sh three.csv"), 0);
     errors = read_text("errors.txt");
     expect_error("network.features=2");
@@ -1535,9 +1508,9 @@ START_TEST(pictures_are_drawn) {
 END_TEST
 
 START_TEST(bench_peers_says_what_is_missing) {
-    if (!exists("/usr/bin/python3"))
+    if (!disk_exists("/usr/bin/python3"))
         return;
-    write_text("torch.py", "raise ImportError('no torch here')\n");
+    disk_write_text("torch.py", "raise ImportError('no torch here')\n");
     int status = shell(arena_printf(&arena, "PYTHONPATH=. '%s/tools/bench_peers' spec.yaml 2>errors.txt", home));
     ck_assert_int_eq(status, 1);
     ck_assert_str_eq(read_text("errors.txt"), "bench_peers: no torch here; it runs on Debian's PyTorch: apt-get "
@@ -1553,14 +1526,14 @@ static bool has_torch(void) {
 START_TEST(bench_peers_says_what_was_killed) {
     if (!has_torch())
         return;
-    write_text("killed", "#!/bin/sh\nkill -KILL $$\n");
+    disk_write_text("killed", "#!/bin/sh\nkill -KILL $$\n");
     ck_assert_int_eq(chmod("killed", 0777), 0);
     int status = shell(arena_printf(&arena, "SPHERENET=./killed '%s/tools/bench_peers' spec.yaml 2>errors.txt", home));
     ck_assert_int_eq(status, 1);
     ck_assert_str_eq(read_text("errors.txt"), "bench_peers: ./killed bench: killed by signal 9, Killed\n");
-    write_text("child.py", "import importlib.machinery, signal, sys\n"
-                           "loader = importlib.machinery.SourceFileLoader('bench_peers', sys.argv[1])\n"
-                           "loader.load_module().in_child(signal.raise_signal, signal.SIGKILL)\n");
+    disk_write_text("child.py", "import importlib.machinery, signal, sys\n"
+                                "loader = importlib.machinery.SourceFileLoader('bench_peers', sys.argv[1])\n"
+                                "loader.load_module().in_child(signal.raise_signal, signal.SIGKILL)\n");
     status =
         shell(arena_printf(&arena, "/usr/bin/python3 -W ignore child.py '%s/tools/bench_peers' 2>errors.txt", home));
     ck_assert_int_eq(status, 1);
@@ -1573,7 +1546,7 @@ END_TEST
 
 /* What make would do with a compiler for that machine, from outside of the make that may run this test. */
 static char *make_would(const char *target, const char *machine) {
-    write_text("compiler", arena_printf(&arena, "#!/bin/sh\necho %s\n", machine));
+    disk_write_text("compiler", arena_printf(&arena, "#!/bin/sh\necho %s\n", machine));
     ck_assert_int_eq(chmod("compiler", 0777), 0);
     const char *command = arena_printf(
         &arena, "env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -n -C '%s' CC='%s/compiler' %s >would.txt 2>&1", home,
@@ -1583,7 +1556,7 @@ static char *make_would(const char *target, const char *machine) {
 }
 
 START_TEST(the_compiler_says_what_is_built_for) {
-    if (!exists(arena_printf(&arena, "%s/Makefile", home)) || shell("make --version >/dev/null 2>&1"))
+    if (!disk_exists(arena_printf(&arena, "%s/Makefile", home)) || shell("make --version >/dev/null 2>&1"))
         return;
     ck_assert_ptr_nonnull(strstr(make_would("spherenet", "x86_64-linux-gnu"), " -mprefer-vector-width=512 "));
     ck_assert_ptr_null(strstr(make_would("spherenet", "aarch64-linux-gnu"), "-mprefer-vector-width"));
@@ -1608,7 +1581,7 @@ static void write_cifar10(int records) {
         bytes[i] = i % RECORD_BYTES ? (char)(i * 7) : 3;
     ck_assert_int_eq(mkdir("cifar", 0777), 0);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        write_bytes(arena_printf(&arena, "cifar/%s.bin", names[i]), bytes, size);
+        disk_write(arena_printf(&arena, "cifar/%s.bin", names[i]), bytes, size);
 }
 
 static const char *const cifar_options = "--set 'data={type: cifar10, path: cifar}' --set network.layers[3].units=10 "
@@ -1627,7 +1600,7 @@ START_TEST(data_files_with_mistakes) {
     ck_assert_int_eq(remove("cifar/data_batch_3.bin"), 0);
     run(1, "bench spec.yaml %s", cifar_options);
     expect_error("spherenet: cifar/data_batch_3.bin: not found, and no data_batch_3.bin.gz beside it either; get ");
-    ck_assert(!exists("a"));
+    ck_assert(!disk_exists("a"));
 }
 END_TEST
 
@@ -1639,12 +1612,12 @@ START_TEST(ten_megabytes_of_garbage) {
     unsigned state = 1;
     for (size_t i = 0; i < size; i++)
         bytes[i] = (unsigned char)((state = state * 1664525 + 1013904223) >> 24);
-    write_bytes("garbage.yaml", bytes, size);
+    disk_write("garbage.yaml", bytes, size);
     run(2, "train garbage.yaml");
     ck_assert_str_eq(errors, "garbage.yaml: larger than 4 MiB, which no spec is\n"
                              "garbage.yaml: 1 mistake; nothing was started\n");
     for (int i = 0; i < 20; i++) { /* pieces small enough to be read */
-        write_bytes("piece.yaml", bytes + i * 1000, 100000);
+        disk_write("piece.yaml", bytes + i * 1000, 100000);
         run(2, "train piece.yaml");
         expect_error("piece.yaml");
     }
@@ -1665,7 +1638,7 @@ static void check_example(struct example *example) {
         return;
     struct text script = {0};
     text_printf(&script, "spherenet() { \"$SPHERENET\" \"$@\"; }\n%s\n", example->command.data);
-    write_text("script.sh", script.data);
+    disk_write_text("script.sh", script.data);
     text_free(&script);
     int status = shell("sh script.sh >printed.txt 2>&1");
     const char *got = read_text("printed.txt");
@@ -1689,7 +1662,7 @@ START_TEST(the_page_of_bad_specs_is_true) {
         if (!strncmp(line, "```", 3)) {
             check_example(&example);
             if (block == YAML)
-                write_text("bad.yaml", yaml.data);
+                disk_write_text("bad.yaml", yaml.data);
             text_free(&yaml);
             block = !strcmp(line, "```yaml") ? YAML : !strcmp(line, "```console") ? CONSOLE : PROSE;
         } else if (block == YAML) {

@@ -1,10 +1,9 @@
 /* What the machine offers: quotas of made-up trees of control groups, instruction sets. */
-#define _GNU_SOURCE /* nftw, sched_setaffinity */
+#define _GNU_SOURCE /* sched_setaffinity */
 
 #include "runner.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <limits.h>
 #include <sched.h>
 #include <stdio.h>
@@ -15,6 +14,7 @@
 #include "base/cpu.h"
 #include "base/cpu_guard.h"
 #include "base/mem.h"
+#include "support/disk.h"
 
 /* --- Quotas ------------------------------------------------------------------------------------------------------ */
 
@@ -114,11 +114,6 @@ static void write_file(const char *root, const struct tree_file *file) {
     ck_assert_int_eq(fclose(out), 0);
 }
 
-static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *place) {
-    (void)status, (void)type, (void)place;
-    return remove(path);
-}
-
 static void make_tree(char *root, const struct tree *tree) {
     ck_assert_ptr_nonnull(mkdtemp(root));
     for (const struct tree_file *file = tree->files; file->path; file++)
@@ -130,7 +125,7 @@ START_TEST(quotas_of_control_groups) {
     char root[] = "/tmp/spherenet-test-cpu-XXXXXX";
     make_tree(root, tree);
     int quota = cpu_quota(root, 8);
-    nftw(root, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    disk_remove(root);
     ck_assert_msg(quota == tree->expected, "%s: %d processors instead of %d", tree->what, quota, tree->expected);
 }
 END_TEST
@@ -174,7 +169,7 @@ START_TEST(memory_that_is_left) {
     char root[] = "/tmp/spherenet-test-cpu-XXXXXX";
     make_tree(root, tree);
     size_t kilobytes = mem_available(root) / 1024;
-    nftw(root, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    disk_remove(root);
     ck_assert_msg(kilobytes == (size_t)tree->expected, "%s: %zu KB instead of %d", tree->what, kilobytes,
                   tree->expected);
 }

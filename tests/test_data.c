@@ -1,9 +1,7 @@
-#define _GNU_SOURCE /* nftw */
 
 #include "runner.h"
 
 #include <dirent.h>
-#include <ftw.h>
 #include <math.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -21,6 +19,7 @@
 #include "data/file.h"
 #include "data/loader.h"
 #include "spec/bind.h"
+#include "support/disk.h"
 
 enum { CIFAR_SIDE = 32, CIFAR_PIXELS = 3 * 32 * 32, IDX_PIXELS = 28 * 28 };
 
@@ -34,13 +33,8 @@ static void make_folder(void) {
     ck_assert_ptr_nonnull(mkdtemp(folder));
 }
 
-static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *place) {
-    (void)status, (void)type, (void)place;
-    return remove(path);
-}
-
 static void remove_folder(void) {
-    nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    disk_remove(folder);
     dataset_free(&dataset);
     arena_free(&arena);
 }

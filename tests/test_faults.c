@@ -26,6 +26,7 @@
 #include "faults/inject.h"
 #include "kernel/blas.h"
 #include "run/safetensors.h"
+#include "support/disk.h"
 
 /* Sanitized programs are slow: there one allocation of each place fails. */
 #ifdef __SANITIZE_ADDRESS__
@@ -65,39 +66,18 @@ static const char *const kind_names[FAULT_KINDS] = {
 /* --- Files ------------------------------------------------------------------------------------------------------- */
 
 static char *read_bytes(const char *path, size_t *size) {
-    struct text text = {0};
-    char bytes[4096];
-    FILE *file = fopen(path, "rb");
-    ck_assert_msg(file != NULL, "%s cannot be opened", path);
-    text_add(&text, "", 0);
-    for (size_t got; (got = fread(bytes, 1, sizeof bytes, file));)
-        text_add(&text, bytes, got);
-    fclose(file);
-    char *copy = memcpy(arena_alloc(&arena, text.length + 1), text.data, text.length + 1);
+    size_t length;
+    char *bytes = disk_read(path, &length);
+    ck_assert_msg(bytes != NULL, "%s cannot be opened", path);
+    char *copy = memcpy(arena_alloc(&arena, length + 1), bytes, length + 1);
+    free(bytes);
     if (size)
-        *size = text.length;
-    text_free(&text);
+        *size = length;
     return copy;
 }
 
 static char *read_text(const char *path) {
     return read_bytes(path, NULL);
-}
-
-static void write_bytes(const char *path, const void *bytes, size_t count) {
-    FILE *file = fopen(path, "wb");
-    ck_assert_msg(file != NULL, "%s cannot be made", path);
-    ck_assert_uint_eq(fwrite(bytes, 1, count, file), count);
-    ck_assert_int_eq(fclose(file), 0);
-}
-
-static void write_text(const char *path, const char *text) {
-    write_bytes(path, text, strlen(text));
-}
-
-static bool exists(const char *path) {
-    struct stat status;
-    return lstat(path, &status) == 0;
 }
 
 static bool ends_with(const char *text, const char *end) {
@@ -128,16 +108,6 @@ static void visit_all(const char *path, void (*visit)(const char *path, const st
         free(entries);
 }
 
-static void remove_entry(const char *path, const struct stat *status, void *context) {
-    (void)status, (void)context;
-    ck_assert_msg(remove(path) == 0, "%s cannot be removed", path);
-}
-
-static void remove_tree(const char *path) {
-    visit_all(path, remove_entry, NULL);
-    rmdir(path);
-}
-
 static char *link_target(const char *path) {
     char target[256] = "";
     ck_assert_int_gt(readlink(path, target, sizeof target - 1), 0);
@@ -161,7 +131,7 @@ static void copy_entry(const char *path, const struct stat *status, void *contex
         ck_assert_int_eq(symlink(link_target(path), to), 0);
     } else if (S_ISREG(status->st_mode)) {
         const char *bytes = read_bytes(path, &size);
-        write_bytes(to, bytes, size);
+        disk_write(to, bytes, size);
     }
 }
 
@@ -261,7 +231,8 @@ static bool holds_checkpoint(const char *run_dir) {
 }
 
 static bool is_begun(const char *run_dir) {
-    return exists(join(run_dir, "spec.yaml")) || exists(join(run_dir, "train.csv")) || holds_checkpoint(run_dir);
+    return disk_exists(join(run_dir, "spec.yaml")) || disk_exists(join(run_dir, "train.csv")) ||
+           holds_checkpoint(run_dir);
 }
 
 /* --- Faults ------------------------------------------------------------------------------------------------------ */
@@ -374,7 +345,7 @@ static bool is_known(const struct states *states, const char *description) {
 static void restore(const struct cycle *cycle, const char *before) {
     if (!strcmp(describe("run"), before))
         return;
-    remove_tree("run");
+    disk_remove("run");
     if (cycle->before)
         copy_tree(cycle->before, "run");
 }
@@ -406,8 +377,8 @@ static const char *judge_run(const struct cycle *cycle, bool done, struct states
 static const char *judge_gone(const struct cycle *cycle, int status) {
     const char *wrong = NULL;
     if (status == 0 && cycle->reference && (wrong = difference("gone", cycle->reference)))
-        wrong = exists("run") ? difference("run", cycle->reference) : wrong;
-    remove_tree("gone");
+        wrong = disk_exists("run") ? difference("run", cycle->reference) : wrong;
+    disk_remove("gone");
     return wrong;
 }
 
@@ -446,7 +417,7 @@ static const char *judge(const struct cycle *cycle, enum fault_kind kind, int st
     if (status && !strlen(errors()) && !(expected->status && kind == FAULT_WRITE))
         return "it says nothing";
     const char *wrong = NULL;
-    if (kind == FAULT_GONE && exists("gone") && ((wrong = judge_gone(cycle, status)) || status == 0))
+    if (kind == FAULT_GONE && disk_exists("gone") && ((wrong = judge_gone(cycle, status)) || status == 0))
         return wrong;
     wrong = wrong_file("run");
     if (wrong && !(kind == FAULT_UNLINK && ends_with(wrong, " was left")))
@@ -610,7 +581,7 @@ static void mount_small(const struct cycle *cycle, int left) {
     ck_assert_int_eq(statvfs("run", &status), 0);
     ck_assert_uint_eq(status.f_bsize, PAGE_SIZE);
     if ((int)status.f_bavail > left)
-        write_bytes("run/ballast", zeros, (status.f_bavail - (size_t)left) * PAGE_SIZE);
+        disk_write("run/ballast", zeros, (status.f_bavail - (size_t)left) * PAGE_SIZE);
 }
 
 static void unmount(void) {
@@ -628,7 +599,7 @@ START_TEST(a_disk_is_full) {
         return (void)printf("faults: %s: full disks are left out, since nothing can be mounted here\n", cycle->name);
     make_references();
     struct expected expected = expect(cycle);
-    remove_tree("run");
+    disk_remove("run");
     int left = 0, failed = 0;
     for (int status = -1; status; left++) {
         struct states states = {0}; /* the same folder on another disk is another state */
@@ -637,7 +608,7 @@ START_TEST(a_disk_is_full) {
         const char *limit = arena_printf(&arena, "%d pages left", left);
         char *message = errors();
         failed += status && strstr(message, "No space left on device");
-        if (exists("run/ballast"))
+        if (disk_exists("run/ballast"))
             ck_assert_int_eq(unlink("run/ballast"), 0);
         expect_borne(cycle, &expected, status, arena_printf(&arena, "%s: %s", limit, message), &states);
         unmount();
@@ -667,7 +638,7 @@ START_TEST(a_folder_is_read_only) {
             ck_assert_msg(strstr(errors(), "Read-only file system") != NULL, "%s: %s", cycle->name, errors());
         ck_assert_str_eq(describe("run"), before);
         ck_assert_int_eq(umount("run"), 0);
-        remove_tree("run");
+        disk_remove("run");
     }
 }
 END_TEST
@@ -686,10 +657,10 @@ static void enter_folder(void) {
     snprintf(folder, sizeof folder, "%s/spherenet-test-faults-XXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
     ck_assert_ptr_nonnull(mkdtemp(folder));
     ck_assert_int_eq(chdir(folder), 0);
-    write_text("spec.yaml", spec);
+    disk_write_text("spec.yaml", spec);
     may_mount = unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
-    write_text("output.txt", "");
-    write_text("errors.txt", "");
+    disk_write_text("output.txt", "");
+    disk_write_text("errors.txt", "");
     setvbuf(stdout, NULL, _IOLBF, 0);
     start_server();
 }
@@ -699,7 +670,7 @@ static void leave_folder(void) {
     waitpid(server_process, NULL, 0);
     munmap(page, sizeof *page);
     ck_assert_int_eq(chdir("/"), 0);
-    remove_tree(folder);
+    disk_remove(folder);
     arena_free(&arena);
     arena_free(&lasting);
 }

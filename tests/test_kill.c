@@ -33,6 +33,7 @@
 #include "base/text.h"
 #include "kernel/blas.h"
 #include "run/safetensors.h"
+#include "support/disk.h"
 
 #define COUNT(ARRAY) (int)(sizeof(ARRAY) / sizeof *(ARRAY))
 
@@ -90,48 +91,18 @@ static void __attribute__((format(printf, 1, 2))) set_context(const char *format
 
 /* --- Files ------------------------------------------------------------------------------------------------------- */
 
-/* Everything of the file, NUL-terminated, to be freed; NULL: there is none. */
-static char *read_file(const char *path, size_t *size) {
-    struct text text = {0};
-    char bytes[1 << 16];
-    FILE *file = fopen(path, "rb");
-    if (!file)
-        return NULL;
-    text_add(&text, "", 0);
-    for (size_t got; (got = fread(bytes, 1, sizeof bytes, file));)
-        text_add(&text, bytes, got);
-    fclose(file);
-    if (size)
-        *size = text.length;
-    return text.data;
-}
-
 static bool equal_files(const char *path, const char *other) {
     size_t size = 0, other_size = 0;
-    char *a = read_file(path, &size), *b = read_file(other, &other_size);
+    char *a = disk_read(path, &size), *b = disk_read(other, &other_size);
     bool equal = a && b && size == other_size && !memcmp(a, b, size);
     free(a);
     free(b);
     return equal;
 }
 
-static bool exists(const char *path) {
-    struct stat status;
-    return lstat(path, &status) == 0;
-}
-
 static off_t size_of(const char *path) {
     struct stat status;
     return stat(path, &status) ? -1 : status.st_size;
-}
-
-static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *place) {
-    (void)status, (void)type, (void)place;
-    return remove(path);
-}
-
-static void remove_tree(const char *path) {
-    nftw(path, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 /* DIR/NAME, valid until the next few calls. */
@@ -191,7 +162,7 @@ static const char *list_files(const char *dir, bool sizes) {
 /* A table without its columns of time, which are the last; whole rows only, as the program promises. To be freed. */
 static char *without_times(const char *path) {
     struct text kept = {0};
-    char *table = read_file(path, NULL), *place;
+    char *table = disk_read(path, NULL), *place;
     text_add(&kept, "", 0);
     if (!table)
         return kept.data;
@@ -318,7 +289,7 @@ static int finish(struct process *process) {
 
 static void expect_success(int status) {
     EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the training ended with status %x: %s", (unsigned)status,
-           read_file("errors.txt", NULL));
+           disk_read("errors.txt", NULL));
 }
 
 /* --- Instants ---------------------------------------------------------------------------------------------------- */
@@ -475,7 +446,7 @@ static void check_table(const char *dir, const char *name) {
 static void check_link(const char *dir, const char *name) {
     struct stat status;
     const char *path = in(dir, name);
-    EXPECT(!exists(path) || stat(path, &status) == 0, "%s points to a file that is not there", name);
+    EXPECT(!disk_exists(path) || stat(path, &status) == 0, "%s points to a file that is not there", name);
 }
 
 /* Holds at any instant: checkpoints are whole, links point to some, tables have whole rows up to the newest
@@ -532,7 +503,7 @@ static struct traces traces_in(const char *dir) {
     return (struct traces){
         .log = size_of(in(dir, "run.log")),
         .table = size_of(in(dir, "train.csv")),
-        .new_spec = exists(in(dir, "spec.yaml.tmp")),
+        .new_spec = disk_exists(in(dir, "spec.yaml.tmp")),
     };
 }
 
@@ -557,7 +528,7 @@ static bool latest_is_newest(const char *dir) {
 static enum phase phase_of(const char *dir, struct traces before) {
     int iterations[ITERATIONS + 1];
     struct traces now = traces_in(dir);
-    if (!exists(in(dir, "checkpoints")))
+    if (!disk_exists(in(dir, "checkpoints")))
         return NO_FOLDER;
     if (now.new_spec && !before.new_spec)
         return WRITING_SPEC;
@@ -565,7 +536,7 @@ static enum phase phase_of(const char *dir, struct traces before) {
         return now.table < before.table ? CUTTING_TABLES : STARTING;
     if (holds(in(dir, "checkpoints"), "iteration-*.tmp"))
         return WRITING_CHECKPOINT;
-    if (exists(in(dir, "checkpoints/link.tmp")))
+    if (disk_exists(in(dir, "checkpoints/link.tmp")))
         return LINKING;
     if (!latest_is_newest(dir))
         return CHECKPOINT_IN_PLACE;
@@ -633,12 +604,12 @@ static void expect_same_run(const char *dir, const char *whole) {
 static const char *begin_run(const char *dir) {
     if (rng_below(&rng, 4) == 0 && newest_checkpoint(dir) == ITERATIONS)
         return "--overwrite";
-    remove_tree(dir);
+    disk_remove(dir);
     return NULL;
 }
 
 static bool nothing_to_resume(int status) {
-    char *errors = read_file("errors.txt", NULL);
+    char *errors = disk_read("errors.txt", NULL);
     bool nothing = WIFEXITED(status) && WEXITSTATUS(status) == 1 && strstr(errors, ": there is no run to resume; ");
     free(errors);
     return nothing;
@@ -708,7 +679,7 @@ START_TEST(no_call_is_a_bad_place_to_die) {
     int stride = wanted < whole_calls[0] ? whole_calls[0] / wanted : 1;
     for (int nth = 1 + (int)rng_below(&rng, (uint32_t)stride); nth <= whole_calls[0]; nth += stride, kills++) {
         set_context("before call %d", nth);
-        remove_tree("run");
+        disk_remove("run");
         struct process process = start_training("run", 1, NULL, true);
         EXPECT(wait_for(&process, (struct moment){.nth = nth}), "the training ended early");
         kill(process.pid, SIGKILL);
@@ -741,7 +712,7 @@ static void send_signal(struct process *process, int number) {
 }
 
 static bool says(const char *path, const char *part) {
-    char *text = read_file(path, NULL);
+    char *text = disk_read(path, NULL);
     bool found = text && strstr(text, part);
     free(text);
     return found;
@@ -758,7 +729,7 @@ static void check_signalled(const char *dir, int status, int number, bool twice,
         return;
     }
     EXPECT(number != SIGUSR1 && WEXITSTATUS(status) == 128 + number, "exit status %d: %s", WEXITSTATUS(status),
-           read_file("errors.txt", NULL));
+           disk_read("errors.txt", NULL));
     if (twice)
         return;
     int newest = newest_checkpoint(dir), last_row = last_iteration(in(dir, "train.csv"));
@@ -821,7 +792,7 @@ START_TEST(a_signal_asks_for_a_checkpoint) {
     struct process process = start_training("run", 1, none, true);
     do {
         struct moment moment = {.writes = true, .nth = 1};
-        EXPECT(run_to_call(&process, &moment), "ended early: %s", read_file("errors.txt", NULL));
+        EXPECT(run_to_call(&process, &moment), "ended early: %s", disk_read("errors.txt", NULL));
     } while (last_iteration("run/train.csv") < 3);
     send_signal(&process, SIGUSR1);
     expect_success(finish(&process));
@@ -836,7 +807,7 @@ static void expect_refused(const char *dir, const char *mode, const char *messag
     set_context("a second process, %s", mode ? mode : "without --resume and --overwrite");
     struct process process = start_training(dir, 1, mode, false);
     int status = finish(&process);
-    char *errors = read_file("errors.txt", NULL);
+    char *errors = disk_read("errors.txt", NULL);
     EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 1 && strstr(errors, message), "status %x: %s", (unsigned)status,
            errors);
     free(errors);
@@ -900,7 +871,7 @@ START_TEST(the_soak_finds_what_is_wrong) {
         "latest.safetensors.gz: points to iteration-00000021.safetensors.gz, not to iteration-00000024",
         "link.tmp: left over\n",
     };
-    if (!exists("/usr/bin/python3"))
+    if (!disk_exists("/usr/bin/python3"))
         return;
     train_whole("whole-1", 1, NULL);
     FILE *file = fopen("damaged", "w");
@@ -912,7 +883,7 @@ START_TEST(the_soak_finds_what_is_wrong) {
                             home));
     EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 1, "status %x", (unsigned)status);
     for (int i = 0; i < COUNT(mistakes); i++)
-        EXPECT(says("errors.txt", mistakes[i]), "\"%s\" is not in \"%s\"", mistakes[i], read_file("errors.txt", NULL));
+        EXPECT(says("errors.txt", mistakes[i]), "\"%s\" is not in \"%s\"", mistakes[i], disk_read("errors.txt", NULL));
     EXPECT(says("output.txt", "resident memory: "), "does not tell memory");
 }
 END_TEST
@@ -947,7 +918,7 @@ static void enter_folder(void) {
 
 static void leave_folder(void) {
     ck_assert_int_eq(chdir(home), 0);
-    remove_tree(folder);
+    disk_remove(folder);
     for (int i = 0; i <= ITERATIONS; i++)
         tensor_file_free(&whole_tensors[i]);
     text_free(&context);

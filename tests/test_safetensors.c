@@ -2,7 +2,6 @@
 
 #include "runner.h"
 
-#include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -21,6 +20,7 @@
 #include "base/rng.h"
 #include "kernel/threads.h"
 #include "run/safetensors.h"
+#include "support/disk.h"
 
 #define COUNT(array) (int)(sizeof(array) / sizeof *(array))
 
@@ -64,18 +64,7 @@ static void make_folder(void) {
 }
 
 static void remove_folder(void) {
-    DIR *directory = opendir(folder);
-    for (struct dirent *file; (file = readdir(directory));)
-        unlinkat(dirfd(directory), file->d_name, file->d_type == DT_DIR ? AT_REMOVEDIR : 0);
-    closedir(directory);
-    rmdir(folder);
-}
-
-static void save(const char *name, const void *data, size_t count) {
-    FILE *file = fopen(name, "wb");
-    ck_assert_ptr_nonnull(file);
-    ck_assert_uint_eq(fwrite(data, 1, count, file), count);
-    ck_assert_int_eq(fclose(file), 0);
+    disk_remove(folder);
 }
 
 static struct bytes load(const char *name) {
@@ -128,11 +117,6 @@ static void expect_refused(void) {
     ck_assert_uint_gt(strlen(err.text), strlen(path) + 2);
     ck_assert_ptr_null(file.memory);
     ck_assert_int_eq(file.tensor_count, 0);
-}
-
-static bool file_exists(const char *name) {
-    struct stat status;
-    return lstat(name, &status) == 0;
 }
 
 /* ---- What the small files of the tests hold ---- */
@@ -195,7 +179,7 @@ static void expect_small(void) {
 START_TEST(round_trip) {
     write_small();
     expect_small();
-    ck_assert(!file_exists(temporary));
+    ck_assert(!disk_exists(temporary));
 }
 END_TEST
 
@@ -263,7 +247,7 @@ END_TEST
 START_TEST(plain_file_is_read_too) {
     write_small();
     struct bytes zipped = load(path), plain = gunzipped(&zipped);
-    save(path, plain.data, plain.count);
+    disk_write(path, plain.data, plain.count);
     expect_small();
 }
 END_TEST
@@ -280,11 +264,11 @@ START_TEST(same_content_same_bytes) {
 END_TEST
 
 START_TEST(old_file_is_replaced) {
-    save(path, "old", 3);
-    save(temporary, "left by a crash", 15);
+    disk_write(path, "old", 3);
+    disk_write(temporary, "left by a crash", 15);
     write_small();
     expect_small();
-    ck_assert(!file_exists(temporary));
+    ck_assert(!disk_exists(temporary));
 }
 END_TEST
 
@@ -368,7 +352,7 @@ START_TEST(other_order_and_types) {
     double second = -0.375;
     memcpy(bytes.data + bytes.count - 12, &first, sizeof first);
     memcpy(bytes.data + bytes.count - 8, &second, sizeof second);
-    save(path, bytes.data, bytes.count);
+    disk_write(path, bytes.data, bytes.count);
     ck_assert_msg(tensor_file_read(&file, path, &err), "%s", err.text);
     ck_assert_int_eq(file.tensor_count, 3);
     ck_assert_double_eq((double)*tensor_file_find(&file, "a")->data, 1.5);
@@ -385,7 +369,7 @@ START_TEST(plain_file_that_begins_like_gzip) {
     struct tensor_file file;
     memset(bytes + 8, ' ', LENGTH);
     memcpy(bytes + 8, "{}", 2);
-    save(path, bytes, sizeof bytes);
+    disk_write(path, bytes, sizeof bytes);
     ck_assert_msg(tensor_file_read(&file, path, &err), "%s", err.text);
     tensor_file_free(&file);
 }
@@ -395,7 +379,7 @@ END_TEST
 
 static void expect_every_truncation_refused(const struct bytes *bytes) {
     for (size_t count = 0; count < bytes->count; count++) {
-        save(path, bytes->data, count);
+        disk_write(path, bytes->data, count);
         expect_refused();
         ck_assert_msg(strstr(err.text, ": damaged: "), "%zu bytes: %s", count, err.text);
     }
@@ -411,18 +395,18 @@ END_TEST
 
 START_TEST(messages_of_truncation) {
     struct bytes bytes = plain_file("{\"w\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 8);
-    save(path, bytes.data, bytes.count - 1);
+    disk_write(path, bytes.data, bytes.count - 1);
     expect_refused();
     expect_message("damaged: tensor \"w\": the file ends within its data");
-    save(path, bytes.data, bytes.count - 9);
+    disk_write(path, bytes.data, bytes.count - 9);
     expect_refused();
     expect_message("damaged: the file ends within the header");
-    save(path, bytes.data, 7);
+    disk_write(path, bytes.data, 7);
     expect_refused();
     expect_message("damaged: the file ends within the header length");
     write_small();
     struct bytes zipped = load(path);
-    save(path, zipped.data, zipped.count - 1);
+    disk_write(path, zipped.data, zipped.count - 1);
     expect_refused();
     expect_message("damaged: the gzip stream is cut short");
 }
@@ -432,7 +416,7 @@ END_TEST
 static bool flip_refused(struct bytes *bytes, size_t byte, int bit) {
     struct tensor_file file;
     bytes->data[byte] ^= (unsigned char)(1 << bit);
-    save(path, bytes->data, bytes->count);
+    disk_write(path, bytes->data, bytes->count);
     bytes->data[byte] ^= (unsigned char)(1 << bit);
     if (!tensor_file_read(&file, path, &err)) {
         ck_assert_msg(strncmp(err.text, path, strlen(path)) == 0, "no path in \"%s\"", err.text);
@@ -482,16 +466,16 @@ START_TEST(checksum_and_trailing_bytes) {
     write_small();
     struct bytes zipped = load(path), plain = gunzipped(&zipped);
     zipped.data[zipped.count - 8] ^= 1;
-    save(path, zipped.data, zipped.count);
+    disk_write(path, zipped.data, zipped.count);
     expect_refused();
     expect_message("damaged: the gzip stream: incorrect data check");
     zipped.data[zipped.count - 8] ^= 1;
     zipped.data[zipped.count] = 0;
-    save(path, zipped.data, zipped.count + 1);
+    disk_write(path, zipped.data, zipped.count + 1);
     expect_refused();
     expect_message("damaged: bytes follow the gzip stream");
     plain.data[plain.count] = 0;
-    save(path, plain.data, plain.count + 1);
+    disk_write(path, plain.data, plain.count + 1);
     expect_refused();
     expect_message("damaged: more bytes follow than its header tells of");
 }
@@ -586,7 +570,7 @@ static void expect_message_or_beginning(const char *expected) {
 
 START_TEST(bad_header) {
     struct bytes bytes = plain_file(bad_headers[_i].header, 8);
-    save(path, bytes.data, bytes.count);
+    disk_write(path, bytes.data, bytes.count);
     expect_refused();
     expect_message_or_beginning(bad_headers[_i].message);
 }
@@ -598,7 +582,7 @@ START_TEST(deep_nesting) {
     uint64_t length = DEPTH;
     memset(bytes, '[', sizeof bytes);
     memcpy(bytes, &length, 8);
-    save(path, bytes, sizeof bytes);
+    disk_write(path, bytes, sizeof bytes);
     expect_refused();
     expect_message_or_beginning("damaged: the header is not JSON: maximum parsing depth reached*");
 }
@@ -607,12 +591,12 @@ END_TEST
 START_TEST(huge_header_length) {
     struct bytes bytes = plain_file("{}", 0);
     memset(bytes.data, 0xff, 8);
-    save(path, bytes.data, bytes.count);
+    disk_write(path, bytes.data, bytes.count);
     expect_refused();
     expect_message("damaged: a header length of 18446744073709551615 bytes, at most 16777216 are allowed; "
                    "is it a safetensors file?");
     memcpy(bytes.data, "\1\0\0\1\0\0\0\0", 8);
-    save(path, bytes.data, bytes.count);
+    disk_write(path, bytes.data, bytes.count);
     expect_refused();
     expect_message("damaged: a header length of 16777217 bytes, at most 16777216 are allowed; "
                    "is it a safetensors file?");
@@ -651,12 +635,12 @@ END_TEST
 
 START_TEST(lying_sizes_take_no_memory) {
     struct bytes bytes = plain_file(W "\"shape\":[300000000],\"data_offsets\":[0,1200000000]}}", 8);
-    save(path, bytes.data, bytes.count);
+    disk_write(path, bytes.data, bytes.count);
     expect_refused_cheaply();
     expect_message(DATA_W "the file ends within its data");
     bytes = plain_file("{}", 0);
     memcpy(bytes.data, "\0\0\0\1\0\0\0\0", 8);
-    save(path, bytes.data, bytes.count);
+    disk_write(path, bytes.data, bytes.count);
     expect_refused_cheaply();
     expect_message("damaged: the file ends within the header");
 }
@@ -672,7 +656,7 @@ static void expect_untouched(void) {
     struct bytes bytes = load(path);
     ck_assert_uint_eq(bytes.count, 3);
     ck_assert_mem_eq(bytes.data, "old", 3);
-    ck_assert(!file_exists(temporary));
+    ck_assert(!disk_exists(temporary));
 }
 
 START_TEST(write_into_missing_folder) {
@@ -683,7 +667,7 @@ START_TEST(write_into_missing_folder) {
 END_TEST
 
 START_TEST(write_into_read_only_folder) {
-    save(path, "old", 3);
+    disk_write(path, "old", 3);
     ck_assert_int_eq(chmod(folder, 0555), 0);
     bool privileged = geteuid() == 0; /* a privileged user may write everywhere */
     ck_assert_int_eq(privileged ? seteuid(UNPRIVILEGED_USER) : 0, 0);
@@ -700,13 +684,13 @@ START_TEST(write_over_a_folder) {
     ck_assert_int_eq(mkdir(path, 0755), 0);
     ck_assert(!try_write());
     expect_message("cannot be written: Is a directory");
-    ck_assert(file_exists(path));
-    ck_assert(!file_exists(temporary));
+    ck_assert(disk_exists(path));
+    ck_assert(!disk_exists(temporary));
 }
 END_TEST
 
 START_TEST(write_to_a_full_disk) {
-    save(path, "old", 3);
+    disk_write(path, "old", 3);
     ck_assert_int_eq(symlink("/dev/full", temporary), 0);
     ck_assert(!try_write());
     expect_message("cannot be written: No space left on device");
@@ -723,7 +707,7 @@ START_TEST(write_past_the_size_limit) {
     for (int i = 0; i < VALUES; i++)
         values[i] = (real)rng_normal(&rng);
     struct stored_tensor large = {"large", 1, {VALUES}, values};
-    save(path, "old", 3);
+    disk_write(path, "old", 3);
     getrlimit(RLIMIT_FSIZE, &old_limit);
     limit = old_limit;
     limit.rlim_cur = 100000;
@@ -739,7 +723,7 @@ START_TEST(write_past_the_size_limit) {
 END_TEST
 
 START_TEST(what_zlib_does_not_take_is_not_written) {
-    save(path, "old", 3);
+    disk_write(path, "old", 3);
     for (mistake = AN_ERROR; mistake <= OUTPUT_FULL; mistake++) {
         ck_assert(!try_write());
         expect_message("cannot be written: zlib did not compress all of it");
@@ -769,7 +753,7 @@ START_TEST(names_that_cannot_be_written) {
     const struct stored_tensor same[] = {{"w", 0, {0}, weights}, {"w", 0, {0}, weights}};
     const struct stored_tensor metadata = {"__metadata__", 0, {0}, weights}, broken = {"\xff", 0, {0}, weights};
     const struct stored_text same_texts[] = {{"k", "a"}, {"k", "b"}}, broken_text = {"k", "\xc3"};
-    save(path, "old", 3);
+    disk_write(path, "old", 3);
     ck_assert(!tensor_file_write(path, same, 2, NULL, 0, &err));
     expect_message("cannot be written: two tensors are named \"w\"");
     ck_assert(!tensor_file_write(path, &metadata, 1, NULL, 0, &err));
@@ -791,7 +775,7 @@ START_TEST(header_too_long_to_write) {
     memset(value, 'x', LENGTH);
     value[LENGTH] = '\0';
     const struct stored_text text = {"k", value};
-    save(path, "old", 3);
+    disk_write(path, "old", 3);
     ck_assert(!tensor_file_write(path, NULL, 0, &text, 1, &err));
     free(value);
     expect_message("cannot be written: its names and texts need more than 16777216 bytes");
