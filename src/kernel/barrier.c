@@ -4,7 +4,7 @@
 
 #include <omp.h>
 
-enum { SPINS = 5000 };
+enum { SPINS = 200 };
 
 static void rest(void) {
 #if defined __x86_64__
