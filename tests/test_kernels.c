@@ -133,6 +133,27 @@ static const struct {
       .filters = 48}},
     {2,
      {.height = 8, .width = 9, .channels = 5, .kernel_h = 1, .kernel_w = 1, .stride = 1, .padding = 0, .filters = 64}},
+    /* Weight gradients in pieces: rows of the kernel, packed and not, and columns of whole images. */
+    {7,
+     {.height = 17,
+      .width = 18,
+      .channels = 48,
+      .kernel_h = 3,
+      .kernel_w = 3,
+      .stride = 2,
+      .padding = 1,
+      .filters = 48}},
+    {11,
+     {.height = 13,
+      .width = 13,
+      .channels = 48,
+      .kernel_h = 3,
+      .kernel_w = 3,
+      .stride = 2,
+      .padding = 1,
+      .filters = 48}},
+    {70,
+     {.height = 6, .width = 6, .channels = 16, .kernel_h = 6, .kernel_w = 6, .stride = 1, .padding = 0, .filters = 48}},
 };
 
 static int geometry_case(int index, struct conv_geometry *g) {
@@ -253,6 +274,29 @@ START_TEST(both_ways_are_covered) {
         fast += winograd_fits(i);
     ck_assert_int_ge(fast, 6);
     ck_assert_int_ge(COUNT(chosen) - fast, 6);
+}
+END_TEST
+
+/* Of each way to gather the weight gradient, a batch of more than one chunk. */
+START_TEST(chunks_are_covered) {
+    int in_sums = 0, in_rows = 0, in_columns = 0, transformed = 0;
+    threads_set(1);
+    for (int i = 0; i < COUNT(chosen); i++) {
+        struct conv_geometry g;
+        struct conv conv;
+        int n = geometry_case(i, &g);
+        conv_plan(&conv, &g, CONV_AUTO);
+        if (n <= conv.lanes * conv.images)
+            continue;
+        transformed += conv.way == &conv_winograd;
+        in_sums += conv.pieces == 0;
+        in_rows += conv.keeps_strips && conv.pieces == g.kernel_h;
+        in_columns += conv.keeps_strips && g.kernel_h == g.height && conv.pieces > 1;
+    }
+    ck_assert_int_gt(transformed, 0);
+    ck_assert_int_gt(in_sums, 0);
+    ck_assert_int_gt(in_rows, 1);
+    ck_assert_int_gt(in_columns, 0);
 }
 END_TEST
 
@@ -733,6 +777,7 @@ Suite *test_suite(void) {
     tcase_add_test(conv, kernel_must_fit);
     tcase_add_test(conv, both_ways_are_covered);
     tcase_add_test(conv, algorithm_is_chosen_by_shape);
+    tcase_add_test(conv, chunks_are_covered);
     tcase_add_loop_test(conv, convolution, 0, COUNT(chosen) + RANDOM_GEOMETRIES);
     tcase_add_loop_test(conv, convolution_on_any_number_of_threads, 0, COUNT(chosen) + RANDOM_GEOMETRIES);
     tcase_add_test(conv, patch_squares_are_never_negative);
