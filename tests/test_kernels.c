@@ -133,8 +133,8 @@ static const struct {
       .filters = 48}},
     {2,
      {.height = 8, .width = 9, .channels = 5, .kernel_h = 1, .kernel_w = 1, .stride = 1, .padding = 0, .filters = 64}},
-    /* Weight gradients in pieces: rows of the kernel, packed and not, and columns of whole images. */
-    {7,
+    /* Weight gradients that are large, and those of many images. */
+    {11,
      {.height = 17,
       .width = 18,
       .channels = 48,
@@ -143,7 +143,7 @@ static const struct {
       .stride = 2,
       .padding = 1,
       .filters = 48}},
-    {11,
+    {19,
      {.height = 13,
       .width = 13,
       .channels = 48,
@@ -152,8 +152,17 @@ static const struct {
       .stride = 2,
       .padding = 1,
       .filters = 48}},
-    {70,
+    {260,
      {.height = 6, .width = 6, .channels = 16, .kernel_h = 6, .kernel_w = 6, .stride = 1, .padding = 0, .filters = 48}},
+    {35,
+     {.height = 16,
+      .width = 15,
+      .channels = 16,
+      .kernel_h = 3,
+      .kernel_w = 3,
+      .stride = 1,
+      .padding = 1,
+      .filters = 16}},
 };
 
 static int geometry_case(int index, struct conv_geometry *g) {
@@ -277,26 +286,19 @@ START_TEST(both_ways_are_covered) {
 }
 END_TEST
 
-/* Of each way to gather the weight gradient, a batch of more than one chunk. */
-START_TEST(chunks_are_covered) {
-    int in_sums = 0, in_rows = 0, in_columns = 0, transformed = 0;
-    threads_set(1);
+/* Of each way, a batch with more than one block for each sum of the weight gradient. */
+START_TEST(sums_of_blocks_are_covered) {
+    int winograd = 0, im2col = 0;
     for (int i = 0; i < COUNT(chosen); i++) {
         struct conv_geometry g;
         struct conv conv;
         int n = geometry_case(i, &g);
         conv_plan(&conv, &g, CONV_AUTO);
-        if (n <= conv.lanes * conv.images)
-            continue;
-        transformed += conv.way == &conv_winograd;
-        in_sums += conv.pieces == 0;
-        in_rows += conv.keeps_strips && conv.pieces == g.kernel_h;
-        in_columns += conv.keeps_strips && g.kernel_h == g.height && conv.pieces > 1;
+        if (n > conv.partials * conv.backward_images)
+            *(conv.way == &conv_winograd ? &winograd : &im2col) += 1;
     }
-    ck_assert_int_gt(transformed, 0);
-    ck_assert_int_gt(in_sums, 0);
-    ck_assert_int_gt(in_rows, 1);
-    ck_assert_int_gt(in_columns, 0);
+    ck_assert_int_gt(winograd, 0);
+    ck_assert_int_gt(im2col, 1);
 }
 END_TEST
 
@@ -777,7 +779,7 @@ Suite *test_suite(void) {
     tcase_add_test(conv, kernel_must_fit);
     tcase_add_test(conv, both_ways_are_covered);
     tcase_add_test(conv, algorithm_is_chosen_by_shape);
-    tcase_add_test(conv, chunks_are_covered);
+    tcase_add_test(conv, sums_of_blocks_are_covered);
     tcase_add_loop_test(conv, convolution, 0, COUNT(chosen) + RANDOM_GEOMETRIES);
     tcase_add_loop_test(conv, convolution_on_any_number_of_threads, 0, COUNT(chosen) + RANDOM_GEOMETRIES);
     tcase_add_test(conv, patch_squares_are_never_negative);

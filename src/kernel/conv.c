@@ -38,12 +38,13 @@ bool conv_next_part(const struct conv_output *output, int images, struct conv_pa
     return part->image < images;
 }
 
-int conv_blocks(const struct conv *conv, const struct conv_chunk *chunk) {
-    return ceil_div(chunk->images, conv->images);
-}
+enum { SUMS_BYTES = 20 * 1048576, LEAST_PARTIALS = 4, MOST_PARTIALS = 8 };
 
-int conv_block_images(const struct conv *conv, const struct conv_chunk *chunk, int block) {
-    return smaller(conv->images, chunk->images - block * conv->images);
+int conv_partials(size_t reals) {
+    int partials = MOST_PARTIALS;
+    while (partials > LEAST_PARTIALS && (size_t)partials * reals * sizeof(real) > SUMS_BYTES)
+        partials /= 2;
+    return partials;
 }
 
 /* --- Box sums ---------------------------------------------------------------------------------------------------- */

@@ -10,14 +10,10 @@
  * activations. A block's output comes part by part, so that it is taken out while it is in the cache.
  *
  *     fill a strip of x; for each part: conv->way->forward, take the part's rows out
- *     fill strips of x and dy; conv->way->gather; for each part: conv->way->backward_data, take them out
- *
- * The weight gradient is a sum over all images. They go by in chunks of a few blocks: when the whole chunk has been
- * gathered, its share of the sum is added, piece by piece (conv_way.add_weights). So each value of the sum takes its
- * terms in the order of the images, on any number of threads, and the sum passes through the caches once a chunk.
+ *     fill strips of x and dy; conv->way->add_weights; for each part: conv->way->backward_data, take them out
  *
  * All functions run on the calling thread, except the packing of filters and conv_way.finish_weights. Results do not
- * depend on the number of threads, nor on how blocks and pieces are spread over them. */
+ * depend on how blocks are spread over threads. */
 #ifndef SPHERENET_KERNEL_CONV_H
 #define SPHERENET_KERNEL_CONV_H
 
@@ -76,24 +72,14 @@ struct conv_way;
 struct conv {
     struct conv_geometry g;
     const struct conv_way *way;
-    int images;        /* most in a block */
-    int lanes;         /* most blocks in a chunk of the backward pass */
-    int pieces;        /* of the weight gradient; 0: gather is all there is to do */
-    bool keeps_strips; /* until add_weights: each block of a chunk has its own */
+    int forward_images, backward_images; /* most images in a block */
+    int partials;                        /* sums that the weight gradient is gathered in */
     struct strip x, dy;
     struct conv_output y, dx;
-    size_t packed, gathered, work; /* reals: packed filters, the sum and what is gathered for it, work of a thread */
+    size_t packed, sum, work; /* reals: packed filters, one sum of the weight gradient, work of a thread */
 };
 
-/* A chunk of images in the backward pass, block after block; all but its last block are full. */
-struct conv_chunk {
-    int images;
-    bool first;         /* of all */
-    const real *x, *dy; /* where keeps_strips: strips of conv->images images for each block */
-    real *gathered;     /* [conv->gathered] */
-};
-
-/* An algorithm. work: conv->work reals, the thread's own. */
+/* An algorithm. `images`: in the block. work: conv->work reals, the thread's own. */
 struct conv_way {
     void (*plan)(struct conv *conv); /* from conv->g, everything below conv->way */
     /* Filters as forward and as backward_data want them, once a step; all threads. In `packed`, [conv->packed], or w
@@ -104,13 +90,11 @@ struct conv_way {
                     real *work);
     void (*backward_data)(const struct conv *conv, struct conv_part part, real *dx, const real *dy, const real *packed,
                           real *work);
-    /* Takes what the weight gradient needs out of a block's strips. */
-    void (*gather)(const struct conv *conv, const struct conv_chunk *chunk, int block, const real *x, const real *dy,
-                   real *work);
-    /* Adds a chunk to a piece of the sum (or, the first chunk, sets it). */
-    void (*add_weights)(const struct conv *conv, const struct conv_chunk *chunk, int piece, real *work);
-    /* dw of a batch of n, all of whose chunks have been added; all threads. */
-    void (*finish_weights)(const struct conv *conv, int n, real *dw, const real *gathered);
+    /* Adds a block's weight gradient to `sum` (or, the first time, sets it). sum: [conv->sum] */
+    void (*add_weights)(const struct conv *conv, int images, real *sum, bool first, const real *x, const real *dy,
+                        real *work);
+    /* dw from `count` sums over some blocks each, which lie one after the other; all threads. */
+    void (*finish_weights)(const struct conv *conv, real *dw, const real *sums, int count);
 };
 
 extern const struct conv_way conv_winograd, conv_im2col;
@@ -123,9 +107,9 @@ enum conv_algorithm { CONV_AUTO, CONV_IM2COL, CONV_WINOGRAD };
 /* Plans the convolution of a complete geometry. False when the algorithm asked for does not fit it. */
 bool conv_plan(struct conv *conv, const struct conv_geometry *g, enum conv_algorithm algorithm);
 
-/* Blocks of a chunk, and images of one of them. */
-int conv_blocks(const struct conv *conv, const struct conv_chunk *chunk);
-int conv_block_images(const struct conv *conv, const struct conv_chunk *chunk, int block);
+/* The number of sums, of `reals` each, that a weight gradient is gathered in. It bounds the threads that the backward
+ * pass can use, and does not depend on theirs, since the result depends on it. */
+int conv_partials(size_t reals);
 
 /* The parts of a block: false after the last. A part of zeros comes before the first. */
 bool conv_next_part(const struct conv_output *output, int images, struct conv_part *part);

@@ -18,26 +18,24 @@
  * Padding is 1, so input and output are of one size; strips of x and dy have a border of 1, and their images are
  * rounded up to whole tiles.
  *
- *    transformed tiles   [POINTS][tiles][channels]                 of a thread; for weights, of a chunk
+ *    transformed tiles   [POINTS][tiles][channels]                 of a thread
  *    products            [POINTS][tiles][panel width]              of a thread
  *    filters             [panel][POINTS][channels][panel width]    packed, read in order; a vector after each point
  *    sum                 [POINTS][panel][filters][panel width]     panels of channels
  *
  * Panel by panel: the products of one panel of filters for all points are few enough to stay in the cache until they
- * are transformed back. The weight gradient's pieces are points. */
+ * are transformed back. */
 #include <string.h>
 
 #include "kernel/conv.h"
 #include "kernel/product.h"
-#include "kernel/threads.h"
 
 enum {
     TILE = 4,
     PATCH = 6,
     POINTS = PATCH * PATCH,
     PART_TILES = 32, /* whose transforms and a panel's products stay in a core's second-level cache */
-    STEP_TILES = 64, /* of which a column, and a panel's, stay in the first-level cache */
-    CHUNK_TILES = 64 /* at least: the weight gradient's sum passes through the caches once a chunk */
+    STEP_TILES = 64  /* of the weight gradient: its sums pass through the cache once a step */
 };
 
 static int smaller(int a, int b) {
@@ -93,25 +91,14 @@ static size_t part_reals(const struct conv *conv) {
     return POINTS * (plane(tiles, larger(conv->g.channels, conv->g.filters)) + plane(tiles, PANEL));
 }
 
-/* The sum of the weight gradient, and the transformed tiles of a chunk that it takes next. Rows of tiles are a vector
- * longer than the channels: at distances of large powers of 2, a column of them would be in a few sets of the cache. */
-struct gathered {
-    int values_row, gradients_row;                   /* reals between tiles */
-    size_t sum_plane, values_plane, gradients_plane; /* and between points */
-    size_t values, gradients, end;                   /* offsets; the sum comes first */
-};
+/* In `add_weights` tiles are a vector longer than the channels: at distances of large powers of 2, one channel of all
+ * tiles would be in a few sets of the cache. */
+static int padded(int channels) {
+    return channels + LANES;
+}
 
-static struct gathered gathered_by(const struct conv *conv) {
-    const struct conv_geometry *g = &conv->g;
-    int tiles = conv->lanes * conv->images * tiles_of_image(g);
-    struct gathered at = {.values_row = g->channels + LANES, .gradients_row = g->filters + LANES};
-    at.sum_plane = plane(g->filters, g->channels);
-    at.values_plane = plane(tiles, at.values_row);
-    at.gradients_plane = plane(tiles, at.gradients_row);
-    at.values = POINTS * at.sum_plane;
-    at.gradients = at.values + POINTS * at.values_plane;
-    at.end = at.gradients + POINTS * at.gradients_plane;
-    return at;
+static size_t step_reals(const struct conv *conv) {
+    return POINTS * (plane(STEP_TILES, padded(conv->g.channels)) + plane(STEP_TILES, padded(conv->g.filters)));
 }
 
 /* Parts of about PART_TILES tiles: several images, or equal numbers of an image's rows. */
@@ -132,13 +119,13 @@ static void plan(struct conv *conv) {
     conv->dy.channels = g->filters;
     conv->y = output_of(g, g->filters);
     conv->dx = output_of(g, g->channels);
-    conv->images = conv->y.images;
-    conv->lanes = larger(threads_count(), ceil_div(CHUNK_TILES, conv->images * rows * columns));
-    conv->pieces = POINTS;
+    conv->forward_images = conv->y.images;
+    conv->backward_images = larger(1, STEP_TILES / (rows * columns));
     size_t forward_packed = packed_reals(g->channels, g->filters), turned = packed_reals(g->filters, g->channels);
     conv->packed = forward_packed > turned ? forward_packed : turned;
-    conv->gathered = gathered_by(conv).end;
-    conv->work = part_reals(conv);
+    conv->sum = POINTS * plane(g->filters, g->channels);
+    conv->partials = conv_partials(conv->sum);
+    conv->work = part_reals(conv) > step_reals(conv) ? part_reals(conv) : step_reals(conv);
 }
 
 /* Offset of the first pixel that a tile of a block sees in a strip: the tile's own pixels start one row and one column
@@ -242,12 +229,12 @@ static void transform_input(const struct conv_geometry *g, const struct strip *s
     }
 }
 
-/* The same with A dY A^T of the own pixels of the first `count` tiles. */
+/* The same with A dY A^T of the tiles' own pixels. */
 static void transform_gradients(const struct conv_geometry *g, const struct strip *s, real *values, int tile_size,
-                                size_t plane_size, const real *strip, int count) {
+                                size_t plane_size, const real *strip, int first, int count) {
     size_t pixel = (size_t)s->channels, row = (size_t)s->width * pixel;
     for (int i = 0; i < count; i++) {
-        const real *from = strip + tile_offset(g, s, i) + row + pixel;
+        const real *from = strip + tile_offset(g, s, first + i) + row + pixel;
         real *to = values + (size_t)i * (size_t)tile_size;
         for (int k = 0; k < s->channels; k += LANES) {
             vector v[POINTS];
@@ -333,17 +320,19 @@ static const real *pack_turned(const struct conv *conv, real *to, const real *w)
     return to;
 }
 
-static void finish_weights(const struct conv *conv, int n, real *dw, const real *gathered) {
+static void finish_weights(const struct conv *conv, real *dw, const real *sums, int count) {
     const struct conv_geometry *g = &conv->g;
-    struct gathered at = gathered_by(conv);
-    (void)n;
+    size_t point_size = plane(g->filters, g->channels);
 #pragma omp parallel for schedule(static)
     for (int k = 0; k < g->filters; k++) {
         for (int c = 0; c < g->channels; c += LANES) {
             vector v[POINTS];
-            const real *from = gathered + packed_offset(c, k, g->filters, g->channels);
+            const real *from = sums + packed_offset(c, k, g->filters, g->channels);
             for (int point = 0; point < POINTS; point++)
-                v[point] = vector_load(from + (size_t)point * at.sum_plane);
+                v[point] = vector_load(from + (size_t)point * point_size);
+            for (int i = 1; i < count; i++)
+                for (int point = 0; point < POINTS; point++)
+                    v[point] += vector_load(from + (size_t)i * conv->sum + (size_t)point * point_size);
             for (int j = 0; j < PATCH; j++)
                 transform_sums(v + j, PATCH);
             for (int i = 0; i < 3; i++)
@@ -383,31 +372,21 @@ static void backward_data(const struct conv *conv, struct conv_part part, real *
     convolve(&conv->g, &conv->dy, &conv->dx, part, dx, dy, packed, work);
 }
 
-static void gather(const struct conv *conv, const struct conv_chunk *chunk, int block, const real *x, const real *dy,
-                   real *work) {
+static void add_weights(const struct conv *conv, int images, real *sum, bool first_block, const real *x, const real *dy,
+                        real *work) {
     const struct conv_geometry *g = &conv->g;
-    struct gathered at = gathered_by(conv);
-    size_t first = (size_t)(block * conv->images * tiles_of_image(g));
-    int tiles = conv_block_images(conv, chunk, block) * tiles_of_image(g);
-    (void)work;
-    transform_input(g, &conv->x, chunk->gathered + at.values + first * (size_t)at.values_row, at.values_row,
-                    at.values_plane, x, 0, tiles);
-    transform_gradients(g, &conv->dy, chunk->gathered + at.gradients + first * (size_t)at.gradients_row,
-                        at.gradients_row, at.gradients_plane, dy, tiles);
-}
-
-static void add_weights(const struct conv *conv, const struct conv_chunk *chunk, int point, real *work) {
-    const struct conv_geometry *g = &conv->g;
-    struct gathered at = gathered_by(conv);
-    int tiles = chunk->images * tiles_of_image(g);
-    const real *values = chunk->gathered + at.values + (size_t)point * at.values_plane;
-    const real *gradients = chunk->gathered + at.gradients + (size_t)point * at.gradients_plane;
-    (void)work;
-    for (int first = 0; first < tiles; first += STEP_TILES)
-        product_transposed(g->filters, g->channels, smaller(STEP_TILES, tiles - first),
-                           chunk->gathered + (size_t)point * at.sum_plane,
-                           gradients + (size_t)first * (size_t)at.gradients_row, at.gradients_row,
-                           values + (size_t)first * (size_t)at.values_row, at.values_row, !chunk->first || first);
+    int tiles = images * tiles_of_image(g), values_row = padded(g->channels), gradients_row = padded(g->filters);
+    for (int first = 0; first < tiles; first += STEP_TILES) {
+        int count = smaller(STEP_TILES, tiles - first);
+        size_t values_plane = plane(count, values_row), gradients_plane = plane(count, gradients_row);
+        real *values = work, *gradients = work + POINTS * values_plane;
+        transform_input(g, &conv->x, values, values_row, values_plane, x, first, count);
+        transform_gradients(g, &conv->dy, gradients, gradients_row, gradients_plane, dy, first, count);
+        for (int point = 0; point < POINTS; point++)
+            product_transposed(g->filters, g->channels, count, sum + (size_t)point * plane(g->filters, g->channels),
+                               gradients + (size_t)point * gradients_plane, gradients_row,
+                               values + (size_t)point * values_plane, values_row, !first_block || first);
+    }
 }
 
 const struct conv_way conv_winograd = {
@@ -416,7 +395,6 @@ const struct conv_way conv_winograd = {
     .pack_turned = pack_turned,
     .forward = forward,
     .backward_data = backward_data,
-    .gather = gather,
     .add_weights = add_weights,
     .finish_weights = finish_weights,
 };

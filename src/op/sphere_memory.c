@@ -20,12 +20,15 @@ static size_t larger(size_t a, size_t b) {
 
 size_t sphere_map_reals(const struct sphere_op *op) {
     const struct conv *conv = &op->conv;
-    return larger((size_t)conv->x.height * (size_t)conv->x.width, (size_t)conv_positions(&conv->g, conv->images));
+    return larger((size_t)conv->x.height * (size_t)conv->x.width,
+                  (size_t)conv_positions(&conv->g, conv->backward_images));
 }
 
 static struct sphere_worker take_worker(struct pool *pool, const struct sphere_op *op) {
     const struct conv *conv = &op->conv;
     struct sphere_worker worker;
+    worker.x = take(pool, strip_reals(&conv->x, conv->backward_images));
+    worker.dy = take(pool, strip_reals(&conv->dy, conv->backward_images));
     worker.out =
         take(pool, larger(strip_reals(&conv->y.strip, conv->y.images), strip_reals(&conv->dx.strip, conv->dx.images)));
     worker.box = take(pool, (size_t)conv->g.width);
@@ -36,19 +39,15 @@ static struct sphere_worker take_worker(struct pool *pool, const struct sphere_o
 
 size_t sphere_memory_divide(struct sphere_memory *memory, const struct sphere_op *op, int n, real *scratch) {
     const struct conv *conv = &op->conv;
-    int threads = omp_get_max_threads();
     size_t sums = SUMS * (size_t)conv->g.filters;
     struct pool pool = {.memory = scratch}, thread = {0};
     take_worker(&thread, op);
     memory->packed = take(&pool, conv->packed);
     memory->sums = take(&pool, sums);
     memory->image_sums = take(&pool, (size_t)n * sums);
-    memory->strips = conv->keeps_strips && conv->lanes > threads ? conv->lanes : threads;
-    memory->x = take(&pool, strip_reals(&conv->x, memory->strips * conv->images));
-    memory->dy = take(&pool, strip_reals(&conv->dy, memory->strips * conv->images));
-    memory->gathered = take(&pool, conv->gathered);
+    memory->weights = take(&pool, (size_t)conv->partials * conv->sum);
     memory->thread = thread.used;
-    memory->threads = take(&pool, (size_t)threads * thread.used);
+    memory->threads = take(&pool, (size_t)omp_get_max_threads() * thread.used);
     return pool.used;
 }
 

@@ -13,19 +13,18 @@ struct sphere_memory {
     real *packed;     /* filters, as the convolution wants them */
     real *sums;       /* [SUMS][filters] */
     real *image_sums; /* [n][SUMS][filters] */
-    real *x, *dy;     /* strips of a block: for each thread or, where they are kept, for each block of a chunk */
-    int strips;       /* as many */
-    real *gathered;   /* for the weight gradient */
+    real *weights;    /* [partials][conv.sum] */
     real *threads;    /* what each thread works in */
     size_t thread;    /* reals of it */
 };
 
 /* The memory of one thread. */
 struct sphere_worker {
-    real *out;  /* strip of a part */
-    real *box;  /* a factor for each pixel of a row */
-    real *map;  /* squares of the pixels of one image's strip, or a factor for each position of a block */
-    real *work; /* of the convolution, or FILTER_ROWS rows of filters */
+    real *x, *dy; /* strips of a block */
+    real *out;    /* strip of a part */
+    real *box;    /* a factor for each pixel of a row */
+    real *map;    /* squares of the pixels of one image's strip, or a factor for each position of a block */
+    real *work;   /* of the convolution, or FILTER_ROWS rows of filters */
 };
 
 /* Divides scratch for a batch of n, and returns the reals that it takes. scratch NULL: only that. */

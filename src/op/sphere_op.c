@@ -3,9 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-#include <omp.h>
-
-#include "kernel/barrier.h"
 #include "kernel/chunk.h"
 #include "kernel/vector.h"
 #include "op/sphere_memory.h"
@@ -191,16 +188,16 @@ static void write_part(const struct sphere_op *op, struct conv_part part, int fi
 }
 
 static void forward_block(const struct sphere_op *op, int first_image, int images, real *y, const struct view *x,
-                          const real *packed, real *moments, real *strip, const struct sphere_worker *worker) {
+                          const real *packed, real *moments, const struct sphere_worker *worker) {
     bool ordinary = sphere_op_ordinary(op);
     for (int i = 0; i < images; i++) {
-        read_image(op, x, first_image + i, strip, i, ordinary ? NULL : worker->map);
+        read_image(op, x, first_image + i, worker->x, i, ordinary ? NULL : worker->map);
         if (!ordinary)
             patch_norms(op, first_image + i, worker->map);
     }
     struct conv_part part = {0};
     while (conv_next_part(&op->conv.y, images, &part)) {
-        op->conv.way->forward(&op->conv, part, worker->out, strip, packed, worker->work);
+        op->conv.way->forward(&op->conv, part, worker->out, worker->x, packed, worker->work);
         write_part(op, part, first_image, y, moments, worker);
     }
 }
@@ -217,12 +214,11 @@ void sphere_op_forward(struct sphere_op *op, int n, real *y, const struct view *
 #pragma omp parallel
     {
         struct sphere_worker worker = sphere_worker_of(&memory, op);
-        real *strip = memory.x + strip_reals(&conv->x, omp_get_thread_num() * conv->images);
-        zero_border(&conv->x, conv->images, strip);
+        zero_border(&conv->x, conv->forward_images, worker.x);
         memset(worker.map, 0, sphere_map_reals(op) * sizeof *worker.map);
 #pragma omp for schedule(dynamic)
-        for (int image = 0; image < n; image += conv->images)
-            forward_block(op, image, smaller(conv->images, n - image), y, x, packed, moments, strip, &worker);
+        for (int image = 0; image < n; image += conv->forward_images)
+            forward_block(op, image, smaller(conv->forward_images, n - image), y, x, packed, moments, &worker);
         vector_stream_end();
     }
 }
@@ -306,8 +302,8 @@ static void add_bias_sums(real *sums, const real *dy, int filters) {
 }
 
 /* G of one image into place `slot` of the strip, r into the map; sums: the image's own. */
-static void read_gradient(const struct sphere_op *op, const struct gradient *dy, int image, real *strip, int slot,
-                          real *sums, const struct sphere_worker *worker) {
+static void read_gradient(const struct sphere_op *op, const struct gradient *dy, int image, int slot, real *sums,
+                          const struct sphere_worker *worker) {
     const struct conv_geometry *g = &op->conv.g;
     size_t filters = (size_t)g->filters;
     bool ordinary = sphere_op_ordinary(op), is_angle = sphere_op_output_is_angle(op);
@@ -317,7 +313,7 @@ static void read_gradient(const struct sphere_op *op, const struct gradient *dy,
         memset(sums, 0, SUMS * filters * sizeof *sums);
     for (int y = 0; y < g->out_height; y++) {
         size_t first = position_of(image, g->out_height, g->out_width, y);
-        real *row = strip + strip_row(&op->conv.dy, slot, y);
+        real *row = worker->dy + strip_row(&op->conv.dy, slot, y);
         real *r = worker->map + position_of(slot, g->out_height, g->out_width, y);
         gradient_read(dy, first, g->out_width, row);
         for (int p = 0; p < g->out_width; p++, first++, row += filters) {
@@ -360,60 +356,33 @@ struct backward {
     const struct gradient *dy;
     const struct view *x;
     const real *packed;
+    const struct sphere_memory *memory;
 };
 
-/* first_image: of the block, in the batch. */
-static void backward_block(const struct sphere_op *op, const struct backward *pass, const struct conv_chunk *chunk,
-                           int block, int first_image, const struct sphere_memory *memory,
-                           const struct sphere_worker *worker) {
+/* Both gradients over a block of images, that of the weights into their sum. */
+static void backward_block(const struct sphere_op *op, const struct backward *pass, int first_image, int images,
+                           real *weights, bool first, const struct sphere_worker *worker) {
     const struct conv *conv = &op->conv;
-    int images = conv_block_images(conv, chunk, block), strip = conv->keeps_strips ? block : omp_get_thread_num();
-    real *x = memory->x + strip_reals(&conv->x, strip * conv->images);
-    real *dy = memory->dy + strip_reals(&conv->dy, strip * conv->images);
     for (int i = 0; i < images; i++) {
         int image = first_image + i;
-        read_image(op, pass->x, image, x, i, NULL);
-        read_gradient(op, pass->dy, image, dy, i, memory->image_sums + (size_t)image * SUMS * (size_t)conv->g.filters,
+        read_image(op, pass->x, image, worker->x, i, NULL);
+        read_gradient(op, pass->dy, image, i, pass->memory->image_sums + (size_t)image * SUMS * (size_t)conv->g.filters,
                       worker);
     }
-    conv->way->gather(conv, chunk, block, x, dy, worker->work);
+    conv->way->add_weights(conv, images, weights, first, worker->x, worker->dy, worker->work);
     struct conv_part part = {0};
     while (pass->dx && conv_next_part(&conv->dx, images, &part)) {
-        conv->way->backward_data(conv, part, worker->out, dy, pass->packed, worker->work);
+        conv->way->backward_data(conv, part, worker->out, worker->dy, pass->packed, worker->work);
         write_gradient(op, part, first_image, pass->dx, pass->x, worker);
     }
 }
 
-/* To be called by all threads. */
-static void backward_images(const struct sphere_op *op, const struct backward *pass, int n,
-                            const struct sphere_memory *memory, struct barrier *barrier) {
-    const struct conv *conv = &op->conv;
-    struct sphere_worker worker = sphere_worker_of(memory, op);
-#pragma omp for
-    for (int strip = 0; strip < memory->strips; strip++) {
-        zero_border(&conv->x, conv->images, memory->x + strip_reals(&conv->x, strip * conv->images));
-        zero_border(&conv->dy, conv->images, memory->dy + strip_reals(&conv->dy, strip * conv->images));
-    }
-    for (int first = 0; first < n; first += conv->lanes * conv->images) {
-        struct conv_chunk chunk = {
-            .images = smaller(conv->lanes * conv->images, n - first),
-            .first = first == 0,
-            .x = memory->x,
-            .dy = memory->dy,
-            .gathered = memory->gathered,
-        };
-#pragma omp for schedule(dynamic) nowait
-        for (int block = 0; block < conv_blocks(conv, &chunk); block++)
-            backward_block(op, pass, &chunk, block, first + block * conv->images, memory, &worker);
-        barrier_wait(barrier);
-        if (!conv->pieces)
-            continue;
-#pragma omp for schedule(dynamic) nowait
-        for (int piece = 0; piece < conv->pieces; piece++)
-            conv->way->add_weights(conv, &chunk, piece, worker.work);
-        barrier_wait(barrier);
-    }
-    vector_stream_end();
+/* The images [first, end), whose weight gradient one sum takes. */
+static void backward_images(const struct sphere_op *op, const struct backward *pass, int first, int end, real *weights,
+                            const struct sphere_worker *worker) {
+    int block = op->conv.backward_images;
+    for (int image = first; image < end; image += block)
+        backward_block(op, pass, image, smaller(block, end - image), weights, image == first, worker);
 }
 
 /* What the filters' own norms add to their gradient. */
@@ -451,16 +420,26 @@ void sphere_op_backward(struct sphere_op *op, int n, const struct gradient_targe
     int filters = conv->g.filters;
     struct sphere_memory memory;
     sphere_memory_divide(&memory, op, n, scratch);
+    int partials = smaller(conv->partials, n);
     struct backward pass = {
         .dx = dx,
         .dy = dy,
         .x = x,
         .packed = dx ? conv->way->pack_turned(conv, memory.packed, op->w) : NULL,
+        .memory = &memory,
     };
-    struct barrier barrier = {0};
 #pragma omp parallel
-    backward_images(op, &pass, n, &memory, &barrier);
-    conv->way->finish_weights(conv, n, op->dw, memory.gathered);
+    {
+        struct sphere_worker worker = sphere_worker_of(&memory, op);
+        zero_border(&conv->x, conv->backward_images, worker.x);
+        zero_border(&conv->dy, conv->backward_images, worker.dy);
+#pragma omp for schedule(dynamic)
+        for (int i = 0; i < partials; i++)
+            backward_images(op, &pass, i * n / partials, (i + 1) * n / partials, memory.weights + (size_t)i * conv->sum,
+                            &worker);
+        vector_stream_end();
+    }
+    conv->way->finish_weights(conv, op->dw, memory.weights, partials);
     if (needs_sums(op))
         chunk_reduce(memory.sums, memory.image_sums, n, SUMS * filters);
     if (op->bias)

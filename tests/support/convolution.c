@@ -2,18 +2,18 @@
 
 #include <string.h>
 
-#include <omp.h>
-
 #include "runner.h"
 
 /* Everything that one thread needs for its blocks. */
 struct conv_memory {
-    struct array x, y, dx, squares, work;
+    struct array x, dy, y, dx, squares, work;
 };
 
 static struct conv_memory memory_new(const struct conv *conv) {
+    int images = conv->backward_images > conv->forward_images ? conv->backward_images : conv->forward_images;
     struct conv_memory m = {
-        .x = array_new(strip_reals(&conv->x, conv->images)),
+        .x = array_new(strip_reals(&conv->x, images)),
+        .dy = array_new(strip_reals(&conv->dy, images)),
         .y = array_unwritten(strip_reals(&conv->y.strip, conv->y.images)),
         .dx = array_unwritten(strip_reals(&conv->dx.strip, conv->dx.images)),
         .squares = array_new((size_t)(conv->x.height * conv->x.width)),
@@ -24,6 +24,7 @@ static struct conv_memory memory_new(const struct conv *conv) {
 
 static void memory_free(struct conv_memory *m) {
     array_free("strip of x", &m->x);
+    array_free("strip of dy", &m->dy);
     array_free("strip of y", &m->y);
     array_free("strip of dx", &m->dx);
     array_free("squares", &m->squares);
@@ -62,18 +63,15 @@ static void forward_block(const struct conv *conv, struct conv_results *c, int f
     }
 }
 
-static void backward_block(const struct conv *conv, struct conv_results *c, const struct conv_chunk *chunk, int block,
-                           int first, const real *packed, real *x, real *dy, struct conv_memory *m) {
+static void backward_block(const struct conv *conv, struct conv_results *c, int first, int images, bool first_block,
+                           real *sum, const real *packed, struct conv_memory *m) {
     const struct conv_geometry *g = &conv->g;
-    int images = conv_block_images(conv, chunk, block), strip = conv->keeps_strips ? block : omp_get_thread_num();
     struct conv_part part = {0};
-    x += strip_reals(&conv->x, strip * conv->images);
-    dy += strip_reals(&conv->dy, strip * conv->images);
-    fill_strip(&conv->x, x, g->height, g->width, c->x.data, first, images);
-    fill_strip(&conv->dy, dy, g->out_height, g->out_width, c->dy.data, first, images);
-    conv->way->gather(conv, chunk, block, x, dy, m->work.data);
+    fill_strip(&conv->x, m->x.data, g->height, g->width, c->x.data, first, images);
+    fill_strip(&conv->dy, m->dy.data, g->out_height, g->out_width, c->dy.data, first, images);
+    conv->way->add_weights(conv, images, sum, first_block, m->x.data, m->dy.data, m->work.data);
     while (conv_next_part(&conv->dx, images, &part)) {
-        conv->way->backward_data(conv, part, m->dx.data, dy, packed, m->work.data);
+        conv->way->backward_data(conv, part, m->dx.data, m->dy.data, packed, m->work.data);
         take_part(&conv->dx, m->dx.data, part, g->width, c->dx.data, first);
     }
 }
@@ -102,10 +100,9 @@ static int smaller(int a, int b) {
 void conv_compute(struct conv_results *c, const struct conv_geometry *g, enum conv_algorithm algorithm, int n) {
     struct conv conv;
     ck_assert(conv_plan(&conv, g, algorithm));
+    int partials = smaller(conv.partials, n);
     struct array packed = array_unwritten(conv.packed), turned = array_unwritten(conv.packed);
-    struct array gathered = array_unwritten(conv.gathered);
-    int images = conv.images * (conv.keeps_strips ? conv.lanes : omp_get_max_threads());
-    struct array x = array_new(strip_reals(&conv.x, images)), dy = array_new(strip_reals(&conv.dy, images));
+    struct array sums = array_unwritten((size_t)conv.partials * conv.sum);
     c->y = array_unwritten(c->dy.count);
     c->dx = array_unwritten(c->x.count);
     c->dw = array_unwritten(c->w.count);
@@ -117,30 +114,22 @@ void conv_compute(struct conv_results *c, const struct conv_geometry *g, enum co
     {
         struct conv_memory memory = memory_new(&conv);
 #pragma omp for schedule(dynamic)
-        for (int image = 0; image < n; image += conv.images)
-            forward_block(&conv, c, image, smaller(conv.images, n - image), w, &memory);
-        for (int first = 0; first < n; first += conv.lanes * conv.images) {
-            struct conv_chunk chunk = {smaller(conv.lanes * conv.images, n - first), first == 0, x.data, dy.data,
-                                       gathered.data};
+        for (int image = 0; image < n; image += conv.forward_images)
+            forward_block(&conv, c, image, smaller(conv.forward_images, n - image), w, &memory);
 #pragma omp for schedule(dynamic)
-            for (int block = 0; block < conv_blocks(&conv, &chunk); block++)
-                backward_block(&conv, c, &chunk, block, first + block * conv.images, w_turned, x.data, dy.data,
-                               &memory);
-#pragma omp for schedule(dynamic)
-            for (int piece = 0; piece < conv.pieces; piece++)
-                conv.way->add_weights(&conv, &chunk, piece, memory.work.data);
-        }
+        for (int p = 0; p < partials; p++)
+            for (int image = p * n / partials, end = (p + 1) * n / partials; image < end; image += conv.backward_images)
+                backward_block(&conv, c, image, smaller(conv.backward_images, end - image), image == p * n / partials,
+                               sums.data + (size_t)p * conv.sum, w_turned, &memory);
 #pragma omp for
         for (int image = 0; image < n; image++)
             box_image(&conv, c, image, &memory);
         memory_free(&memory);
     }
-    conv.way->finish_weights(&conv, n, c->dw.data, gathered.data);
+    conv.way->finish_weights(&conv, c->dw.data, sums.data, partials);
     array_free("packed", &packed);
     array_free("turned", &turned);
-    array_free("gathered", &gathered);
-    array_free("strips of x", &x);
-    array_free("strips of dy", &dy);
+    array_free("sums", &sums);
 }
 
 void conv_free_results(struct conv_results *c) {
