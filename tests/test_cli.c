@@ -765,7 +765,13 @@ START_TEST(damaged_checkpoints_are_refused) {
     ck_assert_int_eq(shell(arena_printf(&arena, "cp %s whole.gz", path)), 0);
     cut_to(path, 1500);
     run(1, "eval runs/tiny");
+    ck_assert_str_eq(errors, arena_printf(&arena,
+                                          "spherenet: %s: damaged: the gzip stream is cut short\n"
+                                          "  give the path of an older checkpoint of the run, if it has kept one\n",
+                                          path));
+    run(1, "eval %s", path);
     ck_assert_str_eq(errors, arena_printf(&arena, "spherenet: %s: damaged: the gzip stream is cut short\n", path));
+    run(0, "eval %s", checkpoint("runs/tiny", 16));
     char bytes[1 << 16];
     FILE *file = fopen("whole.gz", "rb");
     size_t size = fread(bytes, 1, sizeof bytes, file);

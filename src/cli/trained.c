@@ -57,7 +57,7 @@ enum exit_status trained_open(struct trained *trained, const char *command, cons
         fprintf(stderr, "spherenet %s: no split \"%s\"; there are train and test\n", command, split);
         return EXIT_USAGE;
     }
-    if (run_dir_resolve(operand, trained->path, &err) && tensor_file_read(&file, trained->path, &err)) {
+    if (checkpoint_open(operand, trained->path, &file, &err)) {
         status = open_file(trained, &file, overrides, &err);
         tensor_file_free(&file);
     }

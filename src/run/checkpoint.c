@@ -75,6 +75,17 @@ static const char *need_text(const struct tensor_file *file, const char *path, c
     return text;
 }
 
+bool checkpoint_open(const char *operand, char *path, struct tensor_file *file, struct error *err) {
+    if (!run_dir_resolve(operand, path, err))
+        return false;
+    if (tensor_file_read(file, path, err))
+        return true;
+    struct error why = *err;
+    if (strcmp(operand, path) && strstr(why.text, ": damaged: "))
+        error_set(err, "%s\n  give the path of an older checkpoint of the run, if it has kept one", why.text);
+    return false;
+}
+
 const char *checkpoint_spec(const struct tensor_file *file, const char *path, struct error *err) {
     return need_text(file, path, "spec", err);
 }

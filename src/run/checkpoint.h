@@ -5,6 +5,7 @@
 #ifndef SPHERENET_RUN_CHECKPOINT_H
 #define SPHERENET_RUN_CHECKPOINT_H
 
+#include "run/run_dir.h"
 #include "run/safetensors.h"
 #include "train/trainer.h"
 
@@ -15,6 +16,11 @@ struct best_test {
 };
 
 bool checkpoint_save(const char *path, const struct trainer *trainer, struct best_test best, struct error *err);
+
+/* Reads the checkpoint that a user means by `operand`: a file, or the latest one of a run's folder. path: PATH_BYTES
+ * that become its path. An error names it; where it is damaged and the user named the folder, it says what else can be
+ * done. */
+bool checkpoint_open(const char *operand, char *path, struct tensor_file *file, struct error *err);
 
 /* The metadata of an opened checkpoint; an error names the file and what is missing. */
 const char *checkpoint_spec(const struct tensor_file *file, const char *path, struct error *err);

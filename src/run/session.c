@@ -115,7 +115,7 @@ static bool initialise(struct session *s, struct error *err) {
     struct tensor_file file;
     if (!*train->init_from)
         return true;
-    if (!run_dir_resolve(train->init_from, path, err) || !tensor_file_read(&file, path, err))
+    if (!checkpoint_open(train->init_from, path, &file, err))
         return false;
     bool good = checkpoint_initialise(&file, path, &s->trainer, drawn, err);
     tensor_file_free(&file);
