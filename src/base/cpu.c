@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "base/cpu.h"
 
+#include <errno.h>
 #include <math.h>
 #include <sched.h>
 #include <stdio.h>
@@ -14,6 +15,23 @@
 #include "base/mem.h"
 
 enum { MOST_CPUS = 1 << 16 };
+
+/* The mask has to be as large as the system's own, which nothing tells but a call that fails. */
+static int affinity_count(void) {
+    for (size_t most = CPU_SETSIZE; most <= 1 << 22; most *= 2) {
+        size_t size = CPU_ALLOC_SIZE(most);
+        cpu_set_t *set = CPU_ALLOC(most);
+        if (!set)
+            break;
+        bool good = sched_getaffinity(0, size, set) == 0;
+        bool too_small = !good && errno == EINVAL;
+        int count = good ? CPU_COUNT_S(size, set) : 1;
+        CPU_FREE(set);
+        if (!too_small)
+            return count;
+    }
+    return 1;
+}
 
 /* Processors that one group allows. */
 static double quota_of(const char *folder, bool unified) {
@@ -30,7 +48,8 @@ int cpu_quota(const char *root, int most) {
 }
 
 int cpu_count(void) {
-    return cpu_quota("", omp_get_num_procs());
+    /* The mask of a main thread that OpenMP has bound is that of its place alone. */
+    return cpu_quota("", omp_get_num_places() ? omp_get_num_procs() : affinity_count());
 }
 
 void cpu_unbind(void) {
