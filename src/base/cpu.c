@@ -49,7 +49,7 @@ int cpu_quota(const char *root, int most) {
 
 int cpu_count(void) {
     /* The mask of a main thread that OpenMP has bound is that of its place alone. */
-    return cpu_quota("", omp_get_num_places() ? omp_get_num_procs() : affinity_count());
+    return cpu_quota("", omp_get_proc_bind() == omp_proc_bind_false ? affinity_count() : omp_get_num_procs());
 }
 
 void cpu_unbind(void) {
@@ -65,7 +65,8 @@ void cpu_unbind(void) {
             CPU_SET_S((size_t)numbers[i], size, set);
         free(numbers);
     }
-    if (set && places)
+    /* Clang's library has places where it binds nothing. */
+    if (set && places && omp_get_proc_bind() != omp_proc_bind_false)
         sched_setaffinity(0, size, set);
     CPU_FREE(set);
 }
