@@ -136,7 +136,7 @@ static void release(struct loader *loader) {
     free(loader);
 }
 
-/* The thread inherits a mask of all signals, so that the main thread gets every one. */
+/* The thread inherits a mask of all signals: it takes none. */
 static int start_thread(struct loader *loader) {
     sigset_t all, before;
     sigfillset(&all);
