@@ -67,6 +67,11 @@ struct conv_output {
     int images, rows;   /* most in a part */
 };
 
+/* Slice `index` of `count`. */
+struct conv_slice {
+    int index, count;
+};
+
 struct conv_way;
 
 struct conv {
@@ -74,6 +79,7 @@ struct conv {
     const struct conv_way *way;
     int forward_images, backward_images; /* most images in a block */
     int partials;                        /* sums that the weight gradient is gathered in */
+    int slices;                          /* most that add_weights can divide a sum in */
     struct strip x, dy;
     struct conv_output y, dx;
     size_t packed, sum, work; /* reals: packed filters, one sum of the weight gradient, work of a thread */
@@ -90,9 +96,9 @@ struct conv_way {
                     real *work);
     void (*backward_data)(const struct conv *conv, struct conv_part part, real *dx, const real *dy, const real *packed,
                           real *work);
-    /* Adds a block's weight gradient to `sum` (or, the first time, sets it). sum: [conv->sum] */
-    void (*add_weights)(const struct conv *conv, int images, real *sum, bool first, const real *x, const real *dy,
-                        real *work);
+    /* Adds a slice of a block's weight gradient to `sum` (or, the first time, sets it). sum: [conv->sum] */
+    void (*add_weights)(const struct conv *conv, int images, struct conv_slice slice, real *sum, bool first,
+                        const real *x, const real *dy, real *work);
     /* dw from `count` sums over some blocks each, which lie one after the other; all threads. */
     void (*finish_weights)(const struct conv *conv, real *dw, const real *sums, int count);
 };

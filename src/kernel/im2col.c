@@ -47,6 +47,7 @@ static void plan(struct conv *conv) {
     conv->sum = (size_t)g->filters * (size_t)conv_patch(g);
     conv->packed = packs(g) ? conv->sum : 0;
     conv->partials = conv_partials(conv->sum);
+    conv->slices = packs(g) ? conv_patch(g) : 1; /* OpenBLAS may sum another way in a slice */
     conv->work = is_matrix(g) ? 0 : (size_t)ROWS * (size_t)conv_patch(g);
 }
 
@@ -134,16 +135,17 @@ static void backward_data(const struct conv *conv, struct conv_part part, real *
     }
 }
 
-static void add_weights(const struct conv *conv, int images, real *sum, bool first_block, const real *x, const real *dy,
-                        real *work) {
+static void add_weights(const struct conv *conv, int images, struct conv_slice slice, real *sum, bool first_block,
+                        const real *x, const real *dy, real *work) {
     int positions = conv_positions(&conv->g, images), patch = conv_patch(&conv->g), filters = conv->g.filters;
+    struct row_range range = {slice.index * patch / slice.count, (slice.index + 1) * patch / slice.count, patch};
     for (int first = 0; first < positions; first += ROWS) {
         int rows = smaller(ROWS, positions - first);
         const real *patches = gather_patches(conv, work, x, first, rows);
         const real *gradients = dy + (size_t)first * (size_t)filters;
         bool add = !first_block || first;
         if (packs(&conv->g))
-            product_transposed(patch, filters, rows, sum, patches, patch, gradients, filters, add);
+            product_transposed(range, filters, rows, sum, patches, patch, gradients, filters, add);
         else
             gemm_tn(filters, patch, rows, gradients, filters, patches, patch, add, sum, patch);
     }

@@ -128,14 +128,14 @@ void product_packed(int rows, int columns, int depth, real *c, const real *a, co
     }
 }
 
-void product_transposed(int rows, int columns, int depth, real *c, const real *a, int lda, const real *b, int ldb,
-                        bool add) {
+void product_transposed(struct row_range rows, int columns, int depth, real *c, const real *a, int lda, const real *b,
+                        int ldb, bool add) {
     for (int k = 0; k < columns; k += PANEL) {
         int width = smaller(PANEL, columns - k);
-        for (int row = 0, count; row < rows; row += count) {
-            count = next_rows(rows - row);
+        for (int row = rows.first, count; row < rows.end; row += count) {
+            count = next_rows(rows.end - row);
             size_t size = (size_t)count * (size_t)width;
-            real *sums = c + packed_offset(k, row, rows, columns);
+            real *sums = c + packed_offset(k, row, rows.all, columns);
             struct tile tile = {
                 .a = a + row,
                 .b = b + k,

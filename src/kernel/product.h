@@ -25,9 +25,14 @@ static inline size_t packed_offset(int k, int d, int depth, int columns) {
  * depth and columns. Meanwhile fetches what follows b in memory, as large as a panel. */
 void product_packed(int rows, int columns, int depth, real *c, const real *a, const real *b);
 
-/* c[rows][columns] = a[depth][rows]^T b[depth][columns], added to what is there where `add`; c packed, columns a
- * multiple of LANES. lda, ldb: reals between rows of a and b. */
-void product_transposed(int rows, int columns, int depth, real *c, const real *a, int lda, const real *b, int ldb,
-                        bool add);
+/* The rows [first, end) of a matrix of `all` rows. */
+struct row_range {
+    int first, end, all;
+};
+
+/* Those rows of c[all][columns] = a[depth][all]^T b[depth][columns], added to what is there where `add`; c packed,
+ * columns a multiple of LANES. lda, ldb: reals between rows of a and b. */
+void product_transposed(struct row_range rows, int columns, int depth, real *c, const real *a, int lda, const real *b,
+                        int ldb, bool add);
 
 #endif

@@ -125,6 +125,7 @@ static void plan(struct conv *conv) {
     conv->packed = forward_packed > turned ? forward_packed : turned;
     conv->sum = POINTS * plane(g->filters, g->channels);
     conv->partials = conv_partials(conv->sum);
+    conv->slices = g->filters / LANES;
     conv->work = part_reals(conv) > step_reals(conv) ? part_reals(conv) : step_reals(conv);
 }
 
@@ -229,14 +230,15 @@ static void transform_input(const struct conv_geometry *g, const struct strip *s
     }
 }
 
-/* The same with A dY A^T of the tiles' own pixels. */
-static void transform_gradients(const struct conv_geometry *g, const struct strip *s, real *values, int tile_size,
-                                size_t plane_size, const real *strip, int first, int count) {
+/* The same with A dY A^T of the tiles' own pixels, of some of the filters. */
+static void transform_gradients(const struct conv_geometry *g, const struct strip *s, struct row_range filters,
+                                real *values, int tile_size, size_t plane_size, const real *strip, int first,
+                                int count) {
     size_t pixel = (size_t)s->channels, row = (size_t)s->width * pixel;
     for (int i = 0; i < count; i++) {
         const real *from = strip + tile_offset(g, s, first + i) + row + pixel;
         real *to = values + (size_t)i * (size_t)tile_size;
-        for (int k = 0; k < s->channels; k += LANES) {
+        for (int k = filters.first; k < filters.end; k += LANES) {
             vector v[POINTS];
             load_square(v, TILE, from + k, row, pixel);
             for (int j = 0; j < TILE; j++)
@@ -372,18 +374,20 @@ static void backward_data(const struct conv *conv, struct conv_part part, real *
     convolve(&conv->g, &conv->dy, &conv->dx, part, dx, dy, packed, work);
 }
 
-static void add_weights(const struct conv *conv, int images, real *sum, bool first_block, const real *x, const real *dy,
-                        real *work) {
+static void add_weights(const struct conv *conv, int images, struct conv_slice slice, real *sum, bool first_block,
+                        const real *x, const real *dy, real *work) {
     const struct conv_geometry *g = &conv->g;
+    struct row_range filters = {slice.index * conv->slices / slice.count * LANES,
+                                (slice.index + 1) * conv->slices / slice.count * LANES, g->filters};
     int tiles = images * tiles_of_image(g), values_row = padded(g->channels), gradients_row = padded(g->filters);
     for (int first = 0; first < tiles; first += STEP_TILES) {
         int count = smaller(STEP_TILES, tiles - first);
         size_t values_plane = plane(count, values_row), gradients_plane = plane(count, gradients_row);
         real *values = work, *gradients = work + POINTS * values_plane;
         transform_input(g, &conv->x, values, values_row, values_plane, x, first, count);
-        transform_gradients(g, &conv->dy, gradients, gradients_row, gradients_plane, dy, first, count);
+        transform_gradients(g, &conv->dy, filters, gradients, gradients_row, gradients_plane, dy, first, count);
         for (int point = 0; point < POINTS; point++)
-            product_transposed(g->filters, g->channels, count, sum + (size_t)point * plane(g->filters, g->channels),
+            product_transposed(filters, g->channels, count, sum + (size_t)point * plane(g->filters, g->channels),
                                gradients + (size_t)point * gradients_plane, gradients_row,
                                values + (size_t)point * values_plane, values_row, !first_block || first);
     }

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "kernel/threads.h"
 #include "runner.h"
 
 /* Everything that one thread needs for its blocks. */
@@ -64,12 +65,14 @@ static void forward_block(const struct conv *conv, struct conv_results *c, int f
 }
 
 static void backward_block(const struct conv *conv, struct conv_results *c, int first, int images, bool first_block,
-                           real *sum, const real *packed, struct conv_memory *m) {
+                           int slices, real *sum, const real *packed, struct conv_memory *m) {
     const struct conv_geometry *g = &conv->g;
     struct conv_part part = {0};
     fill_strip(&conv->x, m->x.data, g->height, g->width, c->x.data, first, images);
     fill_strip(&conv->dy, m->dy.data, g->out_height, g->out_width, c->dy.data, first, images);
-    conv->way->add_weights(conv, images, sum, first_block, m->x.data, m->dy.data, m->work.data);
+    for (int i = slices - 1; i >= 0; i--)
+        conv->way->add_weights(conv, images, (struct conv_slice){i, slices}, sum, first_block, m->x.data, m->dy.data,
+                               m->work.data);
     while (conv_next_part(&conv->dx, images, &part)) {
         conv->way->backward_data(conv, part, m->dx.data, m->dy.data, packed, m->work.data);
         take_part(&conv->dx, m->dx.data, part, g->width, c->dx.data, first);
@@ -100,7 +103,7 @@ static int smaller(int a, int b) {
 void conv_compute(struct conv_results *c, const struct conv_geometry *g, enum conv_algorithm algorithm, int n) {
     struct conv conv;
     ck_assert(conv_plan(&conv, g, algorithm));
-    int partials = smaller(conv.partials, n);
+    int partials = smaller(conv.partials, n), slices = smaller(conv.slices, threads_count());
     struct array packed = array_unwritten(conv.packed), turned = array_unwritten(conv.packed);
     struct array sums = array_unwritten((size_t)conv.partials * conv.sum);
     c->y = array_unwritten(c->dy.count);
@@ -120,7 +123,7 @@ void conv_compute(struct conv_results *c, const struct conv_geometry *g, enum co
         for (int p = 0; p < partials; p++)
             for (int image = p * n / partials, end = (p + 1) * n / partials; image < end; image += conv.backward_images)
                 backward_block(&conv, c, image, smaller(conv.backward_images, end - image), image == p * n / partials,
-                               sums.data + (size_t)p * conv.sum, w_turned, &memory);
+                               slices, sums.data + (size_t)p * conv.sum, w_turned, &memory);
 #pragma omp for
         for (int image = 0; image < n; image++)
             box_image(&conv, c, image, &memory);

@@ -1,6 +1,7 @@
-#include "op/sphere_memory.h"
+#include "op/sphere_pass.h"
 
 #include <omp.h>
+#include <string.h>
 
 /* Memory that is handed out from its start; without memory, what is handed out is only counted. */
 struct pool {
@@ -33,6 +34,7 @@ static struct sphere_worker take_worker(struct pool *pool, const struct sphere_o
         take(pool, larger(strip_reals(&conv->y.strip, conv->y.images), strip_reals(&conv->dx.strip, conv->dx.images)));
     worker.box = take(pool, (size_t)conv->g.width);
     worker.map = take(pool, sphere_map_reals(op));
+    worker.sums = take(pool, SUMS * (size_t)conv->g.filters);
     worker.work = take(pool, larger(conv->work, FILTER_ROWS * (size_t)conv->g.filters));
     return worker;
 }
@@ -54,4 +56,24 @@ size_t sphere_memory_divide(struct sphere_memory *memory, const struct sphere_op
 struct sphere_worker sphere_worker_of(const struct sphere_memory *memory, const struct sphere_op *op) {
     struct pool pool = {.memory = memory->threads + (size_t)omp_get_thread_num() * memory->thread};
     return take_worker(&pool, op);
+}
+
+struct angular_coefficients sphere_coefficients(const struct sphere_op *op) {
+    return angular_coefficients_in(op->coefficients, op->conv.g.filters);
+}
+
+void sphere_clear_border(const struct strip *s, int images, real *strip) {
+    if (s->border)
+        memset(strip, 0, strip_reals(s, images) * sizeof *strip);
+}
+
+void sphere_read_image(const struct sphere_op *op, const struct view *x, int image, real *strip, int slot,
+                       real *squares) {
+    const struct strip *s = &op->conv.x;
+    const struct conv_geometry *g = &op->conv.g;
+    for (int y = 0; y < g->height; y++) {
+        real *row = strip + strip_row(s, slot, y);
+        real *row_squares = squares ? squares + (size_t)(y + s->border) * (size_t)s->width + s->border : NULL;
+        view_read(x, sphere_position(image, g->height, g->width, y), g->width, row, row_squares);
+    }
 }

@@ -1,6 +1,6 @@
-/* How the passes of a sphere_op divide their scratch. */
-#ifndef SPHERENET_OP_SPHERE_MEMORY_H
-#define SPHERENET_OP_SPHERE_MEMORY_H
+/* What the forward and the backward pass of a sphere_op share: how scratch is divided, and how x is read. */
+#ifndef SPHERENET_OP_SPHERE_PASS_H
+#define SPHERENET_OP_SPHERE_PASS_H
 
 #include "op/sphere_op.h"
 
@@ -24,6 +24,7 @@ struct sphere_worker {
     real *out;    /* strip of a part */
     real *box;    /* a factor for each pixel of a row */
     real *map;    /* squares of the pixels of one image's strip, or a factor for each position of a block */
+    real *sums;   /* [SUMS][filters] */
     real *work;   /* of the convolution, or FILTER_ROWS rows of filters */
 };
 
@@ -35,5 +36,19 @@ struct sphere_worker sphere_worker_of(const struct sphere_memory *memory, const 
 
 /* Reals of sphere_worker.map. */
 size_t sphere_map_reals(const struct sphere_op *op);
+
+/* The position of row y of an image of the batch. */
+static inline size_t sphere_position(int image, int height, int width, int y) {
+    return ((size_t)image * (size_t)height + (size_t)y) * (size_t)width;
+}
+
+struct angular_coefficients sphere_coefficients(const struct sphere_op *op);
+
+/* Zeros a strip's border, before whole images are written into it. */
+void sphere_clear_border(const struct strip *s, int images, real *strip);
+
+/* Reads image `image` of the batch into place `slot` of the strip. squares: those of the strip's pixels, or NULL. */
+void sphere_read_image(const struct sphere_op *op, const struct view *x, int image, real *strip, int slot,
+                       real *squares);
 
 #endif
