@@ -137,96 +137,114 @@ static size_t tile_offset(const struct conv_geometry *g, const struct strip *s, 
     return (row * (size_t)s->width + (size_t)(within % columns * TILE)) * (size_t)s->channels;
 }
 
-/* --- One-dimensional transforms of vectors ----------------------------------------------------------------------- */
+/* --- Transforms of vectors --------------------------------------------------------------------------------------- */
 
-/* B^T, in place of six values `step` apart. */
-static inline void transform_patch(vector *v, int step) {
-    vector a = v[0], b = v[step], c = v[2 * step], d = v[3 * step], e = v[4 * step], f = v[5 * step];
-    vector even = e - 4 * c, odd = d - 4 * b, even2 = e - c, odd2 = 2 * (d - b);
-    v[0] = 4 * a - 5 * c + e;
-    v[step] = even + odd;
-    v[2 * step] = even - odd;
-    v[3 * step] = even2 + odd2;
-    v[4 * step] = even2 - odd2;
-    v[5 * step] = 4 * b - 5 * d + f;
+/* B^T, in place: six values to six. */
+static inline void transform_patch(vector *v) {
+    vector a = v[0], b = v[1], c = v[2], d = v[3], e = v[4], f = v[5];
+    vector even = e - 4 * c, odd = d - 4 * b, even2 = e - c, odd2 = d - b;
+    v[0] = e - 5 * c + 4 * a;
+    v[1] = even + odd;
+    v[2] = even - odd;
+    v[3] = even2 + 2 * odd2;
+    v[4] = even2 - 2 * odd2;
+    v[5] = f - 5 * d + 4 * b;
 }
 
-/* A^T: six values to the first four. */
-static inline void transform_products(vector *v, int step) {
-    vector sum1 = v[step] + v[2 * step], difference1 = v[step] - v[2 * step];
-    vector sum2 = v[3 * step] + v[4 * step], difference2 = v[3 * step] - v[4 * step];
+/* A^T: six values to four. */
+static inline void transform_products(vector *v) {
+    vector sum1 = v[1] + v[2], difference1 = v[1] - v[2], sum2 = v[3] + v[4], difference2 = v[3] - v[4];
     v[0] = v[0] + sum1 + sum2;
-    v[step] = difference1 + 2 * difference2;
-    v[2 * step] = sum1 + 4 * sum2;
-    v[3 * step] = difference1 + 8 * difference2 + v[5 * step];
+    v[1] = difference1 + 2 * difference2;
+    v[2] = sum1 + 4 * sum2;
+    v[3] = difference1 + 8 * difference2 + v[5];
 }
 
-/* A: the first four values to six. */
-static inline void transform_gradient(vector *v, int step) {
-    vector a = v[0], b = v[step], c = v[2 * step], d = v[3 * step];
-    vector even1 = a + c, odd1 = b + d, even2 = a + 4 * c, odd2 = 2 * b + 8 * d;
-    v[0] = a;
-    v[step] = even1 + odd1;
-    v[2 * step] = even1 - odd1;
-    v[3 * step] = even2 + odd2;
-    v[4 * step] = even2 - odd2;
-    v[5 * step] = d;
+/* A: four values to six. */
+static inline void transform_gradient(vector *v) {
+    vector a = v[0], b = v[1], c = v[2], d = v[3];
+    vector even = a + c, odd = b + d, even2 = a + 4 * c, odd2 = b + 4 * d;
+    v[1] = even + odd;
+    v[2] = even - odd;
+    v[3] = even2 + 2 * odd2;
+    v[4] = even2 - 2 * odd2;
+    v[5] = d;
 }
 
-/* G: the first three values to six. */
-static inline void transform_filter(vector *v, int step) {
+/* G: three values to six. */
+static inline void transform_filter(vector *v) {
     const real sixth = (real)(1.0 / 6), twelfth = (real)(1.0 / 12);
-    vector a = v[0], b = v[step], c = v[2 * step];
+    vector a = v[0], b = v[1], c = v[2];
     vector even1 = -sixth * (a + c), odd1 = sixth * b, even2 = sixth * (c + (real)0.25 * a), odd2 = twelfth * b;
     v[0] = (real)0.25 * a;
-    v[step] = even1 - odd1;
-    v[2 * step] = even1 + odd1;
-    v[3 * step] = even2 + odd2;
-    v[4 * step] = even2 - odd2;
-    v[5 * step] = c;
+    v[1] = even1 - odd1;
+    v[2] = even1 + odd1;
+    v[3] = even2 + odd2;
+    v[4] = even2 - odd2;
+    v[5] = c;
 }
 
-/* G^T: six values to the first three. */
-static inline void transform_sums(vector *v, int step) {
+/* G^T: six values to three. */
+static inline void transform_sums(vector *v) {
     const real sixth = (real)(1.0 / 6), twelfth = (real)(1.0 / 12);
-    vector sum1 = v[step] + v[2 * step], difference1 = v[2 * step] - v[step];
-    vector sum2 = v[3 * step] + v[4 * step], difference2 = v[3 * step] - v[4 * step];
+    vector sum1 = v[1] + v[2], difference1 = v[2] - v[1], sum2 = v[3] + v[4], difference2 = v[3] - v[4];
     v[0] = (real)0.25 * v[0] - sixth * sum1 + (real)(1.0 / 24) * sum2;
-    v[step] = sixth * difference1 + twelfth * difference2;
-    v[2 * step] = sixth * (sum2 - sum1) + v[5 * step];
+    v[1] = sixth * difference1 + twelfth * difference2;
+    v[2] = sixth * (sum2 - sum1) + v[5];
+}
+
+/* Vectors in rows and columns: reals from one to the next. */
+struct grid {
+    ptrdiff_t row, column;
+};
+
+static inline struct grid grid_of_points(size_t plane_size) {
+    return (struct grid){PATCH * (ptrdiff_t)plane_size, (ptrdiff_t)plane_size};
+}
+
+static inline struct grid grid_of_pixels(const struct strip *s) {
+    return (struct grid){(ptrdiff_t)s->width * s->channels, s->channels};
+}
+
+/* Transforms the columns of a square of `in` x `in` vectors, then the rows, to `out` x `out`. What is between lies in
+ * whole lines of the cache. `in` and `out` are known to the compiler where this is called. Unrolled by more, the loops
+ * need more addresses than there are registers. */
+static inline __attribute__((always_inline)) void transform_square(void (*transform)(vector *v), int in, int out,
+                                                                   real *to, struct grid to_grid, const real *from,
+                                                                   struct grid from_grid) {
+    vector columns[PATCH][PATCH] __attribute__((aligned(VECTOR_BYTES)));
+#pragma GCC unroll 2
+    for (int j = 0; j < in; j++) {
+        vector v[PATCH];
+        for (int i = 0; i < in; i++)
+            v[i] = vector_load(from + i * from_grid.row + j * from_grid.column);
+        transform(v);
+        for (int i = 0; i < out; i++)
+            columns[i][j] = v[i];
+    }
+#pragma GCC unroll 2
+    for (int i = 0; i < out; i++) {
+        vector v[PATCH];
+        for (int j = 0; j < in; j++)
+            v[j] = columns[i][j];
+        transform(v);
+        for (int j = 0; j < out; j++)
+            vector_store(to + i * to_grid.row + j * to_grid.column, v[j]);
+    }
 }
 
 /* --- Tiles ------------------------------------------------------------------------------------------------------- */
-
-/* Loads LANES channels of size x size pixels into v, rows PATCH apart. `row`, `pixel`: reals between them. */
-static inline void load_square(vector *v, int size, const real *from, size_t row, size_t pixel) {
-    for (int i = 0; i < size; i++)
-        for (int j = 0; j < size; j++)
-            v[i * PATCH + j] = vector_load(from + (size_t)i * row + (size_t)j * pixel);
-}
-
-static inline void store_points(real *to, size_t plane_size, const vector *v) {
-    for (int point = 0; point < POINTS; point++)
-        vector_store(to + (size_t)point * plane_size, v[point]);
-}
 
 /* values[point][tile][channels] of the tiles [first, first + count) of a block: B^T x B. tile_size, plane_size: reals
  * between tiles, and between points. */
 static void transform_input(const struct conv_geometry *g, const struct strip *s, real *values, int tile_size,
                             size_t plane_size, const real *strip, int first, int count) {
-    size_t pixel = (size_t)s->channels, row = (size_t)s->width * pixel;
     for (int i = 0; i < count; i++) {
         const real *from = strip + tile_offset(g, s, first + i);
         real *to = values + (size_t)i * (size_t)tile_size;
-        for (int c = 0; c < s->channels; c += LANES) {
-            vector v[POINTS];
-            load_square(v, PATCH, from + c, row, pixel);
-            for (int j = 0; j < PATCH; j++)
-                transform_patch(v + j, PATCH);
-            for (int j = 0; j < PATCH; j++)
-                transform_patch(v + j * PATCH, 1);
-            store_points(to + c, plane_size, v);
-        }
+        for (int c = 0; c < s->channels; c += LANES)
+            transform_square(transform_patch, PATCH, PATCH, to + c, grid_of_points(plane_size), from + c,
+                             grid_of_pixels(s));
     }
 }
 
@@ -234,72 +252,47 @@ static void transform_input(const struct conv_geometry *g, const struct strip *s
 static void transform_gradients(const struct conv_geometry *g, const struct strip *s, struct row_range filters,
                                 real *values, int tile_size, size_t plane_size, const real *strip, int first,
                                 int count) {
-    size_t pixel = (size_t)s->channels, row = (size_t)s->width * pixel;
+    size_t own = ((size_t)s->width + 1) * (size_t)s->channels;
     for (int i = 0; i < count; i++) {
-        const real *from = strip + tile_offset(g, s, first + i) + row + pixel;
+        const real *from = strip + tile_offset(g, s, first + i) + own;
         real *to = values + (size_t)i * (size_t)tile_size;
-        for (int k = filters.first; k < filters.end; k += LANES) {
-            vector v[POINTS];
-            load_square(v, TILE, from + k, row, pixel);
-            for (int j = 0; j < TILE; j++)
-                transform_gradient(v + j, PATCH);
-            for (int j = 0; j < PATCH; j++)
-                transform_gradient(v + j * PATCH, 1);
-            store_points(to + k, plane_size, v);
-        }
+        for (int k = filters.first; k < filters.end; k += LANES)
+            transform_square(transform_gradient, TILE, PATCH, to + k, grid_of_points(plane_size), from + k,
+                             grid_of_pixels(s));
     }
 }
 
 /* `width` channels of the `count` tiles of a part, from products[point][tile][width]: A^T M A */
 static void transform_output(const struct conv_output *out, real *strip, const real *products, size_t plane_size,
                              int count, int width) {
-    size_t pixel = (size_t)out->strip.channels, row = (size_t)out->strip.width * pixel;
+    struct grid pixels = grid_of_pixels(&out->strip);
     int columns = out->strip.width / TILE;
     for (int i = 0; i < count; i++) {
         const real *from = products + (size_t)i * (size_t)width;
-        real *to = strip + (size_t)(i / columns * TILE) * row + (size_t)(i % columns * TILE) * pixel;
+        real *to = strip + i / columns * TILE * pixels.row + i % columns * TILE * pixels.column;
         for (int k = 0; k < width; k += LANES) {
-            vector v[POINTS];
-            for (int point = 0; point < POINTS; point++) {
-                const real *product = from + (size_t)point * plane_size + k;
-                v[point] = vector_load(product);
-                __builtin_prefetch(product + 2 * LANES);
-            }
-            for (int j = 0; j < PATCH; j++)
-                transform_products(v + j, PATCH);
-            for (int j = 0; j < TILE; j++)
-                transform_products(v + j * PATCH, 1);
-            for (int y = 0; y < TILE; y++)
-                for (int x = 0; x < TILE; x++)
-                    vector_store(to + (size_t)y * row + (size_t)x * pixel + k, v[y * PATCH + x]);
+            for (int point = 0; point < POINTS; point++)
+                __builtin_prefetch(from + (size_t)point * plane_size + k + 2 * LANES);
+            transform_square(transform_products, PATCH, TILE, to + k, pixels, from + k, grid_of_points(plane_size));
         }
     }
 }
 
 /* --- Filters ----------------------------------------------------------------------------------------------------- */
 
-/* 3x3 values of LANES filters facing one channel, or of one filter facing LANES channels, to POINTS vectors. */
-static inline void transform_kernel(vector *v) {
-    for (int j = 0; j < 3; j++)
-        transform_filter(v + j, PATCH);
-    for (int i = 0; i < PATCH; i++)
-        transform_filter(v + i * PATCH, 1);
-}
-
 /* Packed, for each panel of filters and point `channels` rows, from w: [filters][3][3][channels] */
 static const real *pack(const struct conv *conv, real *to, const real *w) {
     const struct conv_geometry *g = &conv->g;
 #pragma omp parallel for schedule(static)
     for (int k = 0; k < g->filters; k += LANES) {
-        size_t point_size = plane(g->channels, panel_width(k, g->filters));
+        struct grid points = grid_of_points(plane(g->channels, panel_width(k, g->filters)));
         for (int c = 0; c < g->channels; c++) {
-            vector v[POINTS];
+            real kernels[9][LANES] __attribute__((aligned(VECTOR_BYTES)));
             for (int i = 0; i < 9; i++)
                 for (int lane = 0; lane < LANES; lane++)
-                    v[i / 3 * PATCH + i % 3][lane] =
-                        w[((size_t)(k + lane) * 9 + (size_t)i) * (size_t)g->channels + (size_t)c];
-            transform_kernel(v);
-            store_points(to + packed_filter(k, c, g->channels, g->filters), point_size, v);
+                    kernels[i][lane] = w[((size_t)(k + lane) * 9 + (size_t)i) * (size_t)g->channels + (size_t)c];
+            transform_square(transform_filter, 3, PATCH, to + packed_filter(k, c, g->channels, g->filters), points,
+                             kernels[0], (struct grid){3 * LANES, LANES});
         }
     }
     return to;
@@ -310,14 +303,11 @@ static const real *pack_turned(const struct conv *conv, real *to, const real *w)
     const struct conv_geometry *g = &conv->g;
 #pragma omp parallel for schedule(static)
     for (int k = 0; k < g->filters; k++) {
-        for (int c = 0; c < g->channels; c += LANES) {
-            vector v[POINTS];
-            size_t point_size = plane(g->filters, panel_width(c, g->channels));
-            for (int i = 0; i < 9; i++)
-                v[i / 3 * PATCH + i % 3] = vector_load(w + ((size_t)k * 9 + (size_t)(8 - i)) * (size_t)g->channels + c);
-            transform_kernel(v);
-            store_points(to + packed_filter(c, k, g->filters, g->channels), point_size, v);
-        }
+        const real *last = w + ((size_t)k * 9 + 8) * (size_t)g->channels;
+        for (int c = 0; c < g->channels; c += LANES)
+            transform_square(transform_filter, 3, PATCH, to + packed_filter(c, k, g->filters, g->channels),
+                             grid_of_points(plane(g->filters, panel_width(c, g->channels))), last + c,
+                             (struct grid){-3 * g->channels, -g->channels});
     }
     return to;
 }
@@ -328,19 +318,16 @@ static void finish_weights(const struct conv *conv, real *dw, const real *sums, 
 #pragma omp parallel for schedule(static)
     for (int k = 0; k < g->filters; k++) {
         for (int c = 0; c < g->channels; c += LANES) {
-            vector v[POINTS];
+            real joined[POINTS][LANES] __attribute__((aligned(VECTOR_BYTES)));
             const real *from = sums + packed_offset(c, k, g->filters, g->channels);
-            for (int point = 0; point < POINTS; point++)
-                v[point] = vector_load(from + (size_t)point * point_size);
-            for (int i = 1; i < count; i++)
-                for (int point = 0; point < POINTS; point++)
-                    v[point] += vector_load(from + (size_t)i * conv->sum + (size_t)point * point_size);
-            for (int j = 0; j < PATCH; j++)
-                transform_sums(v + j, PATCH);
-            for (int i = 0; i < 3; i++)
-                transform_sums(v + i * PATCH, 1);
-            for (int i = 0; i < 9; i++)
-                vector_store(dw + ((size_t)k * 9 + (size_t)i) * (size_t)g->channels + c, v[i / 3 * PATCH + i % 3]);
+            for (int point = 0; point < POINTS; point++, from += point_size) {
+                vector sum = vector_load(from);
+                for (int i = 1; i < count; i++)
+                    sum += vector_load(from + (size_t)i * conv->sum);
+                vector_store(joined[point], sum);
+            }
+            transform_square(transform_sums, PATCH, 3, dw + (size_t)k * 9 * (size_t)g->channels + c,
+                             (struct grid){3 * g->channels, g->channels}, joined[0], grid_of_points(LANES));
         }
     }
 }
