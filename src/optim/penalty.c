@@ -41,8 +41,8 @@ static double add_decay(double decay, const struct tensor *tensor) {
     return 0.5 * decay * vector_squares(tensor->value, tensor->count);
 }
 
-/* With filters as rows of W, E = W W^T - I: value strength/2 |E|^2, gradient 2 strength E W. */
-static double add_orthogonality(double strength, const struct tensor *tensor, real *gram) {
+/* With filters as rows of W, E = W W^T - I: the value is strength/2 |E|^2. gram becomes 2 strength E. */
+static double orthogonality_value(double strength, const struct tensor *tensor, real *gram) {
     int filters = tensor->filters, patch = tensor->kernel * tensor->inputs;
     size_t count = (size_t)filters * (size_t)filters;
     gemm_gram(filters, patch, tensor->value, patch, gram, filters);
@@ -51,24 +51,48 @@ static double add_orthogonality(double strength, const struct tensor *tensor, re
     double value = 0.5 * strength * vector_squares(gram, count);
     for (size_t i = 0; i < count; i++)
         gram[i] *= (real)(2 * strength);
-    gemm_nn(filters, patch, filters, gram, filters, tensor->value, patch, 1, tensor->grad, patch);
     return value;
+}
+
+enum { COLUMNS = 512 }; /* of W, whose gradient one thread adds at a time */
+
+static int column_blocks(const struct tensor *tensor) {
+    return (tensor->kernel * tensor->inputs + COLUMNS - 1) / COLUMNS;
+}
+
+/* The gradient 2 strength E W, columns of block `index`. */
+static void add_orthogonality(const struct tensor *tensor, const real *gram, int index) {
+    int filters = tensor->filters, patch = tensor->kernel * tensor->inputs, first = index * COLUMNS;
+    int columns = patch - first < COLUMNS ? patch - first : COLUMNS;
+    gemm_nn(filters, columns, filters, gram, filters, tensor->value + first, patch, 1, tensor->grad + first, patch);
 }
 
 struct penalty_values penalty_add(const struct penalty_config *config, struct net *net, real *work) {
     int count = net->tensor_count;
     double decay[count], orthogonality[count];
     real *grams[count];
+    int most_blocks = 0;
     for (int i = 0; i < count; i++) {
-        grams[i] = work;
-        work += gram_size(config, net->tensors[i]);
+        size_t size = gram_size(config, net->tensors[i]);
+        grams[i] = size ? work : NULL;
+        work += size;
+        if (size && column_blocks(net->tensors[i]) > most_blocks)
+            most_blocks = column_blocks(net->tensors[i]);
     }
-#pragma omp parallel for schedule(dynamic)
-    for (int i = count - 1; i >= 0; i--) { /* the last layers are the largest: they go first */
-        const struct tensor *tensor = net->tensors[i];
-        bool decays = applies(config->weight_decay, config->weight_decay_on, tensor);
-        decay[i] = decays ? add_decay(config->weight_decay, tensor) : 0;
-        orthogonality[i] = gram_size(config, tensor) ? add_orthogonality(config->orthogonality, tensor, grams[i]) : 0;
+#pragma omp parallel
+    {
+#pragma omp for schedule(dynamic)
+        for (int i = count - 1; i >= 0; i--) { /* the last layers are the largest: they go first */
+            const struct tensor *tensor = net->tensors[i];
+            bool decays = applies(config->weight_decay, config->weight_decay_on, tensor);
+            decay[i] = decays ? add_decay(config->weight_decay, tensor) : 0;
+            orthogonality[i] = grams[i] ? orthogonality_value(config->orthogonality, tensor, grams[i]) : 0;
+        }
+#pragma omp for schedule(dynamic) collapse(2)
+        for (int i = count - 1; i >= 0; i--)
+            for (int block = 0; block < most_blocks; block++)
+                if (grams[i] && block < column_blocks(net->tensors[i]))
+                    add_orthogonality(net->tensors[i], grams[i], block);
     }
     struct penalty_values values = {0};
     for (int i = 0; i < count; i++) {
