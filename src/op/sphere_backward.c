@@ -1,3 +1,4 @@
+/* The backward pass of a sphere_op; op/sphere_op.h has the derivation. */
 #include <omp.h>
 #include <string.h>
 
@@ -13,7 +14,7 @@ static int ceil_div(int a, int b) {
     return (a + b - 1) / b;
 }
 
-/* --- Backward ---------------------------------------------------------------------------------------------------- */
+/* --- G, r and the sums over positions ---------------------------------------------------------------------------- */
 
 /* One position: row holds dL/dy and becomes G; returns r of its patch, and adds its terms to the filters' sums. */
 static real backward_position(const struct sphere_op *op, real *row, const real *g, real n_x,
@@ -121,25 +122,6 @@ static void read_gradient(const struct sphere_op *op, const struct gradient *dy,
     }
 }
 
-/* Takes the gradient of x out of a part. */
-static void write_gradient(const struct sphere_op *op, struct conv_part part, int first_image,
-                           const struct gradient_target *dx, const struct view *x, const struct sphere_worker *worker) {
-    const struct conv_geometry *g = &op->conv.g;
-    bool ordinary = sphere_op_ordinary(op);
-    for (int i = 0; i < part.images; i++) {
-        int slot = part.image + i, image = first_image + slot;
-        if (part.row == 0)
-            gradient_begin(dx, x, image);
-        for (int r = 0; r < part.rows; r++) {
-            int y = part.row + r;
-            if (!ordinary)
-                conv_box_row(g, worker->box, worker->map + sphere_position(slot, g->out_height, g->out_width, 0), y);
-            gradient_write(dx, x, image, sphere_position(image, g->height, g->width, y), g->width,
-                           worker->out + strip_row(&op->conv.dx.strip, i, r), ordinary ? NULL : worker->box);
-        }
-    }
-}
-
 /* A backward pass. dx, packed NULL: the gradient of x is not wanted. */
 struct backward {
     int n, partials;
@@ -159,6 +141,27 @@ static void read_gradients(const struct sphere_op *op, const struct backward *pa
         int image = first_image + i;
         real *to = keep_sums ? pass->memory->image_sums + (size_t)image * sums : worker->sums;
         read_gradient(op, pass->dy, image, i, to, worker);
+    }
+}
+
+/* --- The gradient of x ------------------------------------------------------------------------------------------- */
+
+/* Takes the gradient of x out of a part. */
+static void write_gradient(const struct sphere_op *op, struct conv_part part, int first_image,
+                           const struct gradient_target *dx, const struct view *x, const struct sphere_worker *worker) {
+    const struct conv_geometry *g = &op->conv.g;
+    bool ordinary = sphere_op_ordinary(op);
+    for (int i = 0; i < part.images; i++) {
+        int slot = part.image + i, image = first_image + slot;
+        if (part.row == 0)
+            gradient_begin(dx, x, image);
+        for (int r = 0; r < part.rows; r++) {
+            int y = part.row + r;
+            if (!ordinary)
+                conv_box_row(g, worker->box, worker->map + sphere_position(slot, g->out_height, g->out_width, 0), y);
+            gradient_write(dx, x, image, sphere_position(image, g->height, g->width, y), g->width,
+                           worker->out + strip_row(&op->conv.dx.strip, i, r), ordinary ? NULL : worker->box);
+        }
     }
 }
 
@@ -251,6 +254,8 @@ static void both_gradients(const struct sphere_op *op, const struct backward *pa
             for (int i = 0; i < blocks; i++)
                 data_block(op, pass, partial, i, worker);
 }
+
+/* --- The gradients of w, b and k --------------------------------------------------------------------------------- */
 
 /* What the filters' own norms add to their gradient. */
 static void add_norm_gradient(const struct sphere_op *op, const real *sums) {
