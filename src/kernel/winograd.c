@@ -206,9 +206,8 @@ static inline struct grid grid_of_pixels(const struct strip *s) {
     return (struct grid){(ptrdiff_t)s->width * s->channels, s->channels};
 }
 
-/* Transforms the columns of a square of `in` x `in` vectors, then the rows, to `out` x `out`. What is between lies in
- * whole lines of the cache. `in` and `out` are known to the compiler where this is called. Unrolled by more, the loops
- * need more addresses than there are registers. */
+/* Transforms the columns of a square of `in` x `in` vectors, then the rows, to `out` x `out`. `in` and `out` are known
+ * to the compiler where this is called. Unrolled in whole, the input's transform is slower (docs/performance.md). */
 static inline __attribute__((always_inline)) void transform_square(void (*transform)(vector *v), int in, int out,
                                                                    real *to, struct grid to_grid, const real *from,
                                                                    struct grid from_grid) {
