@@ -614,7 +614,7 @@ END_TEST
 #define STEP_DATA(HEIGHT, WIDTH)                                                                                       \
     "data: {type: synthetic, height: " #HEIGHT ", width: " #WIDTH ", channels: 3, classes: 5}\n"
 #define STEP_HEAD STEP_DATA(17, 15)
-#define STEP_TAIL "regularizer: {orthogonality: 0.01}\ntrain: {iterations: 3, batch_size: 7}\n"
+#define STEP_TAIL "regularizer: {orthogonality: 0.01}\ntrain: {iterations: 3, batch_size: 19}\n"
 
 static const char *const step_specs[] = {
     STEP_HEAD "network: {type: resnet, depth: 8, widths: [5, 9, 17], normalization: both,"
@@ -629,7 +629,7 @@ static const char *const step_specs[] = {
     STEP_DATA(32, 32) "network: {type: resnet, depth: 8, widths: [16, 32, 32]}\n" STEP_TAIL,
 };
 
-enum { STEPS = 3, BATCH = 7 };
+enum { STEPS = 3, BATCH = 19 }; /* more than one image to each sum of a weight gradient */
 
 struct step_run {
     struct step_result results[STEPS];

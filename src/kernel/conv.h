@@ -12,6 +12,8 @@
  *     fill a strip of x; for each part: conv->way->forward, take the part's rows out
  *     fill strips of x and dy; conv->way->add_weights; for each part: conv->way->backward_data, take them out
  *
+ * The two of the last line may go apart, backward_data with the strip of dy alone and in blocks of forward_images.
+ *
  * All functions run on the calling thread, except the packing of filters and conv_way.finish_weights. Results do not
  * depend on how blocks are spread over threads. */
 #ifndef SPHERENET_KERNEL_CONV_H
@@ -77,7 +79,7 @@ struct conv_way;
 struct conv {
     struct conv_geometry g;
     const struct conv_way *way;
-    int forward_images, backward_images; /* most images in a block */
+    int forward_images, backward_images; /* most images in a block; backward no fewer */
     int partials;                        /* sums that the weight gradient is gathered in */
     int slices;                          /* most that add_weights can divide a sum in */
     struct strip x, dy;
@@ -113,8 +115,8 @@ enum conv_algorithm { CONV_AUTO, CONV_IM2COL, CONV_WINOGRAD };
 /* Plans the convolution of a complete geometry. False when the algorithm asked for does not fit it. */
 bool conv_plan(struct conv *conv, const struct conv_geometry *g, enum conv_algorithm algorithm);
 
-/* The number of sums, of `reals` each, that a weight gradient is gathered in. It bounds the threads that the backward
- * pass can use, and does not depend on theirs, since the result depends on it. */
+/* The number of sums, of `reals` each, that a weight gradient is gathered in. It does not depend on the number of
+ * threads, since the result depends on it. */
 int conv_partials(size_t reals);
 
 /* The parts of a block: false after the last. A part of zeros comes before the first. */

@@ -132,8 +132,8 @@ struct backward {
     const struct sphere_memory *memory;
 };
 
-/* G of a block of images into the strip, r into the map. The sums over positions are the same each time, and are kept
- * once. */
+/* G of a block of images into the strip, r into the map. However often that is done, the sums over positions come out
+ * the same, and are kept once. */
 static void read_gradients(const struct sphere_op *op, const struct backward *pass, int first_image, int images,
                            bool keep_sums, const struct sphere_worker *worker) {
     size_t sums = SUMS * (size_t)op->conv.g.filters;

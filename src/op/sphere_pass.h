@@ -24,7 +24,7 @@ struct sphere_worker {
     real *out;    /* strip of a part */
     real *box;    /* a factor for each pixel of a row */
     real *map;    /* squares of the pixels of one image's strip, or a factor for each position of a block */
-    real *sums;   /* [SUMS][filters] */
+    real *sums;   /* [SUMS][filters], of an image whose sums are kept elsewhere */
     real *work;   /* of the convolution, or FILTER_ROWS rows of filters */
 };
 
@@ -42,6 +42,7 @@ static inline size_t sphere_position(int image, int height, int width, int y) {
     return ((size_t)image * (size_t)height + (size_t)y) * (size_t)width;
 }
 
+/* In op->coefficients. */
 struct angular_coefficients sphere_coefficients(const struct sphere_op *op);
 
 /* Zeros a strip's border, before whole images are written into it. */

@@ -11,7 +11,7 @@ struct conv_memory {
 };
 
 static struct conv_memory memory_new(const struct conv *conv) {
-    int images = conv->backward_images > conv->forward_images ? conv->backward_images : conv->forward_images;
+    int images = conv->backward_images;
     struct conv_memory m = {
         .x = array_new(strip_reals(&conv->x, images)),
         .dy = array_new(strip_reals(&conv->dy, images)),
@@ -103,6 +103,7 @@ static int smaller(int a, int b) {
 void conv_compute(struct conv_results *c, const struct conv_geometry *g, enum conv_algorithm algorithm, int n) {
     struct conv conv;
     ck_assert(conv_plan(&conv, g, algorithm));
+    ck_assert_int_le(conv.forward_images, conv.backward_images);
     int partials = smaller(conv.partials, n), slices = smaller(conv.slices, threads_count());
     struct array packed = array_unwritten(conv.packed), turned = array_unwritten(conv.packed);
     struct array sums = array_unwritten((size_t)conv.partials * conv.sum);

@@ -12,7 +12,8 @@ struct conv_results {
     struct array y, dx, dw, squares, box;
 };
 
-/* Fills the results in, on as many threads as are set, the weight gradient in as many slices as threads. */
+/* Fills the results in, on as many threads as are set, the weight gradient in as many slices, if it has so
+ * many. */
 void conv_compute(struct conv_results *c, const struct conv_geometry *g, enum conv_algorithm algorithm, int n);
 
 void conv_free_given(struct conv_results *c);
