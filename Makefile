@@ -89,7 +89,7 @@ $(B)/%.o: %.c
 $(B)/src/kernel/vmath.o: OWN_FLAGS := -ffast-math
 # Has to run on CPUs that the program is not built for, so as to say so.
 ifneq ($(X86_64),)
-$(B)/src/base/cpu_guard.o: OWN_FLAGS := -march=x86-64
+$(B)/src/machine/cpu_guard.o: OWN_FLAGS := -march=x86-64
 endif
 
 $(PROGRAMS): $(B)/tests/%: $(B)/tests/%.o $(SUPPORT) $(B)/libspherenet.a

@@ -7,9 +7,9 @@
 
 #include "base/rng.h"
 #include "kernel/gemm.h"
-#include "kernel/threads.h"
-#include "layer/layers.h"
+#include "layer/configs.h"
 #include "loss/loss.h"
+#include "machine/threads.h"
 #include "ref/reference.h"
 #include "runner.h"
 #include "train/experiment.h"
@@ -34,7 +34,7 @@ struct subject {
     struct arena arena;
     struct choice_list layers;
     struct shape in, out;
-    struct net net;
+    struct model net;
     int n;
     real *x, *dx, *dy;
     struct rng rng;
@@ -47,7 +47,7 @@ struct signal {
     double *values;
 };
 
-static struct signal reference_chain(const struct net *net, const struct choice_list *layers, struct signal x);
+static struct signal reference_chain(const struct model *net, const struct choice_list *layers, struct signal x);
 
 static void fill(struct rng *rng, real *values, size_t count, double deviation) {
     for (size_t i = 0; i < count; i++)
@@ -63,7 +63,7 @@ static size_t output_count(const struct subject *s) {
 }
 
 /* Away from the values at which a wrong factor would not show: norms around 1, k of either sign, biases not 0. */
-static void randomise_parameters(struct net *net, struct rng *rng) {
+static void randomise_parameters(struct model *net, struct rng *rng) {
     for (int i = 0; i < net->tensor_count; i++) {
         const struct tensor *t = net->tensors[i];
         for (size_t j = 0; t->trained && j < t->count; j++) {
@@ -89,12 +89,12 @@ static void parse_layers(struct subject *s, const char *yaml) {
     text_free(&diags.text);
 }
 
-static void plan_net(struct net *net, const struct choice_list *layers, struct shape in, int outputs, int batch) {
+static void plan_net(struct model *net, const struct choice_list *layers, struct shape in, int outputs, int batch) {
     struct diagnostics diags = {0};
     struct error err;
-    bool planned = net_plan(net, layers, in, outputs, batch, &diags);
+    bool planned = model_plan(net, layers, in, outputs, batch, &diags);
     ck_assert_msg(planned, "%s", diags.text.data);
-    ck_assert_msg(net_allocate(net, 7, &err), "%s", err.text);
+    ck_assert_msg(model_allocate(net, 7, &err), "%s", err.text);
     text_free(&diags.text);
 }
 
@@ -116,7 +116,7 @@ static void subject_open(struct subject *s, const char *yaml, struct shape in, s
 }
 
 static void subject_close(struct subject *s) {
-    net_free(&s->net);
+    model_free(&s->net);
     arena_free(&s->arena);
     free(s->x);
     free(s->dx);
@@ -124,13 +124,13 @@ static void subject_close(struct subject *s) {
 }
 
 static void backward(struct subject *s, real *dx) {
-    struct pass pass = {.n = s->n, .training = true};
+    struct step pass = {.n = s->n, .training = true};
     struct view x = {.data = s->x, .channels = s->in.channels};
     struct gradient_target target = {.d = dx};
     chain_backward(&s->net.chain, &pass, dx ? &target : NULL, s->dy, &x);
 }
 
-static const struct tensor *find_tensor(const struct net *net, const char *layer, const char *part) {
+static const struct tensor *find_tensor(const struct model *net, const char *layer, const char *part) {
     char name[128];
     snprintf(name, sizeof name, "%s.%s", layer, part);
     for (int i = 0; i < net->tensor_count; i++)
@@ -139,7 +139,7 @@ static const struct tensor *find_tensor(const struct net *net, const char *layer
     return NULL;
 }
 
-static const double *tensor_values(const struct net *net, const char *layer, const char *part) {
+static const double *tensor_values(const struct model *net, const char *layer, const char *part) {
     const struct tensor *tensor = find_tensor(net, layer, part);
     return tensor ? tensor->value : NULL;
 }
@@ -150,7 +150,7 @@ static void check_finite(const char *what, const real *values, size_t count) {
 }
 
 static void check_all_finite(struct subject *s) {
-    check_finite("y", net_forward(&s->net, s->n, s->x, true), output_count(s));
+    check_finite("y", model_forward(&s->net, s->n, s->x, true), output_count(s));
     backward(s, s->dx);
     check_finite("dx", s->dx, input_count(s));
     for (int i = 0; i < s->net.tensor_count; i++) {
@@ -173,7 +173,7 @@ static struct signal signal_copy(struct signal x) {
     return copy;
 }
 
-static struct signal operate(const struct net *net, const char *name, const struct operator_config *config,
+static struct signal operate(const struct model *net, const char *name, const struct operator_config *config,
                              struct ref_geometry g, struct signal x) {
     ck_assert_msg(ref_knows_magnitude(config->magnitude->name), "tests/ref lacks magnitude %s",
                   config->magnitude->name);
@@ -190,14 +190,14 @@ static struct signal operate(const struct net *net, const char *name, const stru
     return y;
 }
 
-static struct signal reference_conv(const struct net *net, const void *config, struct signal x) {
+static struct signal reference_conv(const struct model *net, const void *config, struct signal x) {
     const struct conv_config *c = config;
     struct ref_geometry g = {x.shape.height, x.shape.width, x.shape.channels, c->kernel,
                              c->kernel,      c->stride,     c->padding,       c->filters};
     return operate(net, c->layer.name, &c->operation, g, x);
 }
 
-static struct signal reference_dense(const struct net *net, const void *config, struct signal x) {
+static struct signal reference_dense(const struct model *net, const void *config, struct signal x) {
     const struct dense_config *c = config;
     struct shape in = x.shape;
     struct ref_geometry g = {in.height, in.width, in.channels, in.height, in.width, 1, 0, c->units};
@@ -214,7 +214,7 @@ static int channels_of(struct signal x) {
     return x.shape.flat ? (int)shape_size(&x.shape) : x.shape.channels;
 }
 
-static struct signal reference_batch_norm(const struct net *net, const void *config, struct signal x) {
+static struct signal reference_batch_norm(const struct model *net, const void *config, struct signal x) {
     const struct batch_norm_config *c = config;
     int channels = channels_of(x);
     double mean[channels], variance[channels];
@@ -225,7 +225,7 @@ static struct signal reference_batch_norm(const struct net *net, const void *con
     return y;
 }
 
-static struct signal reference_sphere_norm(const struct net *net, const void *config, struct signal x) {
+static struct signal reference_sphere_norm(const struct model *net, const void *config, struct signal x) {
     const struct sphere_norm_config *c = config;
     struct signal y = signal_new(x.n, x.shape);
     ref_sphere_norm(rows_of(x), channels_of(x), y.values, x.values, tensor_values(net, c->layer.name, "weight"),
@@ -233,7 +233,7 @@ static struct signal reference_sphere_norm(const struct net *net, const void *co
     return y;
 }
 
-static struct signal reference_relu(const struct net *net, const void *config, struct signal x) {
+static struct signal reference_relu(const struct model *net, const void *config, struct signal x) {
     (void)net, (void)config;
     struct signal y = signal_new(x.n, x.shape);
     ref_relu((size_t)x.n * shape_size(&x.shape), y.values, x.values);
@@ -251,17 +251,17 @@ static struct signal pool(const struct pool_config *c, struct signal x,
     return y;
 }
 
-static struct signal reference_max_pool(const struct net *net, const void *config, struct signal x) {
+static struct signal reference_max_pool(const struct model *net, const void *config, struct signal x) {
     (void)net;
     return pool(config, x, ref_max_pool);
 }
 
-static struct signal reference_avg_pool(const struct net *net, const void *config, struct signal x) {
+static struct signal reference_avg_pool(const struct model *net, const void *config, struct signal x) {
     (void)net;
     return pool(config, x, ref_avg_pool);
 }
 
-static struct signal reference_residual(const struct net *net, const void *config, struct signal x) {
+static struct signal reference_residual(const struct model *net, const void *config, struct signal x) {
     const struct residual_config *c = config;
     struct signal sum = reference_chain(net, &c->body, x), shortcut = reference_chain(net, &c->shortcut, x);
     ck_assert_uint_eq(shape_size(&sum.shape), shape_size(&shortcut.shape));
@@ -271,7 +271,7 @@ static struct signal reference_residual(const struct net *net, const void *confi
     return sum;
 }
 
-static struct signal reference_flatten(const struct net *net, const void *config, struct signal x) {
+static struct signal reference_flatten(const struct model *net, const void *config, struct signal x) {
     (void)net, (void)config;
     struct signal y = signal_copy(x);
     y.shape.flat = true;
@@ -280,7 +280,7 @@ static struct signal reference_flatten(const struct net *net, const void *config
 
 static const struct {
     const char *type;
-    struct signal (*run)(const struct net *net, const void *config, struct signal x);
+    struct signal (*run)(const struct model *net, const void *config, struct signal x);
 } references[] = {
     {"conv", reference_conv},
     {"sphere_conv", reference_conv},
@@ -301,7 +301,7 @@ static int reference_index(const char *type) {
     ck_abort_msg("no reference for layer type %s", type);
 }
 
-static struct signal reference_chain(const struct net *net, const struct choice_list *layers, struct signal x) {
+static struct signal reference_chain(const struct model *net, const struct choice_list *layers, struct signal x) {
     struct signal y = signal_copy(x);
     for (int i = 0; i < layers->count; i++) {
         const struct choice *choice = &layers->choices[i];
@@ -329,7 +329,7 @@ static void check_near(const char *what, const real *found, const double *expect
 }
 
 static void check_forward(struct subject *s, const char *what) {
-    const real *y = net_forward(&s->net, s->n, s->x, true);
+    const real *y = model_forward(&s->net, s->n, s->x, true);
     struct signal expected = reference_chain(&s->net, &s->layers, (struct signal){s->n, s->in, s->x});
     ck_assert_uint_eq(shape_size(&expected.shape), shape_size(&s->out));
     check_near(what, y, expected.values, output_count(s), VALUE_TOLERANCE);
@@ -396,7 +396,7 @@ static void check_gradient(struct function f, struct rng *rng, double noise) {
 
 static double weighted_output(void *context) {
     struct subject *s = context;
-    const real *y = net_forward(&s->net, s->n, s->x, true);
+    const real *y = model_forward(&s->net, s->n, s->x, true);
     double sum = 0;
     for (size_t i = 0; i < output_count(s); i++)
         sum += s->dy[i] * y[i];
@@ -404,14 +404,14 @@ static double weighted_output(void *context) {
 }
 
 static double weighted_output_terms(struct subject *s) {
-    const real *y = net_forward(&s->net, s->n, s->x, true);
+    const real *y = model_forward(&s->net, s->n, s->x, true);
     double sum = 0;
     for (size_t i = 0; i < output_count(s); i++)
         sum += fabs(s->dy[i] * y[i]);
     return sum;
 }
 
-static void check_tensor_gradients(struct net *net, double (*value)(void *), void *context, const real *gradients,
+static void check_tensor_gradients(struct model *net, double (*value)(void *), void *context, const real *gradients,
                                    struct rng *rng, double noise) {
     for (int i = 0; i < net->tensor_count; i++) {
         const struct tensor *t = net->tensors[i];
@@ -422,7 +422,7 @@ static void check_tensor_gradients(struct net *net, double (*value)(void *), voi
     }
 }
 
-static size_t gradient_count(const struct net *net) {
+static size_t gradient_count(const struct model *net) {
     return plan_sizes(&net->planner).trained;
 }
 
@@ -435,7 +435,7 @@ static real *copy_of(const real *values, size_t count) {
 static void check_gradients(struct subject *s) {
     double noise = VALUE_NOISE * weighted_output_terms(s);
     real *x = copy_of(s->x, input_count(s));
-    net_forward(&s->net, s->n, s->x, true);
+    model_forward(&s->net, s->n, s->x, true);
     ck_assert_mem_eq(s->x, x, input_count(s) * sizeof *x);
     backward(s, s->dx);
     ck_assert_mem_eq(s->x, x, input_count(s) * sizeof *x);
@@ -446,7 +446,7 @@ static void check_gradients(struct subject *s) {
     free(x);
 }
 
-static void forget_gradients(struct net *net) {
+static void forget_gradients(struct model *net) {
     for (int i = 0; i < net->tensor_count; i++)
         if (net->tensors[i]->trained)
             memset(net->tensors[i]->grad, 0xff, net->tensors[i]->count * sizeof(real));
@@ -454,12 +454,12 @@ static void forget_gradients(struct net *net) {
 
 /* What the trainer calls: no gradient of the images. Those of the tensors stay as they were, bit by bit. */
 static void check_gradients_without_dx(struct subject *s) {
-    net_forward(&s->net, s->n, s->x, true);
+    model_forward(&s->net, s->n, s->x, true);
     backward(s, s->dx);
     real *expected = copy_of(s->net.memory.grads, gradient_count(&s->net));
     forget_gradients(&s->net);
-    net_forward(&s->net, s->n, s->x, true);
-    net_backward(&s->net, s->n, s->dy, s->x);
+    model_forward(&s->net, s->n, s->x, true);
+    model_backward(&s->net, s->n, s->dy, s->x);
     for (int i = 0; i < s->net.tensor_count; i++) {
         const struct tensor *t = s->net.tensors[i];
         if (t->trained)
@@ -771,7 +771,7 @@ static void check_running_averages(double decay, bool debias, int batches) {
     for (int t = 1; t <= batches; t++) {
         double mean[CHANNELS], variance[CHANNELS], weight = (1 - decay) * pow(decay, batches - t) / (debias ? debt : 1);
         fill(&s.rng, s.x, input_count(&s), t);
-        net_forward(&s.net, s.n, s.x, true);
+        model_forward(&s.net, s.n, s.x, true);
         ref_moments(s.n * 35, CHANNELS, mean, variance, s.x);
         for (int c = 0; c < CHANNELS; c++) {
             means[c] += weight * mean[c];
@@ -781,7 +781,7 @@ static void check_running_averages(double decay, bool debias, int batches) {
     double expected[2 * 35 * CHANNELS];
     fill(&s.rng, s.x, input_count(&s), 2);
     for (int pass = 0; pass < 2; pass++) { /* evaluation leaves the averages as they are */
-        const real *y = net_forward(&s.net, 2, s.x, false);
+        const real *y = model_forward(&s.net, 2, s.x, false);
         ref_batch_norm(2 * 35, CHANNELS, expected, s.x, means, variances, 0.01, tensor_values(&s.net, "a", "weight"),
                        tensor_values(&s.net, "a", "bias"));
         check_near(yaml, y, expected, 2 * 35 * CHANNELS, VALUE_TOLERANCE);
@@ -805,7 +805,7 @@ START_TEST(batch_norm_before_any_batch_is_finite) {
     for (int debias = 0; debias < 2; debias++) {
         subject_open(&s, debias ? "layers: [{type: batch_norm}]" : "layers: [{type: batch_norm, debias: false}]", shape,
                      shape, 2, 2);
-        check_finite("y", net_forward(&s.net, s.n, s.x, false), output_count(&s));
+        check_finite("y", model_forward(&s.net, s.n, s.x, false), output_count(&s));
         subject_close(&s);
     }
 }
@@ -815,7 +815,7 @@ START_TEST(fixed_sphere_norm_is_the_identity) {
     struct subject s;
     struct shape shape = {7, 5, 3, false};
     subject_open(&s, "layers: [{type: sphere_norm, name: a, trained: false}]", shape, shape, 2, 2);
-    ck_assert_mem_eq(net_forward(&s.net, s.n, s.x, true), s.x, input_count(&s) * sizeof(real));
+    ck_assert_mem_eq(model_forward(&s.net, s.n, s.x, true), s.x, input_count(&s) * sizeof(real));
     ck_assert_uint_eq(gradient_count(&s.net), 0);
     subject_close(&s);
 }
@@ -827,7 +827,7 @@ START_TEST(max_pool_of_equal_pixels) {
     subject_open(&s, "layers: [{type: max_pool}]", (struct shape){4, 6, 1, false}, (struct shape){2, 3, 1, false}, 1,
                  1);
     memset(s.x, 0, input_count(&s) * sizeof(real));
-    net_forward(&s.net, s.n, s.x, true);
+    model_forward(&s.net, s.n, s.x, true);
     backward(&s, s.dx);
     for (int i = 0; i < 6; i++) {
         const real *corner = s.dx + i / 3 * 12 + i % 3 * 2;
@@ -885,7 +885,7 @@ START_TEST(zero_patch) {
     struct subject s;
     open_operator(&s, _i, "", (struct shape){3, 2, 5, false}, 2);
     memset(s.x, 0, input_count(&s) * sizeof(real));
-    const real *y = net_forward(&s.net, s.n, s.x, true);
+    const real *y = model_forward(&s.net, s.n, s.x, true);
     for (size_t i = 0; i < output_count(&s); i++)
         ck_assert_msg(y[i] == 0, "y[%zu] is %g", i, y[i]);
     backward(&s, s.dx);
@@ -910,7 +910,7 @@ START_TEST(parallel_and_antiparallel) {
     for (int i = 0; i < FACTORS * CHANNELS; i++)
         s.x[i] = factors[i / CHANNELS] * w[i % CHANNELS];
     check_forward(&s, "y");
-    const real *y = net_forward(&s.net, s.n, s.x, true);
+    const real *y = model_forward(&s.net, s.n, s.x, true);
     double length = sqrt(sum_of_squares(w, CHANNELS)), h[FACTORS];
     for (int i = 0; i < FACTORS; i++) {
         const char *magnitude = operation_of(&s)->magnitude->name;
@@ -994,7 +994,7 @@ static void check_tiny_lengths(int operation, double x_factor, double w_factor) 
     for (int i = 0; i < COUNT(expected); i++)
         for (int c = 0; c < 5; c++)
             expected[i] += slope_at_zero(&s, i % 3) * w[i % 3 * 5 + c] * s.x[i / 3 * 5 + c];
-    check_near("y", net_forward(&s.net, s.n, s.x, true), expected, COUNT(expected), VALUE_TOLERANCE);
+    check_near("y", model_forward(&s.net, s.n, s.x, true), expected, COUNT(expected), VALUE_TOLERANCE);
     subject_close(&s);
 }
 
@@ -1032,13 +1032,13 @@ START_TEST(small_batch_in_a_large_plan) {
     subject_open(&small, yaml, in, out, 2, 2);
     subject_open(&large, yaml, in, out, 9, 9);
     memcpy(large.net.memory.values, small.net.memory.values, gradient_count(&small.net) * sizeof(real));
-    net_forward(&large.net, large.n, large.x, true);
+    model_forward(&large.net, large.n, large.x, true);
     backward(&large, large.dx);
     large.n = small.n;
     memcpy(large.x, small.x, input_count(&small) * sizeof(real));
     memcpy(large.dy, small.dy, output_count(&small) * sizeof(real));
-    const real *expected = net_forward(&small.net, small.n, small.x, true);
-    check_near("y", net_forward(&large.net, large.n, large.x, true), expected, output_count(&small), 1e-14);
+    const real *expected = model_forward(&small.net, small.n, small.x, true);
+    check_near("y", model_forward(&large.net, large.n, large.x, true), expected, output_count(&small), 1e-14);
     backward(&small, small.dx);
     backward(&large, large.dx);
     check_near("dx", large.dx, small.dx, input_count(&small), 1e-13);
@@ -1076,7 +1076,7 @@ static const struct {
 
 struct whole {
     struct experiment experiment;
-    struct net net;
+    struct model net;
     int n, classes;
     real *x, *dlogits;
     uint8_t *labels;
@@ -1095,7 +1095,7 @@ static void whole_open(struct whole *whole, int network, int loss) {
     memset(whole, 0, sizeof *whole);
     bool parsed = experiment_parse(&whole->experiment, "test", yaml, NULL, 0, &diags);
     ck_assert_msg(parsed && experiment_plan(&whole->experiment, &whole->net, &diags), "%s", diags.text.data);
-    ck_assert_msg(net_allocate(&whole->net, 3, &err), "%s", err.text);
+    ck_assert_msg(model_allocate(&whole->net, 3, &err), "%s", err.text);
     whole->n = 5;
     whole->classes = whole->experiment.shape.classes;
     whole->rng = rng_stream(12, RNG_TEST, 0, 0);
@@ -1110,7 +1110,7 @@ static void whole_open(struct whole *whole, int network, int loss) {
 }
 
 static void whole_close(struct whole *whole) {
-    net_free(&whole->net);
+    model_free(&whole->net);
     experiment_free(&whole->experiment);
     free(whole->x);
     free(whole->dlogits);
@@ -1119,7 +1119,7 @@ static void whole_close(struct whole *whole) {
 
 static double whole_loss(void *context) {
     struct whole *whole = context;
-    const real *logits = net_forward(&whole->net, whole->n, whole->x, true);
+    const real *logits = model_forward(&whole->net, whole->n, whole->x, true);
     struct loss_input in = {whole->n, whole->classes, logits, NULL, whole->labels, NULL};
     return loss_evaluate(whole->experiment.loss, &in, 1, NULL);
 }
@@ -1127,7 +1127,7 @@ static double whole_loss(void *context) {
 static void check_whole(int network, int loss) {
     struct whole whole;
     whole_open(&whole, network, loss);
-    const real *logits = net_forward(&whole.net, whole.n, whole.x, true);
+    const real *logits = model_forward(&whole.net, whole.n, whole.x, true);
     struct signal images = {whole.n, whole.net.chain.in, whole.x};
     struct signal expected = reference_chain(&whole.net, &whole.experiment.layers, images);
     check_near(networks[network].type, logits, expected.values, (size_t)(whole.n * whole.classes), VALUE_TOLERANCE);
@@ -1137,7 +1137,7 @@ static void check_whole(int network, int loss) {
                             ref_softmax_loss(whole.n, whole.classes, expected.values, whole.labels,
                                              losses[loss].smoothing, losses[loss].floor),
                             1e-10 * value);
-    net_backward(&whole.net, whole.n, whole.dlogits, whole.x);
+    model_backward(&whole.net, whole.n, whole.dlogits, whole.x);
     real *gradients = copy_of(whole.net.memory.grads, gradient_count(&whole.net));
     check_tensor_gradients(&whole.net, whole_loss, &whole, gradients, &whole.rng, VALUE_NOISE * (1 + value));
     free(gradients);

@@ -7,9 +7,9 @@
 
 #include "base/rng.h"
 #include "kernel/gemm.h"
-#include "kernel/threads.h"
-#include "layer/layers.h"
+#include "layer/configs.h"
 #include "loss/loss.h"
+#include "machine/threads.h"
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
 #include "ref/reference.h"
@@ -125,7 +125,7 @@ static int role_of(const struct tensor *tensor) {
 
 struct penalised {
     struct experiment experiment;
-    struct net net;
+    struct model net;
 };
 
 static void penalised_open(struct penalised *p) {
@@ -134,7 +134,7 @@ static void penalised_open(struct penalised *p) {
     memset(p, 0, sizeof *p);
     bool parsed = experiment_parse(&p->experiment, "test", penalty_spec, NULL, 0, &diags);
     ck_assert_msg(parsed && experiment_plan(&p->experiment, &p->net, &diags), "%s", diags.text.data);
-    ck_assert_msg(net_allocate(&p->net, 1, &err), "%s", err.text);
+    ck_assert_msg(model_allocate(&p->net, 1, &err), "%s", err.text);
     struct rng rng = rng_stream(5, RNG_TEST, 0, 0);
     for (int i = 0; i < p->net.tensor_count; i++) {
         const struct tensor *t = p->net.tensors[i];
@@ -145,7 +145,7 @@ static void penalised_open(struct penalised *p) {
 }
 
 static void penalised_close(struct penalised *p) {
-    net_free(&p->net);
+    model_free(&p->net);
     experiment_free(&p->experiment);
 }
 
@@ -397,14 +397,14 @@ static void penalise(const struct tensor *t, double *dw, double *decay, double *
 
 /* Checks one update against the gradient that a forward and backward pass of our own leaves. */
 static void check_trainer_step(struct trainer *trainer, const struct batch *batch, double rate, real **velocities) {
-    struct net *net = &trainer->net;
+    struct model *net = &trainer->net;
     const int count = net->tensor_count;
     real dlogits[5 * 3], *expected[8];
     double decay = 0, orthogonality = 0;
-    const real *logits = net_forward(net, batch->count, batch->images, true);
+    const real *logits = model_forward(net, batch->count, batch->images, true);
     double fit = ref_softmax_loss(batch->count, 3, logits, batch->labels, 0, 0);
     ref_softmax_gradient(batch->count, 3, dlogits, logits, batch->labels, 0, 0);
-    net_backward(net, batch->count, dlogits, batch->images);
+    model_backward(net, batch->count, dlogits, batch->images);
     for (int i = 0; i < count; i++) {
         const struct tensor *t = net->tensors[i];
         real *dw = copy_of(t->grad, t->count);

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "kernel/blas.h"
+#include "machine/openblas.h"
 
 static const char *config;
 

@@ -16,11 +16,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/cpu.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "kernel/blas.h"
-#include "run/safetensors.h"
+#include "machine/cpu.h"
+#include "machine/openblas.h"
+#include "storage/safetensors.h"
 #include "support/disk.h"
 
 static char home[PATH_MAX];

@@ -11,9 +11,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/cpu.h"
-#include "base/cpu_guard.h"
 #include "base/mem.h"
+#include "machine/cpu.h"
+#include "machine/cpu_guard.h"
 #include "support/disk.h"
 
 /* --- Quotas ------------------------------------------------------------------------------------------------------ */

@@ -16,9 +16,9 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "data/dataset.h"
-#include "data/file.h"
 #include "data/loader.h"
 #include "spec/bind.h"
+#include "storage/gz_file.h"
 #include "support/disk.h"
 
 enum { CIFAR_SIDE = 32, CIFAR_PIXELS = 3 * 32 * 32, IDX_PIXELS = 28 * 28 };

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernel/threads.h"
+#include "machine/threads.h"
 #include "optim/gradient.h"
 #include "support/array.h"
 #include "train/divergence.h"

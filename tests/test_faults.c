@@ -24,8 +24,8 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "faults/inject.h"
-#include "kernel/blas.h"
-#include "run/safetensors.h"
+#include "machine/openblas.h"
+#include "storage/safetensors.h"
 #include "support/disk.h"
 
 /* Sanitized programs are slow: there one allocation of each place fails. */

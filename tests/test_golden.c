@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "kernel/gemm.h"
-#include "run/safetensors.h"
 #include "runner.h"
+#include "storage/safetensors.h"
 #include "train/trainer.h"
 
 #ifdef SN_DOUBLE
@@ -35,7 +35,7 @@ static size_t size_of(const struct stored_tensor *tensor) {
     return size;
 }
 
-static void start_from(struct net *net, const struct tensor_file *file) {
+static void start_from(struct model *net, const struct tensor_file *file) {
     for (int i = 0; i < net->tensor_count; i++) {
         const struct stored_tensor *stored = find(file, "init.", net->tensors[i]->name);
         ck_assert_uint_eq(size_of(stored), net->tensors[i]->count);
@@ -74,7 +74,7 @@ static void check_loss(const char *path, const struct tensor_file *file, const c
                   path, step, name, found, expected);
 }
 
-static void check_tensors(const char *path, const struct net *net, const struct tensor_file *file) {
+static void check_tensors(const char *path, const struct model *net, const struct tensor_file *file) {
     for (int i = 0; i < net->tensor_count; i++) {
         const struct tensor *tensor = net->tensors[i];
         const struct stored_tensor *expected = find(file, "final.", tensor->name);

@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "base/rng.h"
-#include "kernel/chunk.h"
 #include "kernel/gemm.h"
-#include "kernel/threads.h"
+#include "kernel/reduce.h"
 #include "kernel/vmath.h"
+#include "machine/threads.h"
 #include "op/angular.h"
 #include "ref/reference.h"
 #include "runner.h"
@@ -204,7 +204,7 @@ static void conv_free(struct conv_results *c) {
     conv_free_results(c);
 }
 
-static void conv_run(struct conv_results *c, int index, enum conv_algorithm algorithm, int threads) {
+static void conv_run(struct conv_results *c, int index, enum conv_choice algorithm, int threads) {
     struct conv_geometry g;
     int n = geometry_case(index, &g);
     struct rng rng = rng_stream(22, RNG_TEST, (uint64_t)index, 0);
@@ -214,7 +214,7 @@ static void conv_run(struct conv_results *c, int index, enum conv_algorithm algo
 }
 
 /* Everything of one geometry against the naive loops. */
-static void check_convolution(int index, enum conv_algorithm algorithm) {
+static void check_convolution(int index, enum conv_choice algorithm) {
     struct conv_geometry geometry;
     int n = geometry_case(index, &geometry);
     struct ref_geometry g = reference_of(&geometry);
@@ -256,7 +256,7 @@ START_TEST(convolution) {
 }
 END_TEST
 
-static void check_threads(int index, enum conv_algorithm algorithm) {
+static void check_threads(int index, enum conv_choice algorithm) {
     struct conv_results one, many;
     conv_run(&one, index, algorithm, 1);
     for (int i = 0; i < COUNT(thread_counts); i++) {
@@ -296,7 +296,7 @@ START_TEST(sums_of_blocks_are_covered) {
         int n = geometry_case(i, &g);
         conv_plan(&conv, &g, CONV_AUTO);
         if (n > conv.partials * conv.backward_images)
-            *(conv.way == &conv_winograd ? &winograd : &im2col) += 1;
+            *(conv.algorithm == &conv_winograd ? &winograd : &im2col) += 1;
     }
     ck_assert_int_gt(winograd, 0);
     ck_assert_int_gt(im2col, 1);
@@ -315,12 +315,12 @@ START_TEST(algorithm_is_chosen_by_shape) {
     struct conv conv;
     ck_assert(conv_geometry_complete(&g));
     ck_assert(conv_plan(&conv, &g, CONV_AUTO));
-    ck_assert_ptr_eq(conv.way, &conv_winograd);
+    ck_assert_ptr_eq(conv.algorithm, &conv_winograd);
     ck_assert(conv_plan(&conv, &g, CONV_IM2COL));
-    ck_assert_ptr_eq(conv.way, &conv_im2col);
+    ck_assert_ptr_eq(conv.algorithm, &conv_im2col);
     g.channels = 3;
     ck_assert(conv_plan(&conv, &g, CONV_AUTO));
-    ck_assert_ptr_eq(conv.way, &conv_im2col);
+    ck_assert_ptr_eq(conv.algorithm, &conv_im2col);
     ck_assert(!conv_plan(&conv, &g, CONV_WINOGRAD));
 }
 END_TEST
@@ -595,7 +595,7 @@ START_TEST(chunk_sums) {
     for (int i = 0; i < COUNT(chunk_counts) * COUNT(widths); i++) {
         int chunks = chunk_counts[i / COUNT(widths)], width = widths[i % COUNT(widths)];
         struct array partial = array_random(&rng, (size_t)(chunks * width)), sums = array_unwritten((size_t)width);
-        chunk_reduce(sums.data, partial.data, chunks, width);
+        reduce_in_order(sums.data, partial.data, chunks, width);
         for (int j = 0; j < width; j++) {
             double expected = 0;
             for (int chunk = 0; chunk < chunks; chunk++)
@@ -636,7 +636,7 @@ struct step_run {
     struct array values; /* of all tensors, one after the other */
 };
 
-static struct array all_values(const struct net *net) {
+static struct array all_values(const struct model *net) {
     size_t count = 0, at = 0;
     for (int i = 0; i < net->tensor_count; i++)
         count += net->tensors[i]->count;
@@ -738,7 +738,7 @@ START_TEST(cosines_beside_a_large_pixel) {
     struct array image = array_random(&rng, 9 * 9 * 16);
     for (int i = 0; i < COUNT(sizes); i++) {
         image.data[(2 * 9 + 2) * 16] = sizes[i];
-        const real *y = net_forward(&trainer.net, 1, image.data, false);
+        const real *y = model_forward(&trainer.net, 1, image.data, false);
         for (int j = 0; j < 256; j++)
             ck_assert_msg(fabs((double)y[j]) <= 1 + 1e-5, "beside %g: cosine %g", (double)sizes[i], (double)y[j]);
     }

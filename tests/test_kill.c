@@ -31,8 +31,8 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/text.h"
-#include "kernel/blas.h"
-#include "run/safetensors.h"
+#include "machine/openblas.h"
+#include "storage/safetensors.h"
 #include "support/disk.h"
 
 #define COUNT(ARRAY) (int)(sizeof(ARRAY) / sizeof *(ARRAY))

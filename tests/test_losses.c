@@ -8,9 +8,9 @@
 
 #include "base/rng.h"
 #include "kernel/gemm.h"
-#include "kernel/threads.h"
 #include "loss/loss.h"
 #include "loss/margin.h"
+#include "machine/threads.h"
 #include "ref/reference.h"
 #include "runner.h"
 #include "train/trainer.h"
@@ -537,7 +537,7 @@ END_TEST
 /* A network for an angular loss, and what a step of the trainer hands from one to the other. */
 struct wired {
     struct experiment experiment;
-    struct net net;
+    struct model net;
     int n;
     real *images, *dscores;
     uint8_t labels[8];
@@ -552,7 +552,7 @@ static void wired_open(struct wired *w, const char *network, int n) {
     text_printf(&spec, "%s\nloss: w_softmax\ntrain: {iterations: 1, batch_size: %d}\n", network, n);
     bool parsed = experiment_parse(&w->experiment, "test", spec.data, NULL, 0, &diags);
     EXPECT(parsed && experiment_plan(&w->experiment, &w->net, &diags), "%s%s", spec.data, diags.text.data);
-    EXPECT(net_allocate(&w->net, 3, &err), "%s", err.text);
+    EXPECT(model_allocate(&w->net, 3, &err), "%s", err.text);
     EXPECT(w->net.classifier && w->net.classifier->x_norm_gradient, "%s: no gradient of lengths", spec.data);
     w->n = n;
     const struct dataset *shape = &w->experiment.shape;
@@ -562,20 +562,20 @@ static void wired_open(struct wired *w, const char *network, int n) {
 }
 
 static void wired_close(struct wired *w) {
-    net_free(&w->net);
+    model_free(&w->net);
     experiment_free(&w->experiment);
     free(w->images);
     free(w->dscores);
 }
 
 static double wired_loss(struct wired *w, struct choice loss, int64_t iteration, bool gradient) {
-    const real *scores = net_forward(&w->net, w->n, w->images, true);
+    const real *scores = model_forward(&w->net, w->n, w->images, true);
     struct loss_input in = {w->n, w->experiment.shape.classes, scores, w->net.classifier->x_norm, w->labels, NULL};
     struct loss_gradient to = {w->dscores, w->net.classifier->x_norm_gradient, NULL};
     return loss_evaluate(loss, &in, iteration, gradient ? &to : NULL);
 }
 
-static const struct tensor *tensor_called(const struct net *net, const char *name) {
+static const struct tensor *tensor_called(const struct model *net, const char *name) {
     for (int i = 0; i < net->tensor_count; i++)
         if (strcmp(net->tensors[i]->name, name) == 0)
             return net->tensors[i];
@@ -612,7 +612,7 @@ static void planar_open(struct wired *w, const char *network) {
 static void check_planar_scores(struct wired *w) {
     static const double expected[] = {
         0, 0, 0, -0.2 / M_SQRT2, -1.4 / M_SQRT2, 0.2 / M_SQRT2, 1, 0, -1, -1, 0, 1, 0, -1, 0, 1, 0, -1};
-    const real *scores = net_forward(&w->net, w->n, w->images, true);
+    const real *scores = model_forward(&w->net, w->n, w->images, true);
     for (int i = 0; i < COUNT(expected); i++)
         EXPECT(fabs(scores[i] - expected[i]) <= 1e-10 + 8 * REAL_EPSILON, "scores[%d] is %.17g, expected %.17g", i,
                scores[i], expected[i]);
@@ -621,7 +621,7 @@ static void check_planar_scores(struct wired *w) {
 static void check_planar(struct wired *w, const struct loss_case *c, int64_t iteration) {
     double value = wired_loss(w, c->loss, iteration, true);
     EXPECT(isfinite(value), "%s: the loss is %g", c->yaml, value);
-    net_backward(&w->net, w->n, w->dscores, w->images);
+    model_backward(&w->net, w->n, w->dscores, w->images);
     for (int i = 0; i < w->net.tensor_count; i++) {
         const struct tensor *t = w->net.tensors[i];
         for (size_t j = 0; j < t->count; j++)
@@ -680,15 +680,15 @@ static const char trainer_spec[] = "data: {type: synthetic, height: 1, width: 2,
 /* One step against a loss and a backward pass of our own. */
 static void check_step(struct trainer *trainer, const struct batch *batch, int64_t iteration) {
     static const struct ref_annealing annealing = {10, 1, 2, 0.5};
-    struct net *net = &trainer->net;
+    struct model *net = &trainer->net;
     struct sphere_op *classifier = net->classifier;
     const int count = net->tensor_count;
     real dscores[18], *expected[8];
     struct choice loss = trainer->experiment->loss;
-    struct loss_input in = {6, 3, net_forward(net, 6, batch->images, true), classifier->x_norm, batch->labels, NULL};
+    struct loss_input in = {6, 3, model_forward(net, 6, batch->images, true), classifier->x_norm, batch->labels, NULL};
     double fit =
         loss_evaluate(loss, &in, iteration, &(struct loss_gradient){dscores, classifier->x_norm_gradient, NULL});
-    net_backward(net, 6, dscores, batch->images);
+    model_backward(net, 6, dscores, batch->images);
     for (int i = 0; i < count; i++) {
         const struct tensor *t = net->tensors[i];
         expected[i] = mem_alloc(t->count * sizeof(real));
@@ -868,12 +868,12 @@ static double norm(const real *values, int count, double epsilon) {
 
 /* The classifier's part of the network from its definition: cosines and lengths of the features the net shows. */
 static void check_wired_value(struct wired *w, const struct loss_case *c, int64_t iteration) {
-    int width = net_feature_width(&w->net), classes = 3;
+    int width = model_feature_width(&w->net), classes = 3;
     double epsilon = w->net.classifier->config->epsilon, cosines[8 * 3], lengths[8];
     real *features = mem_alloc((size_t)(w->n * width) * sizeof *features);
     const real *weights = tensor_called(&w->net, "score.weight")->value;
     double found = wired_loss(w, c->loss, iteration, false);
-    net_features(&w->net, w->n, w->images, features);
+    model_features(&w->net, w->n, w->images, features);
     for (int i = 0; i < w->n; i++) {
         lengths[i] = norm(features + i * width, width, epsilon);
         for (int j = 0; j < classes; j++) {
@@ -910,7 +910,7 @@ static void check_tensor(struct wired *w, const struct loss_case *c, int64_t ite
 }
 
 /* A copy of all gradients, to be freed. */
-static real *gradients_of(const struct net *net) {
+static real *gradients_of(const struct model *net) {
     real *copy = mem_alloc(plan_sizes(&net->planner).trained * sizeof *copy), *next = copy;
     for (int i = 0; i < net->tensor_count; i++)
         for (size_t j = 0; net->tensors[i]->trained && j < net->tensors[i]->count; j++)
@@ -921,7 +921,7 @@ static real *gradients_of(const struct net *net) {
 static void check_wired(struct wired *w, const struct loss_case *c, int64_t iteration) {
     check_wired_value(w, c, iteration);
     wired_loss(w, c->loss, iteration, true);
-    net_backward(&w->net, w->n, w->dscores, w->images);
+    model_backward(&w->net, w->n, w->dscores, w->images);
     real *found = gradients_of(&w->net), *next = found;
     for (int i = 0; i < w->net.tensor_count; i++) {
         const struct tensor *t = w->net.tensors[i];
@@ -1028,7 +1028,7 @@ START_TEST(k_takes_a_step) {
     EXPECT(trainer_open(&trainer, &experiment, &err), "%s", err.text);
     const struct sphere_op *op = trainer.net.classifier;
     struct batch batch = {K_IMAGES, images, labels};
-    struct loss_input in = {K_IMAGES,   K_CLASSES, net_forward(&trainer.net, K_IMAGES, images, true),
+    struct loss_input in = {K_IMAGES,   K_CLASSES, model_forward(&trainer.net, K_IMAGES, images, true),
                             op->x_norm, labels,    op->k};
     real dscores[K_IMAGES * K_CLASSES];
     loss_evaluate(experiment.loss, &in, 1, &(struct loss_gradient){dscores, op->x_norm_gradient, dk});

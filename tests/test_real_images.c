@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "kernel/gemm.h"
-#include "kernel/threads.h"
 #include "loss/loss.h"
+#include "machine/threads.h"
 #include "runner.h"
 #include "support/convolution.h"
 #include "train/trainer.h"
@@ -97,17 +97,17 @@ static const char *const inner[] = {"conv1_1", "conv2_1", "conv3_1"};
 
 static const struct {
     const char *name;
-    enum conv_algorithm algorithm;
+    enum conv_choice algorithm;
 } ways[] = {{"transform domain", CONV_WINOGRAD}, {"im2col", CONV_IM2COL}};
 
 static int stage_of(const struct chain *chain, const char *layer) {
-    for (int s = 1; s < chain->stage_count; s++)
-        if (strcmp(chain->stages[s].layer->name, layer) == 0)
+    for (int s = 1; s < chain->block_count; s++)
+        if (strcmp(chain->blocks[s].layer->name, layer) == 0)
             return s;
-    ck_abort_msg("no stage begins with %s", layer);
+    ck_abort_msg("no block begins with %s", layer);
 }
 
-static const real *weights_of(const struct net *net, const char *layer) {
+static const real *weights_of(const struct model *net, const char *layer) {
     char name[64];
     snprintf(name, sizeof name, "%s.weight", layer);
     for (int i = 0; i < net->tensor_count; i++)
@@ -116,16 +116,16 @@ static const real *weights_of(const struct net *net, const char *layer) {
     ck_abort_msg("no tensor %s", name);
 }
 
-/* Sets the gradient of the stage's output, and goes no further back: memory of gradients that are done with is used
+/* Sets the gradient of the block's output, and goes no further back: memory of gradients that are done with is used
  * again. */
-static void backward_to(struct training *t, int stage, const struct batch *batch, const real *logits) {
+static void backward_to(struct training *t, int block, const struct batch *batch, const real *logits) {
     struct chain tail = t->trainer.net.chain;
-    struct pass pass = {.n = batch->count, .training = true};
+    struct step pass = {.n = batch->count, .training = true};
     struct loss_input in = {batch->count, t->dataset.classes, logits, NULL, batch->labels, NULL};
     loss_evaluate(t->experiment.loss, &in, 1, &(struct loss_gradient){t->trainer.dlogits, NULL, NULL});
-    tail.stages += stage;
-    tail.stage_count -= stage;
-    chain_backward(&tail, &pass, NULL, t->trainer.dlogits, &tail.stages[-1].view);
+    tail.blocks += block;
+    tail.block_count -= block;
+    chain_backward(&tail, &pass, NULL, t->trainer.dlogits, &tail.blocks[-1].view);
 }
 
 static struct array array_copy(const real *values, size_t count) {
@@ -140,12 +140,12 @@ static struct array activations(const struct view *view, int positions) {
     return values;
 }
 
-static struct array gradients(const struct stage *stage, int positions) {
-    int channels = stage->view.channels;
+static struct array gradients(const struct fused_block *block, int positions) {
+    int channels = block->view.channels;
     struct array values = array_unwritten((size_t)positions * (size_t)channels);
-    const real *slope = stage->coefficients;
-    ck_assert_ptr_nonnull(slope); /* the layer is normalised */
-    struct gradient gradient = {stage->gradient, slope, slope + channels, slope + 2 * channels, stage->view};
+    const real *scale_d = block->coefficients;
+    ck_assert_ptr_nonnull(scale_d); /* the layer is normalised */
+    struct gradient gradient = {block->gradient, scale_d, scale_d + channels, scale_d + 2 * channels, block->view};
     gradient_read(&gradient, 0, positions, values.data);
     return values;
 }
@@ -172,16 +172,16 @@ static struct conv_geometry real_operands(struct conv_results *c, const char *la
     training_open(&t, sphere_net, (const char *[]){path}, 1);
     for (int i = 0; i < WARM_UP; i++)
         trainer_step(&t.trainer, loader_next(t.loader));
-    struct net *net = &t.trainer.net;
+    struct model *net = &t.trainer.net;
     const struct batch *batch = loader_next(t.loader);
     ck_assert_int_eq(batch->count, IMAGES);
-    const real *logits = net_forward(net, IMAGES, batch->images, true);
+    const real *logits = model_forward(net, IMAGES, batch->images, true);
     int s = stage_of(&net->chain, layer);
-    struct conv_geometry g = geometry_of(net->chain.stages[s].layer);
-    c->x = activations(&net->chain.stages[s - 1].view, IMAGES * g.height * g.width);
+    struct conv_geometry g = geometry_of(net->chain.blocks[s].layer);
+    c->x = activations(&net->chain.blocks[s - 1].view, IMAGES * g.height * g.width);
     c->w = array_copy(weights_of(net, layer), (size_t)(g.filters * conv_patch(&g)));
     backward_to(&t, s, batch, logits);
-    c->dy = gradients(&net->chain.stages[s], conv_positions(&g, IMAGES));
+    c->dy = gradients(&net->chain.blocks[s], conv_positions(&g, IMAGES));
     c->r = array_new((size_t)conv_positions(&g, IMAGES));
     training_close(&t);
     return g;

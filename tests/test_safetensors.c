@@ -18,8 +18,8 @@
 #include <zlib.h>
 
 #include "base/rng.h"
-#include "kernel/threads.h"
-#include "run/safetensors.h"
+#include "machine/threads.h"
+#include "storage/safetensors.h"
 #include "support/disk.h"
 
 #define COUNT(array) (int)(sizeof(array) / sizeof *(array))

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "net/net.h"
+#include "model/model.h"
 #include "spec/bind.h"
 #include "train/experiment.h"
 
@@ -620,11 +620,11 @@ START_TEST(shipped_configs_are_good) {
     ck_assert_int_eq(glob("configs/*.yaml", 0, NULL, &configs), 0);
     for (size_t i = 0; i < configs.gl_pathc; i++) {
         struct experiment experiment;
-        struct net net;
+        struct model net;
         ck_assert_msg(experiment_read(&experiment, configs.gl_pathv[i], NULL, 0, &diags), "%s", messages());
         ck_assert_msg(experiment_plan(&experiment, &net, &diags), "%s", messages());
         ck_assert_int_gt(net.tensor_count, 0);
-        net_free(&net);
+        model_free(&net);
         check_round_trip(&experiment);
         experiment_free(&experiment);
     }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/number.h"
 
 enum { LONGEST_NAME = 64 };
 
@@ -50,10 +51,6 @@ void text_defuse(char *text) {
             c[0] = c[1] = '?';
 }
 
-static size_t smaller(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
 /* Levenshtein distance, one row of the table at a time; b is at most LONGEST_NAME long. */
 static size_t edit_distance(const char *a, const char *b) {
     size_t row[LONGEST_NAME + 1];
@@ -65,7 +62,7 @@ static size_t edit_distance(const char *a, const char *b) {
         row[0] = i + 1;
         for (size_t j = 1; j <= columns; j++) {
             size_t above = row[j];
-            row[j] = smaller(diagonal + (a[i] != b[j - 1]), 1 + smaller(above, row[j - 1]));
+            row[j] = size_smaller(diagonal + (a[i] != b[j - 1]), 1 + size_smaller(above, row[j - 1]));
             diagonal = above;
         }
     }

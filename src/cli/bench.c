@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/cpu.h"
-#include "kernel/copy.h"
 #include "kernel/gemm.h"
-#include "kernel/threads.h"
+#include "machine/cpu.h"
+#include "machine/rates.h"
+#include "machine/threads.h"
 
 /* A round has at least as many steps, and goes on for at least as long, so that small networks are not measured by
  * single steps of a millisecond. */
@@ -23,7 +23,7 @@ static bool is_first(const struct bench *bench, const struct layer *layer) {
 }
 
 double bench_tensor_bytes(const struct bench *bench, const struct layer *layer) {
-    if (layer->type->map)
+    if (layer->type->fold)
         return 0;
     double in = (double)shape_size(&layer->in), out = (double)shape_size(&layer->out);
     return (double)sizeof(real) * bench->trainer.net.batch * ((is_first(bench, layer) ? 1 : 2) * in + 2 * out);
@@ -113,7 +113,7 @@ static void measure_evaluation(struct bench *bench, int round, const struct batc
     int steps = 0;
     double start = clock_seconds(), seconds = 0;
     while (!enough(steps, seconds)) {
-        net_forward(&bench->trainer.net, batch->count, batch->images, false);
+        model_forward(&bench->trainer.net, batch->count, batch->images, false);
         steps++;
         seconds = clock_seconds() - start;
     }
@@ -132,7 +132,7 @@ static bool measure_machine(struct bench *bench, int round, struct error *err) {
 static void warm_up(struct bench *bench) {
     const struct batch *batch = loader_next(bench->loader);
     trainer_step(&bench->trainer, batch);
-    net_forward(&bench->trainer.net, batch->count, batch->images, false);
+    model_forward(&bench->trainer.net, batch->count, batch->images, false);
     bench->peak_memory = cpu_peak_memory();
 }
 

@@ -29,7 +29,7 @@ struct bench {
     int layers, rounds;
     double *samples; /* [measure][round] */
     struct step_times step;
-    struct layer_times times;
+    struct profile times;
 };
 
 /* Measures the machine, training steps and evaluation in turn, so that all see the same minutes of a machine whose

@@ -2,12 +2,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cpu.h"
 #include "cli/bench.h"
 #include "cli/command.h"
-#include "kernel/blas.h"
 #include "kernel/gemm.h"
-#include "kernel/threads.h"
+#include "machine/cpu.h"
+#include "machine/openblas.h"
+#include "machine/threads.h"
 
 enum { MOST_ROUNDS = 1000 };
 
@@ -31,7 +31,7 @@ static double step_rate(const struct bench *bench) {
 }
 
 static size_t parameters(const struct bench *bench) {
-    const struct net *net = &bench->trainer.net;
+    const struct model *net = &bench->trainer.net;
     size_t count = 0;
     for (int i = 0; i < net->tensor_count; i++)
         count += net->tensors[i]->trained ? net->tensors[i]->count : 0;

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "cli/trained.h"
+#include "cli/loaded_run.h"
 
 static struct values overrides;
 static const char *split_name = "test", *out_dir;
@@ -17,7 +17,7 @@ static const struct option options[] = {
 
 /* What the tables are made of. */
 struct report {
-    struct trained trained;
+    struct loaded_run trained;
     struct evaluation result;
     struct features features;
     struct feature_angles angles;
@@ -76,7 +76,7 @@ static bool write_table(const struct report *report, const char *name, void (*pu
 static bool find_folder(struct report *report, struct error *err) {
     struct stat status;
     if (!out_dir) {
-        trained_folder(&report->trained, report->folder);
+        loaded_run_folder(&report->trained, report->folder);
         return true;
     }
     snprintf(report->folder, sizeof report->folder, "%s", out_dir);
@@ -99,8 +99,8 @@ static void print(const struct report *report) {
 }
 
 static bool evaluate(struct report *report, struct error *err) {
-    struct trained *trained = &report->trained;
-    if (!find_folder(report, err) || !trained_evaluate(trained, &report->result, &report->features, err))
+    struct loaded_run *trained = &report->trained;
+    if (!find_folder(report, err) || !loaded_run_evaluate(trained, &report->result, &report->features, err))
         return false;
     bool has_features = report->features.values;
     if (has_features && !features_angles(&report->angles, &report->features, report->result.classes,
@@ -116,14 +116,14 @@ static enum exit_status run(int operand_count, const char *const *operands) {
     (void)operand_count;
     struct report report = {0};
     struct error err;
-    enum exit_status status = trained_open(&report.trained, "eval", operands[0], split_name, &overrides);
+    enum exit_status status = loaded_run_open(&report.trained, "eval", operands[0], split_name, &overrides);
     if (status == EXIT_DONE && !evaluate(&report, &err)) {
         fprintf(stderr, "spherenet: %s\n", err.text);
         status = EXIT_FAILED;
     }
     free(report.result.confusion);
     features_free(&report.features);
-    trained_close(&report.trained);
+    loaded_run_close(&report.trained);
     return status;
 }
 

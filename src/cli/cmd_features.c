@@ -1,7 +1,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "cli/trained.h"
+#include "cli/loaded_run.h"
 
 static struct values overrides;
 static const char *split_name = "test", *out_path;
@@ -30,13 +30,14 @@ static bool write_features(const struct features *features, const char *path, st
     return table_close(file, path, err);
 }
 
-static bool extract(struct trained *trained, struct features *features, struct error *err) {
+static bool extract(struct loaded_run *trained, struct features *features, struct error *err) {
     char folder[PATH_BYTES], path[PATH_BYTES];
     struct evaluation result = {0};
-    const char *to = out_path ? out_path : table_path(trained, trained_folder(trained, folder), "features.csv", path);
+    const char *to =
+        out_path ? out_path : table_path(trained, loaded_run_folder(trained, folder), "features.csv", path);
     bool good =
         trained->trainer.net.classifier
-            ? trained_evaluate(trained, &result, features, err)
+            ? loaded_run_evaluate(trained, &result, features, err)
             : error_set(err, "%s: the network's last layer is not a dense one, whose inputs would be the features",
                         trained->path);
     free(result.confusion);
@@ -45,16 +46,16 @@ static bool extract(struct trained *trained, struct features *features, struct e
 
 static enum exit_status run(int operand_count, const char *const *operands) {
     (void)operand_count;
-    struct trained trained;
+    struct loaded_run trained;
     struct features features = {0};
     struct error err;
-    enum exit_status status = trained_open(&trained, "features", operands[0], split_name, &overrides);
+    enum exit_status status = loaded_run_open(&trained, "features", operands[0], split_name, &overrides);
     if (status == EXIT_DONE && !extract(&trained, &features, &err)) {
         fprintf(stderr, "spherenet: %s\n", err.text);
         status = EXIT_FAILED;
     }
     features_free(&features);
-    trained_close(&trained);
+    loaded_run_close(&trained);
     return status;
 }
 

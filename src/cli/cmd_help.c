@@ -155,7 +155,7 @@ static enum exit_status run(int operand_count, const char *const *operands) {
     return EXIT_USAGE;
 }
 
-const struct command command_help_ = {
+const struct command command_of_help = {
     .name = "help",
     .operands = "[COMMAND|spec]",
     .summary = "Explain the program, a command, or the keys of a spec.",

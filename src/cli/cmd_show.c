@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "cli/command.h"
-#include "kernel/threads.h"
+#include "machine/threads.h"
 #include "train/experiment.h"
 
 static struct values overrides;
@@ -11,12 +11,12 @@ static struct values overrides;
 static const struct option options[] = {SET_OPTION(&overrides), {0}};
 
 struct totals {
-    const struct net *net;
+    const struct model *net;
     size_t parameters;
     int64_t multiply_adds;
 };
 
-static size_t layer_parameters(const struct net *net, const struct layer *layer) {
+static size_t layer_parameters(const struct model *net, const struct layer *layer) {
     size_t count = 0, length = strlen(layer->name);
     for (int i = 0; i < net->tensor_count; i++) {
         const struct tensor *tensor = net->tensors[i];
@@ -42,7 +42,7 @@ static double megabytes(size_t reals) {
     return (double)(reals * sizeof(real)) / 1e6;
 }
 
-static void print_network(const struct net *net) {
+static void print_network(const struct model *net) {
     struct totals totals = {.net = net};
     printf("# %-28s %-12s %14s %12s %16s\n", "layer", "type", "output", "parameters", "multiply-adds");
     chain_visit(&net->chain, print_layer, &totals);
@@ -70,7 +70,7 @@ static enum exit_status run(int operand_count, const char *const *operands) {
     (void)operand_count;
     struct experiment experiment;
     struct diagnostics diags = {0};
-    struct net net;
+    struct model net;
     bool good = command_read_spec(&experiment, operands[0], &overrides);
     if (good) {
         threads_set(experiment.train.threads);
@@ -80,7 +80,7 @@ static enum exit_status run(int operand_count, const char *const *operands) {
         print_spec(&experiment);
         printf("\n");
         print_network(&net);
-        net_free(&net);
+        model_free(&net);
     }
     text_free(&diags.text);
     experiment_free(&experiment);

@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 
 #include "cli/restart.h"
-#include "kernel/blas.h"
+#include "machine/openblas.h"
 #include "train/experiment.h"
 
 static const struct option *find_option(const struct option *options, const char *name, size_t length) {

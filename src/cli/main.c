@@ -6,20 +6,20 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/cpu.h"
 #include "base/text.h"
 #include "base/version.h"
 #include "cli/command.h"
 #include "cli/restart.h"
-#include "kernel/blas.h"
 #include "kernel/gemm.h"
+#include "machine/cpu.h"
+#include "machine/openblas.h"
 
 extern const struct command command_train, command_eval, command_features, command_show, command_bench, command_list,
-    command_help_;
+    command_of_help;
 
 const struct command *const commands[] = {
     &command_train, &command_eval, &command_features, &command_show,
-    &command_bench, &command_list, &command_help_,    NULL,
+    &command_bench, &command_list, &command_of_help,  NULL,
 };
 
 static const struct command *find(const char *name) {

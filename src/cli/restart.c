@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/cpu.h"
+#include "machine/cpu.h"
 
 static char **arguments;
 

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/number.h"
 #include "base/rng.h"
 
 struct augment augment_make(const struct dataset *dataset, const struct data_config *config) {
@@ -30,10 +31,6 @@ struct placement augment_draw(const struct augment *augment, uint64_t seed, int6
         .down = augment->padding - top,
         .right = augment->padding - left,
     };
-}
-
-static int clamp(int value, int low, int high) {
-    return value < low ? low : value > high ? high : value;
 }
 
 /* One row of pixels to one row of input. Input columns begin to end - 1 show image columns, the others are zero. */

@@ -4,9 +4,10 @@
 #include <limits.h>
 #include <stddef.h>
 
+#include "base/number.h"
 #include "base/text.h"
 #include "data/dataset.h"
-#include "data/file.h"
+#include "storage/gz_file.h"
 
 enum { SIDE = 32, PLANE = SIDE * SIDE, CHANNELS = 3, IMAGE_BYTES = CHANNELS * PLANE };
 enum { FILE_MAX_BYTES = 512 << 20 }; /* the largest official file has 154 MB */
@@ -59,10 +60,6 @@ static void interleave(uint8_t *pixels, const uint8_t *planes) {
     for (int i = 0; i < PLANE; i++)
         for (int c = 0; c < CHANNELS; c++)
             pixels[i * CHANNELS + c] = planes[c * PLANE + i];
-}
-
-static int smaller(int a, int b) {
-    return a < b ? a : b;
 }
 
 static size_t record_size(const struct layout *layout) {

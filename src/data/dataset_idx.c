@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "data/dataset.h"
-#include "data/file.h"
+#include "storage/gz_file.h"
 
 enum { SIDE = 28, IMAGE_BYTES = SIDE * SIDE, CLASSES = 10 };
 enum { MAGIC_LABELS = 0x801, MAGIC_IMAGES = 0x803 }; /* unsigned bytes in 1 and 3 dimensions */

@@ -1,12 +1,6 @@
 #include "kernel/conv.h"
 
-static int smaller(int a, int b) {
-    return a < b ? a : b;
-}
-
-static int ceil_div(int a, int b) {
-    return (a + b - 1) / b;
-}
+#include "base/number.h"
 
 bool conv_geometry_complete(struct conv_geometry *g) {
     int rows = g->height + 2 * g->padding - g->kernel_h;
@@ -18,24 +12,24 @@ bool conv_geometry_complete(struct conv_geometry *g) {
     return true;
 }
 
-bool conv_plan(struct conv *conv, const struct conv_geometry *g, enum conv_algorithm algorithm) {
+bool conv_plan(struct conv *conv, const struct conv_geometry *g, enum conv_choice algorithm) {
     bool transform = algorithm != CONV_IM2COL && conv_winograd_fits(g);
-    *conv = (struct conv){.g = *g, .way = transform ? &conv_winograd : &conv_im2col};
-    conv->way->plan(conv);
+    *conv = (struct conv){.g = *g, .algorithm = transform ? &conv_winograd : &conv_im2col};
+    conv->algorithm->plan(conv);
     return transform || algorithm != CONV_WINOGRAD;
 }
 
-bool conv_next_part(const struct conv_output *output, int images, struct conv_part *part) {
-    int row = part->row + part->rows;
-    if (row < output->height && part->images) {
-        part->row = row;
+bool conv_next_chunk(const struct conv_output *output, int images, struct conv_chunk *chunk) {
+    int row = chunk->row + chunk->rows;
+    if (row < output->height && chunk->images) {
+        chunk->row = row;
     } else {
-        part->image += part->images;
-        part->row = 0;
+        chunk->image += chunk->images;
+        chunk->row = 0;
     }
-    part->images = smaller(output->images, images - part->image);
-    part->rows = smaller(output->rows, output->height - part->row);
-    return part->image < images;
+    chunk->images = smaller(output->images, images - chunk->image);
+    chunk->rows = smaller(output->rows, output->height - chunk->row);
+    return chunk->image < images;
 }
 
 enum { SUMS_BYTES = 20 * 1048576, LEAST_PARTIALS = 4, MOST_PARTIALS = 8 };

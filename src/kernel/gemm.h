@@ -1,4 +1,4 @@
-/* Matrix products: the only place that has OpenBLAS compute (kernel/blas.h asks it what it is).
+/* Matrix products: the only place that has OpenBLAS compute (machine/openblas.h asks it what it is).
  *
  * All matrices are row-major; `lda` and so on are the distances between rows. Each call runs on the calling thread
  * alone: the workers that call it divide the work, in pieces that do not depend on their number. */
@@ -18,9 +18,5 @@ void gemm_nt(int m, int n, int k, const real *a, int lda, const real *b, int ldb
 void gemm_tn(int m, int n, int k, const real *a, int lda, const real *b, int ldb, real beta, real *c, int ldc);
 /* c[m][m] = a[m][k] a[m][k]^T */
 void gemm_gram(int m, int k, const real *a, int lda, real *c, int ldc);
-
-/* The machine's own rate: the best of `repeats` products of size x size matrices on that many threads, in FLOP/s.
- * 0 when there is not enough memory. */
-double gemm_rate(int size, int threads, int repeats);
 
 #endif

@@ -1,10 +1,8 @@
 #include "kernel/product.h"
 
-enum { ROWS = 6 }; /* most in a register tile: with a panel's vectors they fill the registers */
+#include "base/number.h"
 
-static int smaller(int a, int b) {
-    return a < b ? a : b;
-}
+enum { ROWS = 6 }; /* most in a register tile: with a panel's vectors they fill the registers */
 
 /* c[rows][vectors] (+)= sum over depth of a[row] b[vectors], all in registers. */
 struct tile {

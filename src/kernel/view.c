@@ -10,14 +10,14 @@ static inline real rectify(real value) {
     return value < 0 ? 0 : value; /* a NaN stays one */
 }
 
-/* One position; scale NULL and rectified are known to the compiler where this is called. Returns the sum of squares. */
+/* One position; scale NULL and relu are known to the compiler where this is called. Returns the sum of squares. */
 static inline __attribute__((always_inline)) real read_position(int channels, real *to, const real *data,
-                                                                const real *scale, const real *shift, bool rectified) {
+                                                                const real *scale, const real *shift, bool relu) {
     real squares = 0;
 #pragma omp simd reduction(+ : squares)
     for (int c = 0; c < channels; c++) {
         real value = scale ? scale[c] * data[c] + shift[c] : data[c];
-        value = rectified ? rectify(value) : value;
+        value = relu ? rectify(value) : value;
         to[c] = value;
         squares += value * value;
     }
@@ -27,14 +27,14 @@ static inline __attribute__((always_inline)) real read_position(int channels, re
 void view_read(const struct view *view, size_t position, int count, real *to, real *squares) {
     int channels = view->channels;
     const real *data = view->data + position * (size_t)channels, *scale = view->scale, *shift = view->shift;
-    if (!scale && !view->rectified && !squares) {
+    if (!scale && !view->relu && !squares) {
         memcpy(to, data, (size_t)count * (size_t)channels * sizeof *to);
         return;
     }
     for (int p = 0; p < count; p++, data += channels, to += channels) {
-        real sum = scale && view->rectified ? read_position(channels, to, data, scale, shift, true)
-                   : scale                  ? read_position(channels, to, data, scale, shift, false)
-                                            : read_position(channels, to, data, NULL, NULL, view->rectified);
+        real sum = scale && view->relu ? read_position(channels, to, data, scale, shift, true)
+                   : scale             ? read_position(channels, to, data, scale, shift, false)
+                                       : read_position(channels, to, data, NULL, NULL, view->relu);
         if (squares)
             squares[p] = sum;
     }
@@ -43,8 +43,9 @@ void view_read(const struct view *view, size_t position, int count, real *to, re
 void gradient_read(const struct gradient *gradient, size_t position, int count, real *to) {
     int channels = gradient->of.channels;
     const real *d = gradient->d + position * (size_t)channels, *data = gradient->of.data + position * (size_t)channels;
-    const real *slope = gradient->slope, *curve = gradient->curve, *level = gradient->level, *mean = gradient->of.mean;
-    if (!slope) {
+    const real *scale_d = gradient->scale_d, *scale_x = gradient->scale_x, *offset = gradient->offset,
+               *mean = gradient->of.mean;
+    if (!scale_d) {
         memcpy(to, d, (size_t)count * (size_t)channels * sizeof *to);
         return;
     }
@@ -52,11 +53,11 @@ void gradient_read(const struct gradient *gradient, size_t position, int count, 
         if (mean)
 #pragma omp simd
             for (int c = 0; c < channels; c++)
-                to[c] = slope[c] * d[c] + curve[c] * (data[c] - mean[c]) + level[c];
+                to[c] = scale_d[c] * d[c] + scale_x[c] * (data[c] - mean[c]) + offset[c];
         else
 #pragma omp simd
             for (int c = 0; c < channels; c++)
-                to[c] = slope[c] * d[c] + curve[c] * data[c] + level[c];
+                to[c] = scale_d[c] * d[c] + scale_x[c] * data[c] + offset[c];
     }
 }
 
@@ -68,20 +69,20 @@ void gradient_begin(const struct gradient_target *target, const struct view *vie
         memset(target->sums + (size_t)image * size, 0, size * sizeof *target->sums);
 }
 
-/* What gradient_write does to one value: `value` is the view's before it is rectified. */
-static inline real masked(real d, real value, real box, bool rectified) {
+/* What gradient_write does to one value: `value` is the view's before ReLU. */
+static inline real masked(real d, real value, real box, bool relu) {
     d += box * value;
-    return rectified && !(value > 0) ? 0 : d;
+    return relu && !(value > 0) ? 0 : d;
 }
 
 /* One position. scale, shift, mean and sums NULL are known to the compiler where this is called. */
 static inline __attribute__((always_inline)) void write_position(int channels, real *d, const real *data,
-                                                                 const real *scale, const real *shift, bool rectified,
+                                                                 const real *scale, const real *shift, bool relu,
                                                                  real box, const real *mean, real *sums) {
 #pragma omp simd
     for (int c = 0; c < channels; c++) {
         real value = scale ? scale[c] * data[c] + shift[c] : data[c];
-        real gradient = masked(d[c], value, box, rectified);
+        real gradient = masked(d[c], value, box, relu);
         d[c] = gradient;
         if (sums) {
             sums[c] += gradient;
@@ -94,16 +95,16 @@ static inline __attribute__((always_inline)) void write_position(int channels, r
 static void finish_position(const struct view *view, real *d, const real *data, real box, real *sums) {
     int channels = view->channels;
     const real *scale = view->scale, *shift = view->shift, *mean = view->mean;
-    if (scale && mean && sums && view->rectified)
+    if (scale && mean && sums && view->relu)
         write_position(channels, d, data, scale, shift, true, box, mean, sums);
     else if (scale && mean && sums)
         write_position(channels, d, data, scale, shift, false, box, mean, sums);
     else if (scale && sums)
-        write_position(channels, d, data, scale, shift, view->rectified, box, mean, sums);
+        write_position(channels, d, data, scale, shift, view->relu, box, mean, sums);
     else if (scale)
-        write_position(channels, d, data, scale, shift, view->rectified, box, NULL, NULL);
+        write_position(channels, d, data, scale, shift, view->relu, box, NULL, NULL);
     else
-        write_position(channels, d, data, NULL, NULL, view->rectified, box, mean, sums);
+        write_position(channels, d, data, NULL, NULL, view->relu, box, mean, sums);
 }
 
 void gradient_write(const struct gradient_target *target, const struct view *view, int image, size_t position,
@@ -118,7 +119,7 @@ void gradient_write(const struct gradient_target *target, const struct view *vie
 #pragma omp simd
             for (size_t c = 0; c < channels; c++)
                 here[c] += d[(size_t)p * channels + c];
-        if (box || view->rectified || sums)
+        if (box || view->relu || sums)
             finish_position(view, here, data + (size_t)p * channels, box ? box[p] : 0, sums);
         vector_stream(d + (size_t)p * channels, here, channels);
     }

@@ -4,7 +4,7 @@
  * view, and whoever reads the values next applies it. The same holds for gradients on the way back.
  *
  * Tensors are [n][height][width][channels]; a position is one pixel of one image, counted through the batch.
- * Per-channel pointers may be NULL, which stands for 1 (scale, slope) or 0 (all others). */
+ * Per-channel pointers may be NULL, which stands for 1 (scale, scale_d) or 0 (all others). */
 #ifndef SPHERENET_KERNEL_VIEW_H
 #define SPHERENET_KERNEL_VIEW_H
 
@@ -13,12 +13,12 @@
 
 #include "base/real.h"
 
-/* value = scale data + shift, and where `rectified`, 0 if that is negative. */
+/* value = scale data + shift, and with `relu`, 0 if that is negative. */
 struct view {
     const real *data;
     int channels;
     const real *scale, *shift;
-    bool rectified;
+    bool relu;
     const real *mean, *variance; /* of data over the batch, where they are wanted */
 };
 
@@ -26,18 +26,18 @@ struct view {
  * squares; NULL: not wanted. */
 void view_read(const struct view *view, size_t position, int count, real *to, real *squares);
 
-/* dL/d data = slope d + curve (data - mean) + level, where d is the gradient of the view's value before it is
- * rectified. Slope, curve and level are all NULL or all there. */
+/* dL/d data = scale_d d + scale_x (data - mean) + offset, where d is the gradient of the view's value before it is
+ * relu. Slope, scale_x and offset are all NULL or all there. */
 struct gradient {
     const real *d;
-    const real *slope, *curve, *level;
+    const real *scale_d, *scale_x, *offset;
     struct view of;
 };
 
 /* to[count][channels]: dL/d data at `count` positions from `position` on. */
 void gradient_read(const struct gradient *gradient, size_t position, int count, real *to);
 
-/* Where a layer puts the gradient of its input's value before it is rectified. */
+/* Where a layer puts the gradient of its input's value before ReLU. */
 struct gradient_target {
     real *d;
     bool add;   /* to what is there */

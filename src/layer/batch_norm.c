@@ -6,7 +6,7 @@
  * which makes the same average free of its start at 0 (the first batch then counts fully). */
 #include <math.h>
 
-#include "layer/layers.h"
+#include "layer/configs.h"
 #include "layer/plan.h"
 
 #define SETTINGS                                                                                                       \
@@ -49,19 +49,19 @@ static double running_decay(const struct batch_norm_config *config, double seen)
     return config->decay * (1 - pow(config->decay, seen - 1)) / (1 - pow(config->decay, seen));
 }
 
-/* With u = s data + t the map's input: its mean is s mean + t, its variance s^2 variance. */
-static void batch_norm_map(struct layer *layer, const struct pass *pass, struct view *view) {
+/* With u = s data + t the layer's input: its mean is s mean + t, its variance s^2 variance. */
+static void batch_norm_fold(struct layer *layer, const struct step *step, struct view *view) {
     struct batch_norm *norm = layer->state;
     const struct batch_norm_config *config = layer->choice.config;
     double decay = 0;
-    if (pass->training) {
+    if (step->training) {
         norm->seen[0] += 1;
         decay = running_decay(config, (double)norm->seen[0]);
     }
     for (int c = 0; c < layer->in.channels; c++) {
         double s = view->scale ? (double)view->scale[c] : 1, t = view->scale ? (double)view->shift[c] : 0;
         double mean = (double)norm->running_mean[c], variance = (double)norm->running_var[c];
-        if (pass->training) {
+        if (step->training) {
             mean = s * (double)view->mean[c] + t;
             variance = s * s * (double)view->variance[c];
             norm->running_mean[c] = (real)(decay * (double)norm->running_mean[c] + (1 - decay) * mean);
@@ -78,22 +78,22 @@ static void batch_norm_map(struct layer *layer, const struct pass *pass, struct 
 
 /* With g the gradient of the output, v = inverse s (data - mean) the normalised input, and sums over the batch:
  *     dbias = sum g, dweight = sum g v, du = weight inverse (g - dbias / count - v dweight / count). */
-static void batch_norm_unmap(struct layer *layer, const struct pass *pass, struct map_gradient *gradient) {
-    (void)pass;
+static void batch_norm_unfold(struct layer *layer, const struct step *step, struct fold_gradient *gradient) {
+    (void)step;
     struct batch_norm *norm = layer->state;
     double count = gradient->count;
     for (int c = 0; c < layer->in.channels; c++) {
-        double slope = (double)gradient->slope[c], curve = (double)gradient->curve[c];
-        double level = (double)gradient->level[c], variance = (double)gradient->variance[c];
+        double scale_d = (double)gradient->scale_d[c], scale_x = (double)gradient->scale_x[c];
+        double offset = (double)gradient->offset[c], variance = (double)gradient->variance[c];
         double unit = (double)norm->inverse[c] * (gradient->scale ? (double)gradient->scale[c] : 1);
-        double sum = slope * (double)gradient->sum[c] + count * level;
-        double product = slope * (double)gradient->product[c] + count * curve * variance;
+        double sum = scale_d * (double)gradient->sum[c] + count * offset;
+        double product = scale_d * (double)gradient->product[c] + count * scale_x * variance;
         double factor = (double)norm->weight[c] * (double)norm->inverse[c];
         norm->dbias[c] = (real)sum;
         norm->dweight[c] = (real)(unit * product);
-        gradient->slope[c] = (real)(factor * slope);
-        gradient->curve[c] = (real)(factor * (curve - unit * unit * product / count));
-        gradient->level[c] = (real)(factor * (level - sum / count));
+        gradient->scale_d[c] = (real)(factor * scale_d);
+        gradient->scale_x[c] = (real)(factor * (scale_x - unit * unit * product / count));
+        gradient->offset[c] = (real)(factor * (offset - sum / count));
     }
 }
 
@@ -101,7 +101,7 @@ const struct layer_type layer_batch_norm = {
     .kind = {"batch_norm", "batch normalisation per channel", params, sizeof(struct batch_norm_config)},
     .state_size = sizeof(struct batch_norm),
     .plan = batch_norm_plan,
-    .map = batch_norm_map,
-    .unmap = batch_norm_unmap,
+    .fold = batch_norm_fold,
+    .unfold = batch_norm_unfold,
     .wants_moments = true,
 };

@@ -3,8 +3,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "kernel/chunk.h"
-#include "layer/times.h"
+#include "kernel/reduce.h"
+#include "layer/profile.h"
 
 enum { MOST_VALUES = 1 << 27, MAX_NAME_BYTES = 200 };
 
@@ -39,38 +39,39 @@ static bool plan_layer(struct planner *planner, struct layer *layer, struct choi
 
 /* --- Stages ------------------------------------------------------------------------------------------------------ */
 
-static bool is_rectified(const struct stage *stage) {
-    for (int i = 0; i < stage->map_count; i++)
-        if (stage->maps[i].type->rectifies)
+static bool has_relu(const struct fused_block *block) {
+    for (int i = 0; i < block->fold_count; i++)
+        if (block->folds[i].type->is_relu)
             return true;
     return false;
 }
 
-static bool is_scaled(const struct stage *stage) {
-    for (int i = 0; i < stage->map_count; i++)
-        if (stage->maps[i].type->unmap)
+static bool is_scaled(const struct fused_block *block) {
+    for (int i = 0; i < block->fold_count; i++)
+        if (block->folds[i].type->unfold)
             return true;
     return false;
 }
 
-/* A map joins the stage before it, unless its input would be rectified first: scale and shift come before that. */
+/* A layer that folds joins the block before it, unless its input would go through ReLU first: scale and shift come
+ * before that. */
 static bool joins(const struct chain *chain, const struct layer_type *type) {
-    if (!type->map || !chain->stage_count)
+    if (!type->fold || !chain->block_count)
         return false;
-    return !type->unmap || !is_rectified(&chain->stages[chain->stage_count - 1]);
+    return !type->unfold || !has_relu(&chain->blocks[chain->block_count - 1]);
 }
 
-/* A new stage that begins with `layer`, or with a copy of its input when that is a map. */
+/* A new block that begins with `layer`, or with a copy of its input when that layer folds. */
 static void begin_stage(struct chain *chain, struct planner *planner, struct layer *layer,
                         const struct layer_type *type) {
-    struct stage *stage = &chain->stages[chain->stage_count++];
-    *stage = (struct stage){.layer = layer, .maps = layer + 1, .first_request = planner->request_count};
-    if (type->map) {
+    struct fused_block *block = &chain->blocks[chain->block_count++];
+    *block = (struct fused_block){.layer = layer, .folds = layer + 1, .first_request = planner->request_count};
+    if (type->fold) {
         struct layer *copy = arena_alloc(planner->arena, sizeof *copy);
         *copy = (struct layer){
-            .type = &layer_copy, .number = planner->layers, .in = chain->out, .out = chain->out, .in_place = true};
-        stage->layer = copy;
-        stage->maps = layer;
+            .type = &layer_identity, .number = planner->layers, .in = chain->out, .out = chain->out, .in_place = true};
+        block->layer = copy;
+        block->folds = layer;
     }
     if (chain->level == 0)
         planner->work = planner->scratch = 0;
@@ -78,61 +79,61 @@ static void begin_stage(struct chain *chain, struct planner *planner, struct lay
 
 /* When its layers are planned. */
 static void end_stage(const struct chain *chain, struct planner *planner) {
-    if (!chain->stage_count)
+    if (!chain->block_count)
         return;
-    struct stage *stage = &chain->stages[chain->stage_count - 1];
-    size_t channels = (size_t)stage->layer->out.channels, batch = (size_t)planner->batch;
+    struct fused_block *block = &chain->blocks[chain->block_count - 1];
+    size_t channels = (size_t)block->layer->out.channels, batch = (size_t)planner->batch;
     bool moments = false;
-    for (int i = 0; i < stage->map_count; i++)
-        moments = moments || stage->maps[i].type->wants_moments;
-    plan_keep(planner, shape_size(&stage->layer->out) * batch, &stage->y);
-    stage->inputs = arena_alloc(planner->arena, sizeof *stage->inputs * (size_t)stage->map_count);
+    for (int i = 0; i < block->fold_count; i++)
+        moments = moments || block->folds[i].type->wants_moments;
+    plan_keep(planner, shape_size(&block->layer->out) * batch, &block->y);
+    block->inputs = arena_alloc(planner->arena, sizeof *block->inputs * (size_t)block->fold_count);
     if (moments) {
-        plan_keep(planner, batch * 2 * channels, &stage->moments);
-        plan_keep(planner, channels, &stage->mean);
-        plan_keep(planner, channels, &stage->variance);
+        plan_keep(planner, batch * 2 * channels, &block->moments);
+        plan_keep(planner, channels, &block->mean);
+        plan_keep(planner, channels, &block->variance);
     }
-    if (is_scaled(stage)) {
-        plan_keep(planner, batch * 2 * channels, &stage->sums);
-        plan_keep(planner, 2 * channels, &stage->joined);
-        plan_keep(planner, 3 * channels, &stage->coefficients);
+    if (is_scaled(block)) {
+        plan_keep(planner, batch * 2 * channels, &block->sums);
+        plan_keep(planner, 2 * channels, &block->joined);
+        plan_keep(planner, 3 * channels, &block->coefficients);
     }
-    stage->last_request = planner->request_count;
-    stage->kept = planner->kept;
-    stage->work = planner->work;
-    stage->scratch = planner->scratch;
+    block->last_request = planner->request_count;
+    block->kept = planner->kept;
+    block->work = planner->work;
+    block->scratch = planner->scratch;
 }
 
 /* --- Where gradients go ------------------------------------------------------------------------------------------ */
 
-/* Whether the gradient of a stage's values takes a pass before the stage can use it: gradient_write's work, undone. */
-static bool is_unfinished(const struct stage *stage) {
-    return is_rectified(stage) || is_scaled(stage);
+/* Whether the gradient of a block's values takes a step before the block can use it: gradient_write's work, undone. */
+static bool is_unfinished(const struct fused_block *block) {
+    return has_relu(block) || is_scaled(block);
 }
 
 bool chain_in_place(const struct chain *chain) {
-    return chain->stage_count != 1 || is_unfinished(&chain->stages[0]) || chain->stages[0].layer->in_place;
+    return chain->block_count != 1 || is_unfinished(&chain->blocks[0]) || chain->blocks[0].layer->in_place;
 }
 
-static size_t output_reals(const struct planner *planner, const struct stage *stage) {
-    return shape_size(&stage->layer->out) * (size_t)planner->batch;
+static size_t output_reals(const struct planner *planner, const struct fused_block *block) {
+    return shape_size(&block->layer->out) * (size_t)planner->batch;
 }
 
 /* A chain within a residual unit has two gradients, which take turns. */
 static void plan_inner_gradients(const struct chain *chain, struct planner *planner) {
-    int last = chain->stage_count - 1, turn = 0;
-    if (last >= 0 && !is_unfinished(&chain->stages[last]))
-        last--; /* that stage's gradient is the one that the chain is given */
+    int last = chain->block_count - 1, turn = 0;
+    if (last >= 0 && !is_unfinished(&chain->blocks[last]))
+        last--; /* that block's gradient is the one that the chain is given */
     size_t offset[2] = {0}, most = 0;
     for (int s = 0; s <= last; s++)
-        if (most < output_reals(planner, &chain->stages[s]))
-            most = output_reals(planner, &chain->stages[s]);
+        if (most < output_reals(planner, &chain->blocks[s]))
+            most = output_reals(planner, &chain->blocks[s]);
     for (int i = 0; i < 2 && i <= last; i++)
         offset[i] = plan_work(planner, most);
     for (int s = last; s >= 0; s--) {
-        if (s < last && !chain->stages[s + 1].layer->in_place)
+        if (s < last && !chain->blocks[s + 1].layer->in_place)
             turn = 1 - turn;
-        plan_work_at(planner, offset[turn], &chain->stages[s].gradient);
+        plan_work_at(planner, offset[turn], &chain->blocks[s].gradient);
     }
 }
 
@@ -158,21 +159,21 @@ static struct piece first_fit(size_t floor, size_t reals, const struct piece *ta
 
 /* The outermost chain puts gradients and work where activations are not needed any more. */
 static void plan_outer_gradients(const struct chain *chain, struct planner *planner) {
-    struct piece live[2] = {{0, 0}, {0, 0}}; /* the gradients of a stage's output and of its input */
-    for (int s = chain->stage_count - 1; s >= 0; s--) {
-        struct stage *stage = &chain->stages[s], *before = stage - 1;
-        size_t floor = stage->kept, work = real_aligned(stage->work);
-        if (s == chain->stage_count - 1 && is_unfinished(stage)) {
-            live[0] = first_fit(floor, output_reals(planner, stage), live);
-            plan_place(planner, live[0].offset, live[0].reals, &stage->gradient);
+    struct piece live[2] = {{0, 0}, {0, 0}}; /* the gradients of a block's output and of its input */
+    for (int s = chain->block_count - 1; s >= 0; s--) {
+        struct fused_block *block = &chain->blocks[s], *before = block - 1;
+        size_t floor = block->kept, work = real_aligned(block->work);
+        if (s == chain->block_count - 1 && is_unfinished(block)) {
+            live[0] = first_fit(floor, output_reals(planner, block), live);
+            plan_place(planner, live[0].offset, live[0].reals, &block->gradient);
         }
         live[1] = live[0];
-        if (s > 0 && !(stage->layer->in_place && live[0].reals))
+        if (s > 0 && !(block->layer->in_place && live[0].reals))
             live[1] = first_fit(floor, output_reals(planner, before), live);
-        struct piece all = first_fit(floor, work + stage->scratch, live);
-        plan_place(planner, all.offset + work, stage->scratch, &stage->backward_scratch);
-        plan_place_work(planner, stage->first_request, stage->last_request, all.offset);
-        plan_place(planner, floor, stage->scratch, &stage->forward_scratch);
+        struct piece all = first_fit(floor, work + block->scratch, live);
+        plan_place(planner, all.offset + work, block->scratch, &block->backward_scratch);
+        plan_place_work(planner, block->first_request, block->last_request, all.offset);
+        plan_place(planner, floor, block->scratch, &block->forward_scratch);
         if (s > 0)
             plan_place(planner, live[1].offset, live[1].reals, &before->gradient);
         live[0] = live[1];
@@ -182,7 +183,7 @@ static void plan_outer_gradients(const struct chain *chain, struct planner *plan
 bool chain_plan(struct chain *chain, struct planner *planner, const struct choice_list *list, struct shape in) {
     *chain = (struct chain){.count = list->count, .level = planner->depth, .in = in, .out = in};
     chain->layers = arena_alloc(planner->arena, sizeof *chain->layers * (size_t)list->count);
-    chain->stages = arena_alloc(planner->arena, sizeof *chain->stages * (size_t)list->count);
+    chain->blocks = arena_alloc(planner->arena, sizeof *chain->blocks * (size_t)list->count);
     planner->depth++;
     for (int i = 0; i < list->count; i++) {
         const struct layer_type *type = (const struct layer_type *)list->choices[i].kind;
@@ -194,8 +195,8 @@ bool chain_plan(struct chain *chain, struct planner *planner, const struct choic
         if (!plan_layer(planner, &chain->layers[i], list->choices[i], chain->out))
             return false;
         chain->out = chain->layers[i].out;
-        if (type->map)
-            chain->stages[chain->stage_count - 1].map_count++;
+        if (type->fold)
+            chain->blocks[chain->block_count - 1].fold_count++;
     }
     planner->depth--;
     end_stage(chain, planner);
@@ -212,105 +213,105 @@ static int positions(const struct layer *layer) {
     return layer->out.height * layer->out.width;
 }
 
-static void join_moments(const struct stage *stage, const struct pass *pass) {
-    int channels = stage->layer->out.channels;
-    if (!stage->layer->type->fills_moments)
-        moments_measure(stage->moments, stage->y, pass->n, positions(stage->layer), channels);
-    moments_join(stage->mean, stage->variance, stage->moments, pass->n, positions(stage->layer), channels);
+static void join_moments(const struct fused_block *block, const struct step *step) {
+    int channels = block->layer->out.channels;
+    if (!block->layer->type->fills_moments)
+        moments_measure(block->moments, block->y, step->n, positions(block->layer), channels);
+    moments_join(block->mean, block->variance, block->moments, step->n, positions(block->layer), channels);
 }
 
-/* A stage of the outermost chain has scratch of its own, shared with the stages within. */
-static struct pass pass_through(const struct pass *pass, real *scratch) {
-    struct pass own = *pass;
+/* A block of the outermost chain has scratch of its own, shared with the blocks within. */
+static struct step step_through(const struct step *step, real *scratch) {
+    struct step own = *step;
     if (scratch)
         own.scratch = scratch;
     return own;
 }
 
-const struct view *chain_forward(struct chain *chain, const struct pass *pass, const struct view *x) {
-    for (int s = 0; s < chain->stage_count; s++) {
-        struct stage *stage = &chain->stages[s];
-        struct pass own = pass_through(pass, stage->forward_scratch);
-        real *moments = pass->training ? stage->moments : NULL;
-        stage->layer->type->forward(stage->layer, &own, stage->y, x, moments);
-        layer_times_add(pass->times, stage->layer, PASS_FORWARD);
-        stage->view = (struct view){.data = stage->y, .channels = stage->layer->out.channels};
+const struct view *chain_forward(struct chain *chain, const struct step *step, const struct view *x) {
+    for (int s = 0; s < chain->block_count; s++) {
+        struct fused_block *block = &chain->blocks[s];
+        struct step own = step_through(step, block->forward_scratch);
+        real *moments = step->training ? block->moments : NULL;
+        block->layer->type->forward(block->layer, &own, block->y, x, moments);
+        profile_add(step->times, block->layer, PASS_FORWARD);
+        block->view = (struct view){.data = block->y, .channels = block->layer->out.channels};
         if (moments) {
-            join_moments(stage, pass);
-            stage->view.mean = stage->mean;
-            stage->view.variance = stage->variance;
+            join_moments(block, step);
+            block->view.mean = block->mean;
+            block->view.variance = block->variance;
         }
-        for (int i = 0; i < stage->map_count; i++) {
-            stage->inputs[i] = stage->view;
-            stage->maps[i].type->map(&stage->maps[i], pass, &stage->view);
-            layer_times_add(pass->times, &stage->maps[i], PASS_FORWARD);
+        for (int i = 0; i < block->fold_count; i++) {
+            block->inputs[i] = block->view;
+            block->folds[i].type->fold(&block->folds[i], step, &block->view);
+            profile_add(step->times, &block->folds[i], PASS_FORWARD);
         }
-        x = &stage->view;
+        x = &block->view;
     }
     return x;
 }
 
-/* Turns the gradient of the stage's values into that of y, and sets the gradients of the maps' parameters. */
-static void unmap(const struct stage *stage, const struct pass *pass, struct gradient *gradient) {
-    int channels = stage->layer->out.channels;
-    real *slope = stage->coefficients, *curve = slope + channels, *level = curve + channels;
-    chunk_reduce(stage->joined, stage->sums, pass->n, 2 * channels);
+/* Turns the gradient of the block's values into that of y, and sets the gradients of the folded layers' parameters. */
+static void unfold(const struct fused_block *block, const struct step *step, struct gradient *gradient) {
+    int channels = block->layer->out.channels;
+    real *scale_d = block->coefficients, *scale_x = scale_d + channels, *offset = scale_x + channels;
+    reduce_in_order(block->joined, block->sums, step->n, 2 * channels);
     for (int c = 0; c < channels; c++) {
-        slope[c] = 1;
-        curve[c] = level[c] = 0;
+        scale_d[c] = 1;
+        scale_x[c] = offset[c] = 0;
     }
-    for (int i = stage->map_count - 1; i >= 0; i--) {
-        const struct view *in = &stage->inputs[i];
-        struct map_gradient map = {
-            .count = pass->n * positions(stage->layer),
-            .slope = slope,
-            .curve = curve,
-            .level = level,
-            .sum = stage->joined,
-            .product = stage->joined + channels,
+    for (int i = block->fold_count - 1; i >= 0; i--) {
+        const struct view *in = &block->inputs[i];
+        struct fold_gradient fold = {
+            .count = step->n * positions(block->layer),
+            .scale_d = scale_d,
+            .scale_x = scale_x,
+            .offset = offset,
+            .sum = block->joined,
+            .product = block->joined + channels,
             .mean = in->mean,
             .variance = in->variance,
             .scale = in->scale,
             .shift = in->shift,
         };
-        if (stage->maps[i].type->unmap)
-            stage->maps[i].type->unmap(&stage->maps[i], pass, &map);
-        layer_times_add(pass->times, &stage->maps[i], PASS_BACKWARD);
+        if (block->folds[i].type->unfold)
+            block->folds[i].type->unfold(&block->folds[i], step, &fold);
+        profile_add(step->times, &block->folds[i], PASS_BACKWARD);
     }
-    gradient->slope = slope;
-    gradient->curve = curve;
-    gradient->level = level;
+    gradient->scale_d = scale_d;
+    gradient->scale_x = scale_x;
+    gradient->offset = offset;
 }
 
-static void stage_backward(const struct stage *stage, const struct pass *pass, const struct gradient_target *dx,
+static void stage_backward(const struct fused_block *block, const struct step *step, const struct gradient_target *dx,
                            const real *d, const struct view *x) {
-    struct gradient gradient = {.d = d, .of = stage->view};
-    if (stage->sums)
-        unmap(stage, pass, &gradient);
-    struct pass own = pass_through(pass, stage->backward_scratch);
-    stage->layer->type->backward(stage->layer, &own, dx, &gradient, x);
-    layer_times_add(pass->times, stage->layer, PASS_BACKWARD);
+    struct gradient gradient = {.d = d, .of = block->view};
+    if (block->sums)
+        unfold(block, step, &gradient);
+    struct step own = step_through(step, block->backward_scratch);
+    block->layer->type->backward(block->layer, &own, dx, &gradient, x);
+    profile_add(step->times, block->layer, PASS_BACKWARD);
 }
 
-void chain_backward(struct chain *chain, const struct pass *pass, const struct gradient_target *dx, const real *d,
+void chain_backward(struct chain *chain, const struct step *step, const struct gradient_target *dx, const real *d,
                     const struct view *x) {
-    int last = chain->stage_count - 1;
+    int last = chain->block_count - 1;
     if (last < 0 && dx)
-        gradient_write_all(dx, x, pass->n, chain->in.height * chain->in.width, d);
-    if (last >= 0 && is_unfinished(&chain->stages[last])) {
-        const struct stage *stage = &chain->stages[last];
-        struct gradient_target finished = {stage->gradient, false, stage->sums};
-        gradient_write_all(&finished, &stage->view, pass->n, positions(stage->layer), d);
+        gradient_write_all(dx, x, step->n, chain->in.height * chain->in.width, d);
+    if (last >= 0 && is_unfinished(&chain->blocks[last])) {
+        const struct fused_block *block = &chain->blocks[last];
+        struct gradient_target finished = {block->gradient, false, block->sums};
+        gradient_write_all(&finished, &block->view, step->n, positions(block->layer), d);
         d = finished.d;
     }
     for (int s = last; s > 0; s--) {
-        const struct stage *before = &chain->stages[s - 1];
+        const struct fused_block *before = &chain->blocks[s - 1];
         struct gradient_target target = {before->gradient, false, before->sums};
-        stage_backward(&chain->stages[s], pass, &target, d, &before->view);
+        stage_backward(&chain->blocks[s], step, &target, d, &before->view);
         d = target.d;
     }
     if (last >= 0)
-        stage_backward(&chain->stages[0], pass, dx, d, x);
+        stage_backward(&chain->blocks[0], step, dx, d, x);
 }
 
 void chain_visit(const struct chain *chain, void (*visit)(const struct layer *layer, int level, void *context),

@@ -4,29 +4,29 @@
 
 #include "layer/plan.h"
 
-/* A layer that computes, and the maps behind it, which readers of its output apply. */
-struct stage {
-    struct layer *layer, *maps; /* maps: [map_count] */
-    int map_count;
+/* A layer that computes, and those behind it that fold into it, which readers of its output apply. */
+struct fused_block {
+    struct layer *layer, *folds; /* folds: [fold_count] */
+    int fold_count;
     real *y;             /* [n][out] */
-    struct view view;    /* of y, through all maps */
-    struct view *inputs; /* [map_count], of y up to each map */
-    /* Where a map asks for them, else NULL. Of y: [n][2][channels], and per channel over the batch. */
+    struct view view;    /* of y, through all folded layers */
+    struct view *inputs; /* [fold_count], of y up to each of them */
+    /* Where a folded layer asks for them, else NULL. Of y: [n][2][channels], and per channel over the batch. */
     real *moments, *mean, *variance;
-    real *gradient; /* of y's values before they are rectified, [n][out]; NULL: the chain is given it */
-    /* Of its gradient: [n][2][channels], and joined; slope, curve and level of struct gradient, [3][channels]. */
+    real *gradient; /* of y's values before ReLU, [n][out]; NULL: the chain is given it */
+    /* Of its gradient: [n][2][channels], and joined; scale_d, scale_x and offset of struct gradient, [3][channels]. */
     real *sums, *joined, *coefficients;
     /* In the outermost chain, else NULL. */
     real *forward_scratch, *backward_scratch;
-    /* While planning: what was asked for up to the end of the stage, and its own requests. */
+    /* While planning: what was asked for up to the end of the block, and its own requests. */
     size_t kept, work, scratch;
     int first_request, last_request;
 };
 
 struct chain {
-    int count, stage_count;
+    int count, block_count;
     struct layer *layers; /* as in the spec */
-    struct stage *stages;
+    struct fused_block *blocks;
     int level; /* depth in residual units, from 0 */
     struct shape in, out;
 };
@@ -36,11 +36,11 @@ struct chain {
 bool chain_plan(struct chain *chain, struct planner *planner, const struct choice_list *list, struct shape in);
 
 /* The chain's output (x itself for an empty chain), valid until the next call. */
-const struct view *chain_forward(struct chain *chain, const struct pass *pass, const struct view *x);
+const struct view *chain_forward(struct chain *chain, const struct step *step, const struct view *x);
 
 /* dx NULL: the gradient of the input is not wanted. d: gradient of the output's values, [n][out]; may be dx->d where
  * chain_in_place. */
-void chain_backward(struct chain *chain, const struct pass *pass, const struct gradient_target *dx, const real *d,
+void chain_backward(struct chain *chain, const struct step *step, const struct gradient_target *dx, const real *d,
                     const struct view *x);
 
 /* Whether the gradient of the input may take the place of the output's, when both are of one size. */

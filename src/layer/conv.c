@@ -1,6 +1,6 @@
 /* conv and sphere_conv: one layer, two defaults of its operator's magnitude. */
+#include "layer/configs.h"
 #include "layer/filters.h"
-#include "layer/layers.h"
 
 #define CONV_PARAMS(OPERATOR_PARAMS)                                                                                   \
     LAYER_NAME_PARAM, INT_KEY(struct conv_config, filters, "filters", NULL, 1, 65536, "output channels"),              \
@@ -13,7 +13,7 @@
         SECTION_KEY(struct conv_config, operation, "operator", OPERATOR_PARAMS, "magnitude x angular activation"),     \
         END_OF_KEYS
 
-static const char *const algorithm_names[] = {"auto", "im2col", "winograd", NULL}; /* enum conv_algorithm */
+static const char *const algorithm_names[] = {"auto", "im2col", "winograd", NULL}; /* enum conv_choice */
 
 static const struct param conv_params[] = {CONV_PARAMS(ordinary_operator_params)};
 static const struct param sphere_conv_params[] = {CONV_PARAMS(sphere_operator_params)};
@@ -40,7 +40,7 @@ static bool conv_layer_plan(struct layer *layer, struct planner *planner) {
         return plan_error(planner, layer, "a %dx%d kernel does not fit its input of %dx%d with padding %d",
                           config->kernel, config->kernel, in->height, in->width, config->padding);
     layer->out = (struct shape){geometry.out_height, geometry.out_width, config->filters, false};
-    return filters_plan(layer, planner, &config->operation, &geometry, (enum conv_algorithm)config->algorithm,
+    return filters_plan(layer, planner, &config->operation, &geometry, (enum conv_choice)config->algorithm,
                         config->bias, FILTERS_CONV);
 }
 

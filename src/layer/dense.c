@@ -1,6 +1,6 @@
 /* Fully connected: a convolution whose kernel is as large as its input. */
+#include "layer/configs.h"
 #include "layer/filters.h"
-#include "layer/layers.h"
 
 static const struct param params[] = {
     LAYER_NAME_PARAM,

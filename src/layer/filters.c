@@ -34,8 +34,7 @@ static void plan_kept(struct planner *planner, struct sphere_op *op, enum filter
 }
 
 bool filters_plan(struct layer *layer, struct planner *planner, const struct operator_config *config,
-                  const struct conv_geometry *geometry, enum conv_algorithm algorithm, bool bias,
-                  enum filters_use use) {
+                  const struct conv_geometry *geometry, enum conv_choice algorithm, bool bias, enum filters_use use) {
     struct sphere_op *op = layer->state;
     if (!sphere_op_init(op, config, geometry, algorithm, bias))
         return plan_error(
@@ -51,11 +50,11 @@ bool filters_plan(struct layer *layer, struct planner *planner, const struct ope
     return true;
 }
 
-void filters_forward(struct layer *layer, const struct pass *pass, real *y, const struct view *x, real *moments) {
-    sphere_op_forward(layer->state, pass->n, y, x, moments, pass->scratch);
+void filters_forward(struct layer *layer, const struct step *step, real *y, const struct view *x, real *moments) {
+    sphere_op_forward(layer->state, step->n, y, x, moments, step->scratch);
 }
 
-void filters_backward(struct layer *layer, const struct pass *pass, const struct gradient_target *dx,
+void filters_backward(struct layer *layer, const struct step *step, const struct gradient_target *dx,
                       const struct gradient *dy, const struct view *x) {
-    sphere_op_backward(layer->state, pass->n, dx, dy, x, pass->scratch);
+    sphere_op_backward(layer->state, step->n, dx, dy, x, step->scratch);
 }

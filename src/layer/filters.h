@@ -15,9 +15,9 @@ enum filters_use {
 /* Sets up the operator for a complete geometry and asks for its memory. False after plan_error, when the algorithm does
  * not fit. */
 bool filters_plan(struct layer *layer, struct planner *planner, const struct operator_config *config,
-                  const struct conv_geometry *geometry, enum conv_algorithm algorithm, bool bias, enum filters_use use);
-void filters_forward(struct layer *layer, const struct pass *pass, real *y, const struct view *x, real *moments);
-void filters_backward(struct layer *layer, const struct pass *pass, const struct gradient_target *dx,
+                  const struct conv_geometry *geometry, enum conv_choice algorithm, bool bias, enum filters_use use);
+void filters_forward(struct layer *layer, const struct step *step, real *y, const struct view *x, real *moments);
+void filters_backward(struct layer *layer, const struct step *step, const struct gradient_target *dx,
                       const struct gradient *dy, const struct view *x);
 
 #endif

@@ -8,12 +8,12 @@ static bool flatten_plan(struct layer *layer, struct planner *planner) {
     return true;
 }
 
-static void flatten_map(struct layer *layer, const struct pass *pass, struct view *view) {
-    (void)layer, (void)pass, (void)view;
+static void flatten_fold(struct layer *layer, const struct step *step, struct view *view) {
+    (void)layer, (void)step, (void)view;
 }
 
 const struct layer_type layer_flatten = {
     .kind = {"flatten", "an image becomes one vector", layer_name_params, sizeof(struct layer_config)},
     .plan = flatten_plan,
-    .map = flatten_map,
+    .fold = flatten_fold,
 };

@@ -60,20 +60,20 @@ struct layer {
     bool in_place;         /* set by plan: backward may write the gradient of x over that of y */
 };
 
-struct layer_times;
+struct profile;
 
-struct pass {
+struct step {
     int n; /* images in this batch, at most the planned number */
     bool training;
-    real *scratch;             /* as much as the layer asked for */
-    struct layer_times *times; /* NULL: not measured */
+    real *scratch;         /* as much as the layer asked for */
+    struct profile *times; /* NULL: not measured */
 };
 
-/* Gradients of maps, per channel. With d the gradient of the view's value before it is rectified, that of a map's
- * output is slope d + curve (data - mean) + level. The map's input is scale data + shift. */
-struct map_gradient {
+/* Gradients of folded layers, per channel. With d the gradient of the view's value before ReLU, that of a folded
+ * layer's output is scale_d d + scale_x (data - mean) + offset. Its input is scale data + shift. */
+struct fold_gradient {
     int count; /* values in each channel */
-    real *slope, *curve, *level;
+    real *scale_d, *scale_x, *offset;
     const real *sum, *product;   /* sum of d, and of d (data - mean) */
     const real *mean, *variance; /* of data; NULL: 0 */
     const real *scale, *shift;   /* NULL: 1 and 0 */
@@ -90,20 +90,21 @@ struct layer_type {
 
     /* A layer either computes: */
     /* moments: [n][2][channels], y's per image; NULL: not wanted. Filled in only where fills_moments. */
-    void (*forward)(struct layer *layer, const struct pass *pass, real *y, const struct view *x, real *moments);
+    void (*forward)(struct layer *layer, const struct step *step, real *y, const struct view *x, real *moments);
     bool fills_moments;
     /* Sets the gradients of its parameters and, unless dx is NULL, hands the gradient of x to gradient_write, image by
      * image. dy->of.data is y. */
-    void (*backward)(struct layer *layer, const struct pass *pass, const struct gradient_target *dx,
+    void (*backward)(struct layer *layer, const struct step *step, const struct gradient_target *dx,
                      const struct gradient *dy, const struct view *x);
 
-    /* Or it maps every value by a function of its channel, and makes no pass of its own: */
-    void (*map)(struct layer *layer, const struct pass *pass, struct view *view);
+    /* Or it folds into the layer before it: it changes every value by a function of its channel, in no pass of its own:
+     */
+    void (*fold)(struct layer *layer, const struct step *step, struct view *view);
     /* Sets the gradients of its parameters, and turns that of its output into that of its input. NULL: scale and shift
      * stay as they were. */
-    void (*unmap)(struct layer *layer, const struct pass *pass, struct map_gradient *gradient);
-    bool wants_moments; /* in training, map() needs the view's mean and variance */
-    bool rectifies;     /* map() sets the view's `rectified`, and no unmap() is needed: gradient_write does its work */
+    void (*unfold)(struct layer *layer, const struct step *step, struct fold_gradient *gradient);
+    bool wants_moments; /* in training, fold() needs the view's mean and variance */
+    bool is_relu;       /* fold() sets the view's `relu`, and no unfold() is needed: gradient_write does its work */
 
     /* The chains within a layer, by number from 0, then NULL. The member itself is NULL for simple layers. */
     const struct chain *(*branch)(const struct layer *layer, int index);
@@ -111,8 +112,8 @@ struct layer_type {
 
 extern const struct registry layer_registry;
 
-/* Not in the registry: y = x, for maps that have nothing in front of them to join. */
-extern const struct layer_type layer_copy;
+/* Not in the registry: y = x, for layers that fold and have nothing in front of them to fold into. */
+extern const struct layer_type layer_identity;
 
 /* First member of every layer's configuration. */
 struct layer_config {

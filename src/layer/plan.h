@@ -45,7 +45,7 @@ struct tensor *plan_tensor(const struct planner *planner, int index);
 /* Memory that lasts from forward to backward. */
 void plan_keep(struct planner *planner, size_t reals, real **place);
 
-/* Scratch for one forward or backward call: pass->scratch. */
+/* Scratch for one forward or backward call: step->scratch. */
 void plan_scratch(struct planner *planner, size_t reals);
 
 /* Memory that lasts through the backward pass of the outermost stage: its offset there, for plan_work_at. */

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "kernel/vector.h"
-#include "layer/layers.h"
+#include "layer/configs.h"
 #include "layer/plan.h"
 
 #define WINDOW_PARAMS                                                                                                  \
@@ -64,9 +64,9 @@ static size_t worker_reals(const struct layer *layer) {
     return 2 * band_reals(layer) + shape_size(&layer->out);
 }
 
-static struct worker worker_of(const struct layer *layer, const struct pass *pass) {
+static struct worker worker_of(const struct layer *layer, const struct step *step) {
     struct worker worker;
-    worker.x = pass->scratch + (size_t)omp_get_thread_num() * worker_reals(layer);
+    worker.x = step->scratch + (size_t)omp_get_thread_num() * worker_reals(layer);
     worker.dx = worker.x + band_reals(layer);
     worker.dy = worker.dx + band_reals(layer);
     return worker;
@@ -150,12 +150,12 @@ typedef void pool_window(const struct layer *layer, struct area area, real *y, c
 typedef void pool_window_back(const struct layer *layer, struct area area, real *dx, real *dy, const real *y,
                               const real *x);
 
-static void pool_forward(const struct layer *layer, const struct pass *pass, real *y, const struct view *x,
+static void pool_forward(const struct layer *layer, const struct step *step, real *y, const struct view *x,
                          pool_window *window) {
     const struct shape *in = &layer->in, *out = &layer->out;
 #pragma omp parallel for schedule(static)
-    for (int image = 0; image < pass->n; image++) {
-        struct worker worker = worker_of(layer, pass);
+    for (int image = 0; image < step->n; image++) {
+        struct worker worker = worker_of(layer, step);
         for (int b = 0; b < band_count(layer); b++) {
             struct band band = band_of(layer, b);
             read_band(layer, worker.x, x, image, &band);
@@ -167,14 +167,14 @@ static void pool_forward(const struct layer *layer, const struct pass *pass, rea
     }
 }
 
-static void pool_backward(const struct layer *layer, const struct pass *pass, const struct gradient_target *dx,
+static void pool_backward(const struct layer *layer, const struct step *step, const struct gradient_target *dx,
                           const struct gradient *dy, const struct view *x, pool_window_back *window) {
     const struct shape *in = &layer->in, *out = &layer->out;
     if (!dx)
         return;
 #pragma omp parallel for schedule(static)
-    for (int image = 0; image < pass->n; image++) {
-        struct worker worker = worker_of(layer, pass);
+    for (int image = 0; image < step->n; image++) {
+        struct worker worker = worker_of(layer, step);
         const real *y = dy->of.data + (size_t)image * shape_size(out);
         gradient_begin(dx, x, image);
         for (int b = 0; b < band_count(layer); b++) {
@@ -227,14 +227,14 @@ static void max_window_back(const struct layer *layer, struct area area, real *d
     }
 }
 
-static void max_forward(struct layer *layer, const struct pass *pass, real *y, const struct view *x, real *moments) {
+static void max_forward(struct layer *layer, const struct step *step, real *y, const struct view *x, real *moments) {
     (void)moments;
-    pool_forward(layer, pass, y, x, max_window);
+    pool_forward(layer, step, y, x, max_window);
 }
 
-static void max_backward(struct layer *layer, const struct pass *pass, const struct gradient_target *dx,
+static void max_backward(struct layer *layer, const struct step *step, const struct gradient_target *dx,
                          const struct gradient *dy, const struct view *x) {
-    pool_backward(layer, pass, dx, dy, x, max_window_back);
+    pool_backward(layer, step, dx, dy, x, max_window_back);
 }
 
 const struct layer_type layer_max_pool = {
@@ -283,14 +283,14 @@ static void avg_window_back(const struct layer *layer, struct area area, real *d
     }
 }
 
-static void avg_forward(struct layer *layer, const struct pass *pass, real *y, const struct view *x, real *moments) {
+static void avg_forward(struct layer *layer, const struct step *step, real *y, const struct view *x, real *moments) {
     (void)moments;
-    pool_forward(layer, pass, y, x, avg_window);
+    pool_forward(layer, step, y, x, avg_window);
 }
 
-static void avg_backward(struct layer *layer, const struct pass *pass, const struct gradient_target *dx,
+static void avg_backward(struct layer *layer, const struct step *step, const struct gradient_target *dx,
                          const struct gradient *dy, const struct view *x) {
-    pool_backward(layer, pass, dx, dy, x, avg_window_back);
+    pool_backward(layer, step, dx, dy, x, avg_window_back);
 }
 
 const struct layer_type layer_avg_pool = {

@@ -1,8 +1,8 @@
 /* A residual unit (He et al. 2016): y = body(x) + shortcut(x). */
 #include "kernel/vector.h"
 #include "layer/chain.h"
-#include "layer/layers.h"
-#include "layer/times.h"
+#include "layer/configs.h"
+#include "layer/profile.h"
 
 static const struct param params[] = {
     LAYER_NAME_PARAM,
@@ -35,7 +35,7 @@ static bool residual_plan(struct layer *layer, struct planner *planner) {
                           body->width, body->channels, shortcut->height, shortcut->width, shortcut->channels);
     layer->out = *body;
     /* The identity's share of dx is dy itself, to which the body's is then added. */
-    layer->in_place = !unit->shortcut.stage_count;
+    layer->in_place = !unit->shortcut.block_count;
     size_t own = plan_work(planner, shape_size(&layer->out) * (size_t)planner->batch);
     plan_work_at(planner, own, &unit->sum_gradient);
     return true;
@@ -43,20 +43,20 @@ static bool residual_plan(struct layer *layer, struct planner *planner) {
 
 enum { PIECE_REALS = 4096 }; /* added at a time, within the nearest cache */
 
-static void residual_forward(struct layer *layer, const struct pass *pass, real *y, const struct view *x,
+static void residual_forward(struct layer *layer, const struct step *step, real *y, const struct view *x,
                              real *moments) {
     (void)moments;
     struct residual *unit = layer->state;
-    const struct view *body = chain_forward(&unit->body, pass, x);
-    const struct view *shortcut = chain_forward(&unit->shortcut, pass, x);
-    int channels = layer->out.channels, positions = pass->n * layer->out.height * layer->out.width;
-    int step = channels < PIECE_REALS ? PIECE_REALS / channels : 1;
+    const struct view *body = chain_forward(&unit->body, step, x);
+    const struct view *shortcut = chain_forward(&unit->shortcut, step, x);
+    int channels = layer->out.channels, positions = step->n * layer->out.height * layer->out.width;
+    int piece = channels < PIECE_REALS ? PIECE_REALS / channels : 1;
 #pragma omp parallel
     {
-        real sum[step * channels], added[step * channels];
+        real sum[piece * channels], added[piece * channels];
 #pragma omp for schedule(static)
-        for (int first = 0; first < positions; first += step) {
-            int count = first + step < positions ? step : positions - first;
+        for (int first = 0; first < positions; first += piece) {
+            int count = first + piece < positions ? piece : positions - first;
             view_read(body, (size_t)first, count, sum, NULL);
             view_read(shortcut, (size_t)first, count, added, NULL);
 #pragma omp simd
@@ -69,35 +69,35 @@ static void residual_forward(struct layer *layer, const struct pass *pass, real 
 }
 
 /* The gradient of y: dy->d, or where that is not it or will be overwritten too soon, in memory of its own. */
-static const real *gradient_of_sum(const struct layer *layer, const struct pass *pass, const struct gradient_target *dx,
+static const real *gradient_of_sum(const struct layer *layer, const struct step *step, const struct gradient_target *dx,
                                    const struct gradient *dy) {
     const struct residual *unit = layer->state;
     real *own = unit->sum_gradient;
     int positions = layer->out.height * layer->out.width;
     bool overwritten = dx && dx->d == dy->d && (dx->add || !(layer->in_place && chain_in_place(&unit->body)));
-    if (!dy->slope && !overwritten)
+    if (!dy->scale_d && !overwritten)
         return dy->d;
 #pragma omp parallel for schedule(static)
-    for (int image = 0; image < pass->n; image++)
+    for (int image = 0; image < step->n; image++)
         gradient_read(dy, (size_t)image * (size_t)positions, positions, own + (size_t)image * shape_size(&layer->out));
     return own;
 }
 
-static void residual_backward(struct layer *layer, const struct pass *pass, const struct gradient_target *dx,
+static void residual_backward(struct layer *layer, const struct step *step, const struct gradient_target *dx,
                               const struct gradient *dy, const struct view *x) {
     struct residual *unit = layer->state;
-    bool identity = !unit->shortcut.stage_count;
-    const real *sum = gradient_of_sum(layer, pass, dx, dy);
-    layer_times_add(pass->times, layer, PASS_BACKWARD);
+    bool identity = !unit->shortcut.block_count;
+    const real *sum = gradient_of_sum(layer, step, dx, dy);
+    profile_add(step->times, layer, PASS_BACKWARD);
     if (dx && identity && dx->d == sum) {
         struct gradient_target whole = {dx->d, true, dx->sums};
-        chain_backward(&unit->body, pass, &whole, sum, x);
+        chain_backward(&unit->body, step, &whole, sum, x);
         return;
     }
     struct gradient_target first = {dx ? dx->d : NULL, dx && dx->add, NULL};
     struct gradient_target second = {first.d, true, dx ? dx->sums : NULL};
-    chain_backward(&unit->body, pass, dx ? &first : NULL, sum, x);
-    chain_backward(&unit->shortcut, pass, dx ? &second : NULL, sum, x);
+    chain_backward(&unit->body, step, dx ? &first : NULL, sum, x);
+    chain_backward(&unit->shortcut, step, dx ? &second : NULL, sum, x);
 }
 
 static const struct chain *residual_branch(const struct layer *layer, int index) {

@@ -1,5 +1,5 @@
 /* SphereNorm: y = weight * x + bias per channel, after a SphereConv (paper, section 3.5: beta F + gamma). */
-#include "layer/layers.h"
+#include "layer/configs.h"
 #include "layer/plan.h"
 
 static const struct param params[] = {
@@ -27,8 +27,8 @@ static bool sphere_norm_plan(struct layer *layer, struct planner *planner) {
     return true;
 }
 
-static void sphere_norm_map(struct layer *layer, const struct pass *pass, struct view *view) {
-    (void)pass;
+static void sphere_norm_fold(struct layer *layer, const struct step *step, struct view *view) {
+    (void)step;
     const struct sphere_norm *norm = layer->state;
     for (int c = 0; c < layer->in.channels; c++) {
         norm->scale[c] = norm->weight[c] * (view->scale ? view->scale[c] : 1);
@@ -40,22 +40,22 @@ static void sphere_norm_map(struct layer *layer, const struct pass *pass, struct
 
 /* With g the gradient of the output and u = s (data - mean) + (s mean + t) the input: dbias = sum g, dweight = sum g u,
  * du = weight g. */
-static void sphere_norm_unmap(struct layer *layer, const struct pass *pass, struct map_gradient *gradient) {
-    (void)pass;
+static void sphere_norm_unfold(struct layer *layer, const struct step *step, struct fold_gradient *gradient) {
+    (void)step;
     struct sphere_norm *norm = layer->state;
     for (int c = 0; c < layer->in.channels; c++) {
         real mean = gradient->mean ? gradient->mean[c] : 0, variance = gradient->variance ? gradient->variance[c] : 0;
         real s = gradient->scale ? gradient->scale[c] : 1, t = gradient->scale ? gradient->shift[c] : 0;
         real count = (real)gradient->count;
-        real sum = gradient->slope[c] * gradient->sum[c] + count * gradient->level[c];
-        real product = gradient->slope[c] * gradient->product[c] + count * gradient->curve[c] * variance;
+        real sum = gradient->scale_d[c] * gradient->sum[c] + count * gradient->offset[c];
+        real product = gradient->scale_d[c] * gradient->product[c] + count * gradient->scale_x[c] * variance;
         if (norm->trained) {
             norm->dbias[c] = sum;
             norm->dweight[c] = s * product + (s * mean + t) * sum;
         }
-        gradient->slope[c] *= norm->weight[c];
-        gradient->curve[c] *= norm->weight[c];
-        gradient->level[c] *= norm->weight[c];
+        gradient->scale_d[c] *= norm->weight[c];
+        gradient->scale_x[c] *= norm->weight[c];
+        gradient->offset[c] *= norm->weight[c];
     }
 }
 
@@ -63,6 +63,6 @@ const struct layer_type layer_sphere_norm = {
     .kind = {"sphere_norm", "SphereNorm: weight * x + bias per channel", params, sizeof(struct sphere_norm_config)},
     .state_size = sizeof(struct sphere_norm),
     .plan = sphere_norm_plan,
-    .map = sphere_norm_map,
-    .unmap = sphere_norm_unmap,
+    .fold = sphere_norm_fold,
+    .unfold = sphere_norm_unfold,
 };

@@ -2,17 +2,10 @@
 #include <omp.h>
 #include <string.h>
 
-#include "kernel/chunk.h"
+#include "base/number.h"
+#include "kernel/reduce.h"
 #include "kernel/vector.h"
-#include "op/sphere_pass.h"
-
-static int smaller(int a, int b) {
-    return a < b ? a : b;
-}
-
-static int ceil_div(int a, int b) {
-    return (a + b - 1) / b;
-}
+#include "op/sphere_workspace.h"
 
 /* --- G, r and the sums over positions ---------------------------------------------------------------------------- */
 
@@ -92,7 +85,7 @@ static void add_bias_sums(real *sums, const real *dy, int filters) {
         sums[SUM_BIAS * filters + f] += dy[f];
 }
 
-/* G of one image into place `slot` of the strip, r into the map; sums: the image's own. */
+/* G of one image into place `slot` of the buffer, r into the map; sums: the image's own. */
 static void read_gradient(const struct sphere_op *op, const struct gradient *dy, int image, int slot, real *sums,
                           const struct sphere_worker *worker) {
     const struct conv_geometry *g = &op->conv.g;
@@ -104,7 +97,7 @@ static void read_gradient(const struct sphere_op *op, const struct gradient *dy,
         memset(sums, 0, SUMS * filters * sizeof *sums);
     for (int y = 0; y < g->out_height; y++) {
         size_t first = sphere_position(image, g->out_height, g->out_width, y);
-        real *row = worker->dy + strip_row(&op->conv.dy, slot, y);
+        real *row = worker->dy + image_buffer_row(&op->conv.dy, slot, y);
         real *r = worker->map + sphere_position(slot, g->out_height, g->out_width, y);
         gradient_read(dy, first, g->out_width, row);
         for (int p = 0; p < g->out_width; p++, first++, row += filters) {
@@ -129,10 +122,10 @@ struct backward {
     const struct gradient *dy;
     const struct view *x;
     const real *packed;
-    const struct sphere_memory *memory;
+    const struct sphere_workspace *memory;
 };
 
-/* G of a block of images into the strip, r into the map. However often that is done, the sums over positions come out
+/* G of a block of images into the buffer, r into the map. However often that is done, the sums over positions come out
  * the same, and are kept once. */
 static void read_gradients(const struct sphere_op *op, const struct backward *pass, int first_image, int images,
                            bool keep_sums, const struct sphere_worker *worker) {
@@ -146,33 +139,33 @@ static void read_gradients(const struct sphere_op *op, const struct backward *pa
 
 /* --- The gradient of x ------------------------------------------------------------------------------------------- */
 
-/* Takes the gradient of x out of a part. */
-static void write_gradient(const struct sphere_op *op, struct conv_part part, int first_image,
+/* Takes the gradient of x out of a chunk. */
+static void write_gradient(const struct sphere_op *op, struct conv_chunk chunk, int first_image,
                            const struct gradient_target *dx, const struct view *x, const struct sphere_worker *worker) {
     const struct conv_geometry *g = &op->conv.g;
     bool ordinary = sphere_op_ordinary(op);
-    for (int i = 0; i < part.images; i++) {
-        int slot = part.image + i, image = first_image + slot;
-        if (part.row == 0)
+    for (int i = 0; i < chunk.images; i++) {
+        int slot = chunk.image + i, image = first_image + slot;
+        if (chunk.row == 0)
             gradient_begin(dx, x, image);
-        for (int r = 0; r < part.rows; r++) {
-            int y = part.row + r;
+        for (int r = 0; r < chunk.rows; r++) {
+            int y = chunk.row + r;
             if (!ordinary)
                 conv_box_row(g, worker->box, worker->map + sphere_position(slot, g->out_height, g->out_width, 0), y);
             gradient_write(dx, x, image, sphere_position(image, g->height, g->width, y), g->width,
-                           worker->out + strip_row(&op->conv.dx.strip, i, r), ordinary ? NULL : worker->box);
+                           worker->out + image_buffer_row(&op->conv.dx.buffer, i, r), ordinary ? NULL : worker->box);
         }
     }
 }
 
-/* The gradient of x over a block of images whose G is in the strip. */
+/* The gradient of x over a block of images whose G is in the buffer. */
 static void data_gradient(const struct sphere_op *op, const struct backward *pass, int first_image, int images,
                           const struct sphere_worker *worker) {
     const struct conv *conv = &op->conv;
-    struct conv_part part = {0};
-    while (conv_next_part(&conv->dx, images, &part)) {
-        conv->way->backward_data(conv, part, worker->out, worker->dy, pass->packed, worker->work);
-        write_gradient(op, part, first_image, pass->dx, pass->x, worker);
+    struct conv_chunk chunk = {0};
+    while (conv_next_chunk(&conv->dx, images, &chunk)) {
+        conv->algorithm->backward_data(conv, chunk, worker->out, worker->dy, pass->packed, worker->work);
+        write_gradient(op, chunk, first_image, pass->dx, pass->x, worker);
     }
 }
 
@@ -198,7 +191,8 @@ static void sum_slice(const struct sphere_op *op, const struct backward *pass, i
         for (int i = 0; i < images; i++)
             sphere_read_image(op, pass->x, image + i, worker->x, i, NULL);
         read_gradients(op, pass, image, images, slice.index == 0, worker);
-        conv->way->add_weights(conv, images, slice, sum, image == range.first, worker->x, worker->dy, worker->work);
+        conv->algorithm->add_weights(conv, images, slice, sum, image == range.first, worker->x, worker->dy,
+                                     worker->work);
         if (data)
             data_gradient(op, pass, image, images, worker);
     }
@@ -290,15 +284,15 @@ void sphere_op_backward(struct sphere_op *op, int n, const struct gradient_targe
                         const struct view *x, real *scratch) {
     const struct conv *conv = &op->conv;
     int filters = conv->g.filters;
-    struct sphere_memory memory;
-    sphere_memory_divide(&memory, op, n, scratch);
+    struct sphere_workspace memory;
+    sphere_workspace_divide(&memory, op, n, scratch);
     struct backward pass = {
         .n = n,
         .partials = smaller(conv->partials, n),
         .dx = dx,
         .dy = dy,
         .x = x,
-        .packed = dx ? conv->way->pack_turned(conv, memory.packed, op->w) : NULL,
+        .packed = dx ? conv->algorithm->pack_turned(conv, memory.packed, op->w) : NULL,
         .memory = &memory,
     };
     struct division division = divide(conv, &pass, omp_get_max_threads());
@@ -310,9 +304,9 @@ void sphere_op_backward(struct sphere_op *op, int n, const struct gradient_targe
         both_gradients(op, &pass, division, &worker);
         vector_stream_end();
     }
-    conv->way->finish_weights(conv, op->dw, memory.weights, pass.partials);
+    conv->algorithm->finish_weights(conv, op->dw, memory.weights, pass.partials);
     if (needs_sums(op))
-        chunk_reduce(memory.sums, memory.image_sums, n, SUMS * filters);
+        reduce_in_order(memory.sums, memory.image_sums, n, SUMS * filters);
     if (op->bias)
         memcpy(op->db, memory.sums + SUM_BIAS * filters, (size_t)filters * sizeof *op->db);
     if (sphere_op_ordinary(op))

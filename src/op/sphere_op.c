@@ -3,8 +3,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/number.h"
 #include "kernel/vector.h"
-#include "op/sphere_pass.h"
+#include "op/sphere_workspace.h"
 
 static const char *const sharing_names[] = {"filter", "layer", NULL};
 
@@ -32,7 +33,7 @@ const struct param sphere_operator_params[] = {OPERATOR_PARAMS("sphere")};
 const struct param ordinary_operator_params[] = {OPERATOR_PARAMS("product")};
 
 bool sphere_op_init(struct sphere_op *op, const struct operator_config *config, const struct conv_geometry *geometry,
-                    enum conv_algorithm algorithm, bool bias) {
+                    enum conv_choice algorithm, bool bias) {
     *op = (struct sphere_op){
         .magnitude = (const struct magnitude *)config->magnitude,
         .angular = (const struct angular *)config->angular,
@@ -51,12 +52,8 @@ bool sphere_op_output_is_angle(const struct sphere_op *op) {
 }
 
 size_t sphere_op_scratch(const struct sphere_op *op, int n) {
-    struct sphere_memory memory;
-    return sphere_memory_divide(&memory, op, n, NULL);
-}
-
-static int smaller(int a, int b) {
-    return a < b ? a : b;
+    struct sphere_workspace memory;
+    return sphere_workspace_divide(&memory, op, n, NULL);
 }
 
 /* --- Forward ----------------------------------------------------------------------------------------------------- */
@@ -85,7 +82,7 @@ static void filter_norms(const struct sphere_op *op) {
     }
 }
 
-/* Norms of the patches of one image, from the squares of its strip. */
+/* Norms of the patches of one image, from the squares of its buffer. */
 static void patch_norms(const struct sphere_op *op, int image, const real *squares) {
     int positions = conv_positions(&op->conv.g, 1);
     real epsilon = (real)op->config->epsilon;
@@ -143,19 +140,19 @@ static void write_row(const struct sphere_op *op, real *y, size_t first, real *r
     }
 }
 
-static void write_part(const struct sphere_op *op, struct conv_part part, int first_image, real *y, real *moments,
-                       const struct sphere_worker *worker) {
+static void write_chunk(const struct sphere_op *op, struct conv_chunk chunk, int first_image, real *y, real *moments,
+                        const struct sphere_worker *worker) {
     const struct conv_geometry *g = &op->conv.g;
-    for (int i = 0; i < part.images; i++) {
-        int image = first_image + part.image + i;
+    for (int i = 0; i < chunk.images; i++) {
+        int image = first_image + chunk.image + i;
         real *image_moments = moments ? moments + (size_t)image * 2 * (size_t)g->filters : NULL;
-        if (moments && part.row == 0)
+        if (moments && chunk.row == 0)
             moments_begin(image_moments, g->filters);
-        for (int r = 0; r < part.rows; r++) {
-            real *row = worker->out + strip_row(&op->conv.y.strip, i, r);
-            write_row(op, y, sphere_position(image, g->out_height, g->out_width, part.row + r), row);
+        for (int r = 0; r < chunk.rows; r++) {
+            real *row = worker->out + image_buffer_row(&op->conv.y.buffer, i, r);
+            write_row(op, y, sphere_position(image, g->out_height, g->out_width, chunk.row + r), row);
             if (moments)
-                moments_add(image_moments, g->filters, (part.row + r) * g->out_width, row, g->out_width, worker->work);
+                moments_add(image_moments, g->filters, (chunk.row + r) * g->out_width, row, g->out_width, worker->work);
         }
     }
 }
@@ -168,22 +165,22 @@ static void forward_block(const struct sphere_op *op, int first_image, int image
         if (!ordinary)
             patch_norms(op, first_image + i, worker->map);
     }
-    struct conv_part part = {0};
-    while (conv_next_part(&op->conv.y, images, &part)) {
-        op->conv.way->forward(&op->conv, part, worker->out, worker->x, packed, worker->work);
-        write_part(op, part, first_image, y, moments, worker);
+    struct conv_chunk chunk = {0};
+    while (conv_next_chunk(&op->conv.y, images, &chunk)) {
+        op->conv.algorithm->forward(&op->conv, chunk, worker->out, worker->x, packed, worker->work);
+        write_chunk(op, chunk, first_image, y, moments, worker);
     }
 }
 
 void sphere_op_forward(struct sphere_op *op, int n, real *y, const struct view *x, real *moments, real *scratch) {
     const struct conv *conv = &op->conv;
-    struct sphere_memory memory;
-    sphere_memory_divide(&memory, op, n, scratch);
+    struct sphere_workspace memory;
+    sphere_workspace_divide(&memory, op, n, scratch);
     if (!sphere_op_ordinary(op)) {
         prepare_coefficients(op);
         filter_norms(op);
     }
-    const real *packed = conv->way->pack(conv, memory.packed, op->w);
+    const real *packed = conv->algorithm->pack(conv, memory.packed, op->w);
 #pragma omp parallel
     {
         struct sphere_worker worker = sphere_worker_of(&memory, op);

@@ -53,7 +53,7 @@ struct sphere_op {
 
 /* Everything but the pointers. False when the geometry cannot be computed by that algorithm. */
 bool sphere_op_init(struct sphere_op *op, const struct operator_config *config, const struct conv_geometry *geometry,
-                    enum conv_algorithm algorithm, bool bias);
+                    enum conv_choice algorithm, bool bias);
 
 /* The plain dot product: no norm, no angle. */
 bool sphere_op_ordinary(const struct sphere_op *op);

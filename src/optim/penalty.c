@@ -27,7 +27,7 @@ static size_t gram_size(const struct penalty_config *config, const struct tensor
     return (size_t)tensor->filters * (size_t)tensor->filters;
 }
 
-size_t penalty_work(const struct penalty_config *config, const struct net *net) {
+size_t penalty_work(const struct penalty_config *config, const struct model *net) {
     size_t reals = 0;
     for (int i = 0; i < net->tensor_count; i++)
         reals += gram_size(config, net->tensors[i]);
@@ -67,7 +67,7 @@ static void add_orthogonality(const struct tensor *tensor, const real *gram, int
     gemm_nn(filters, columns, filters, gram, filters, tensor->value + first, patch, 1, tensor->grad + first, patch);
 }
 
-struct penalty_values penalty_add(const struct penalty_config *config, struct net *net, real *work) {
+struct penalty_values penalty_add(const struct penalty_config *config, struct model *net, real *work) {
     int count = net->tensor_count;
     double decay[count], orthogonality[count];
     real *grams[count];

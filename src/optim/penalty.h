@@ -2,7 +2,7 @@
 #ifndef SPHERENET_OPTIM_PENALTY_H
 #define SPHERENET_OPTIM_PENALTY_H
 
-#include "net/net.h"
+#include "model/model.h"
 
 /* The section `regularizer`. The masks have a bit for each enum tensor_role up to ROLE_BIAS. */
 struct penalty_config {
@@ -17,9 +17,9 @@ struct penalty_values {
 };
 
 /* Reals of work that penalty_add needs. */
-size_t penalty_work(const struct penalty_config *config, const struct net *net);
+size_t penalty_work(const struct penalty_config *config, const struct model *net);
 
 /* Adds the penalties' gradients to those of the network and returns their values. */
-struct penalty_values penalty_add(const struct penalty_config *config, struct net *net, real *work);
+struct penalty_values penalty_add(const struct penalty_config *config, struct model *net, real *work);
 
 #endif

@@ -37,7 +37,7 @@ static struct stored_tensor describe(const struct tensor *tensor, const char *na
 /* --- Saving ------------------------------------------------------------------------------------------------------ */
 
 bool checkpoint_save(const char *path, const struct trainer *trainer, struct best_test best, struct error *err) {
-    const struct net *net = &trainer->net;
+    const struct model *net = &trainer->net;
     struct arena arena = {0};
     int count = stored_count(trainer, true), next = 0;
     struct stored_tensor *tensors = arena_alloc(&arena, (size_t)count * sizeof *tensors);
@@ -169,7 +169,7 @@ static bool is_of_layer(const char *tensor, const char *layer) {
     return length && !strncmp(tensor, layer, length) && tensor[length] == '.';
 }
 
-static bool is_of_network(const struct net *net, const char *name) {
+static bool is_of_network(const struct model *net, const char *name) {
     for (int i = 0; i < net->tensor_count; i++)
         if (!strcmp(net->tensors[i]->name, name))
             return true;
@@ -177,7 +177,7 @@ static bool is_of_network(const struct net *net, const char *name) {
 }
 
 /* One line for each difference between the file and the network. */
-static void list_differences(struct text *list, const struct tensor_file *file, const struct net *net,
+static void list_differences(struct text *list, const struct tensor_file *file, const struct model *net,
                              const char *drawn) {
     struct arena arena = {0};
     for (int i = 0; i < net->tensor_count; i++) {
@@ -196,7 +196,7 @@ static void list_differences(struct text *list, const struct tensor_file *file, 
 
 bool checkpoint_initialise(const struct tensor_file *file, const char *path, struct trainer *trainer, const char *drawn,
                            struct error *err) {
-    const struct net *net = &trainer->net;
+    const struct model *net = &trainer->net;
     struct text list = {0};
     list_differences(&list, file, net, drawn);
     if (list.length) {

@@ -6,7 +6,7 @@
 #define SPHERENET_RUN_CHECKPOINT_H
 
 #include "run/run_dir.h"
-#include "run/safetensors.h"
+#include "storage/safetensors.h"
 #include "train/trainer.h"
 
 /* The best test so far; iteration -1: none yet. */

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "run/durable.h"
+#include "storage/atomic_file.h"
 
 #define CHECKPOINT_FORMAT "iteration-%08" PRId64 ".safetensors.gz"
 
@@ -249,13 +249,13 @@ bool run_dir_write(const struct run_dir *dir, const char *name, const char *text
     int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0)
         return error_set_errno(err, "%s: cannot be written", path);
-    if (!durable_write(fd, text, strlen(text))) {
+    if (!atomic_file_write(fd, text, strlen(text))) {
         error_set_errno(err, "%s: cannot be written", path);
         close(fd);
         unlink(temporary);
         return false;
     }
-    return durable_replace(fd, temporary, path) || error_set_errno(err, "%s: cannot be written", path);
+    return atomic_file_replace(fd, temporary, path) || error_set_errno(err, "%s: cannot be written", path);
 }
 
 bool run_dir_resolve(const char *path, char *checkpoint, struct error *err) {

@@ -7,17 +7,17 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/cpu.h"
 #include "base/version.h"
-#include "kernel/blas.h"
-#include "kernel/threads.h"
 #include "loss/loss.h"
-#include "run/chance.h"
+#include "machine/cpu.h"
+#include "machine/openblas.h"
+#include "machine/threads.h"
 #include "run/checkpoint.h"
-#include "run/csv.h"
 #include "run/interrupt.h"
 #include "run/log.h"
+#include "storage/csv.h"
 #include "train/divergence.h"
+#include "train/plateau.h"
 
 #define TRAIN_HEADER                                                                                                   \
     "iteration,epoch,learning_rate,loss,fit,weight_decay,orthogonality,accuracy,lambda,gradient_norm,"                 \
@@ -38,7 +38,7 @@ struct session {
     double window_start; /* clock, and images since, for images per second */
     int64_t window_images;
     double images_per_second;
-    struct chance chance;
+    struct plateau chance;
     bool rows_wait; /* the last row of a curve could not be written */
     int skips;      /* updates left out, one after the other */
 };
@@ -295,7 +295,7 @@ static void measure_speed(struct session *s) {
 static void watch_chance(struct session *s, const struct step_result *step) {
     const struct experiment *e = s->experiment;
     if (!loss_type_of(e->loss)->lambda ||
-        !chance_add(&s->chance, step->accuracy, e->shape.classes, s->trainer.iteration))
+        !plateau_add(&s->chance, step->accuracy, e->shape.classes, s->trainer.iteration))
         return;
     log_warning(&s->log,
                 "iteration %" PRId64

@@ -14,29 +14,29 @@ static size_t count_not_finite(const real *values, size_t count) {
 /* The first layer whose output, of n images, is not finite, and how many values are not. A residual unit's branches
  * come before its sum. */
 static const struct layer *first_output(const struct chain *chain, int n, size_t *values) {
-    for (int s = 0; s < chain->stage_count; s++) {
-        const struct stage *stage = &chain->stages[s];
-        const struct layer *layer = stage->layer;
+    for (int s = 0; s < chain->block_count; s++) {
+        const struct fused_block *block = &chain->blocks[s];
+        const struct layer *layer = block->layer;
         for (int b = 0; layer->type->branch && layer->type->branch(layer, b); b++) {
             const struct layer *within = first_output(layer->type->branch(layer, b), n, values);
             if (within)
                 return within;
         }
-        *values = count_not_finite(stage->y, (size_t)n * shape_size(&layer->out));
+        *values = count_not_finite(block->y, (size_t)n * shape_size(&layer->out));
         if (*values)
             return layer;
     }
     return NULL;
 }
 
-static const struct tensor *first_value(const struct net *net) {
+static const struct tensor *first_value(const struct model *net) {
     for (int i = 0; i < net->tensor_count; i++)
         if (count_not_finite(net->tensors[i]->value, net->tensors[i]->count))
             return net->tensors[i];
     return NULL;
 }
 
-static void describe_loss(struct text *out, const struct net *net, int n, double loss) {
+static void describe_loss(struct text *out, const struct model *net, int n, double loss) {
     size_t values = 0;
     const struct tensor *tensor = first_value(net);
     const struct layer *layer = tensor ? NULL : first_output(&net->chain, n, &values);
@@ -52,7 +52,7 @@ static void describe_loss(struct text *out, const struct net *net, int n, double
 /* --- Going back -------------------------------------------------------------------------------------------------- */
 
 /* Gradients go from the last layer to the first, so the last one is where it began. */
-static void describe_gradient(struct text *out, const struct net *net) {
+static void describe_gradient(struct text *out, const struct model *net) {
     for (int i = net->tensor_count - 1; i >= 0; i--) {
         const struct tensor *tensor = net->tensors[i];
         size_t values = tensor->trained ? count_not_finite(tensor->grad, tensor->count) : 0;
@@ -64,7 +64,7 @@ static void describe_gradient(struct text *out, const struct net *net) {
     }
 }
 
-void divergence_describe(struct text *out, const struct net *net, int n, double loss) {
+void divergence_describe(struct text *out, const struct model *net, int n, double loss) {
     if (isfinite(loss))
         describe_gradient(out, net);
     else

@@ -3,11 +3,11 @@
 #define SPHERENET_TRAIN_DIVERGENCE_H
 
 #include "base/text.h"
-#include "net/net.h"
+#include "model/model.h"
 
 /* Appends what is not finite, the layer and the tensor in which it begins: "the loss is nan; first in the output of
  * layer conv2, ...". For a step that made no update, before the network's next pass; n: images of its batch, loss: its
  * fit. */
-void divergence_describe(struct text *out, const struct net *net, int n, double loss);
+void divergence_describe(struct text *out, const struct model *net, int n, double loss);
 
 #endif

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernel/blas.h"
 #include "loss/loss.h"
+#include "machine/openblas.h"
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
 
@@ -90,10 +90,10 @@ static void check_core(const struct experiment *experiment, const struct node *r
     text_free(&message);
 }
 
-bool experiment_plan(const struct experiment *experiment, struct net *net, struct diagnostics *diags) {
+bool experiment_plan(const struct experiment *experiment, struct model *net, struct diagnostics *diags) {
     struct shape in = {experiment->shape.height, experiment->shape.width, experiment->shape.channels, false};
     int batch = experiment->train.batch_size > 0 ? experiment->train.batch_size : 1; /* 0: itself a mistake */
-    return net_plan(net, &experiment->layers, in, experiment->shape.classes, batch, diags);
+    return model_plan(net, &experiment->layers, in, experiment->shape.classes, batch, diags);
 }
 
 static void take_angles(struct experiment *experiment, struct diagnostics *diags) {
@@ -113,9 +113,9 @@ static void check_network(struct experiment *experiment, struct diagnostics *dia
         take_angles(experiment, diags);
     if (diags->count > mistakes)
         return;
-    struct net net;
+    struct model net;
     experiment_plan(experiment, &net, diags);
-    net_free(&net);
+    model_free(&net);
 }
 
 static bool read_tree(struct experiment *experiment, struct node *root, const char *path, const char *const *overrides,

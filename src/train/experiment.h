@@ -3,7 +3,7 @@
 #define SPHERENET_TRAIN_EXPERIMENT_H
 
 #include "data/dataset.h"
-#include "net/family.h"
+#include "family/family.h"
 #include "optim/penalty.h"
 
 enum init_classifier { INIT_COPY, INIT_DRAW };
@@ -15,7 +15,7 @@ struct train_config {
     int keep;                                    /* checkpoints; 0: all */
     int on_divergence;                           /* enum on_divergence */
     int threads;                                 /* 0: as many as the process may use */
-    const char *openblas_core;                   /* a wish as in kernel/blas.h; known, but this machine may refuse it */
+    const char *openblas_core;                   /* a wish as in machine/openblas.h; known, but this machine may refuse it */
     const char *init_from;                       /* a run or checkpoint; "": none */
     int init_classifier;                         /* enum init_classifier */
 };
@@ -48,7 +48,7 @@ void experiment_free(struct experiment *experiment);
 void experiment_emit(struct text *out, const struct experiment *experiment);
 
 /* Plans the network of a checked experiment. */
-bool experiment_plan(const struct experiment *experiment, struct net *net, struct diagnostics *diags);
+bool experiment_plan(const struct experiment *experiment, struct model *net, struct diagnostics *diags);
 
 const struct data_config *experiment_data(const struct experiment *experiment);
 

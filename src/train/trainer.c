@@ -68,7 +68,7 @@ bool trainer_open(struct trainer *trainer, const struct experiment *experiment, 
     struct plan_sizes sizes = plan_sizes(&trainer->net.planner);
     trainer->trained = sizes.trained;
     trainer->buffer_count = sizes.buffers;
-    if (planned && check_memory(trainer, err) && net_allocate(&trainer->net, (uint64_t)experiment->seed, err) &&
+    if (planned && check_memory(trainer, err) && model_allocate(&trainer->net, (uint64_t)experiment->seed, err) &&
         allocate_state(trainer, err))
         return true;
     trainer_close(trainer);
@@ -76,7 +76,7 @@ bool trainer_open(struct trainer *trainer, const struct experiment *experiment, 
 }
 
 void trainer_close(struct trainer *trainer) {
-    net_free(&trainer->net);
+    model_free(&trainer->net);
     free(trainer->block);
     trainer->block = NULL;
 }
@@ -126,7 +126,7 @@ static struct loss_gradient loss_gradient(const struct trainer *trainer) {
 
 /* The gradient of a loss that is finite, penalties included. */
 static void compute_gradient(struct trainer *trainer, const struct batch *batch, struct step_result *result) {
-    net_backward(&trainer->net, batch->count, trainer->dlogits, batch->images);
+    model_backward(&trainer->net, batch->count, trainer->dlogits, batch->images);
     phase_ends(trainer, STEP_BACKWARD);
     struct penalty_values penalties =
         penalty_add(&trainer->experiment->regularizer, &trainer->net, trainer->penalty_work);
@@ -158,7 +158,7 @@ struct step_result trainer_step(struct trainer *trainer, const struct batch *bat
     struct step_result result = {0};
     phase_ends(trainer, STEP_INPUT);
     copy_buffers(trainer, false);
-    const real *logits = net_forward(&trainer->net, n, batch->images, true);
+    const real *logits = model_forward(&trainer->net, n, batch->images, true);
     phase_ends(trainer, STEP_FORWARD);
     struct loss_input in = loss_input(trainer, batch, logits);
     struct loss_gradient gradient = loss_gradient(trainer);
@@ -211,8 +211,8 @@ static void count_batch(struct tally *tally, struct evaluation *result, const st
 static void take_features(const struct trainer *trainer, const struct batch *batch, const real *logits,
                           struct features *features, int first) {
     int classes = trainer->experiment->shape.classes;
-    net_features(&trainer->net, batch->count, batch->images,
-                 features->values + (size_t)first * (size_t)features->width);
+    model_features(&trainer->net, batch->count, batch->images,
+                   features->values + (size_t)first * (size_t)features->width);
     for (int i = 0; i < batch->count; i++) {
         features->labels[first + i] = batch->labels[i];
         features->predictions[first + i] = largest(logits + (size_t)i * (size_t)classes, classes);
@@ -231,7 +231,7 @@ bool trainer_evaluate(struct trainer *trainer, const struct dataset *dataset, in
     result->confusion = mem_alloc((size_t)classes * (size_t)classes * sizeof *result->confusion);
     struct tally tally = {0};
     for (const struct batch *batch; (batch = loader_next(loader));) {
-        const real *logits = net_forward(&trainer->net, batch->count, batch->images, false);
+        const real *logits = model_forward(&trainer->net, batch->count, batch->images, false);
         struct loss_input in = loss_input(trainer, batch, logits);
         if (features)
             take_features(trainer, batch, logits, features, result->images);

@@ -5,7 +5,7 @@
 #include "data/loader.h"
 #include "optim/optimizer.h"
 #include "train/experiment.h"
-#include "train/features.h"
+#include "train/feature_angles.h"
 
 /* What a step spends its time on. */
 enum step_phase {
@@ -25,7 +25,7 @@ struct step_times {
 
 struct trainer {
     const struct experiment *experiment;
-    struct net net;
+    struct model net;
     const struct optimizer_type *optimizer;
     real *slots[OPTIMIZER_SLOTS]; /* the optimizer's state, laid out as the network's trained values */
     size_t trained;               /* reals in each */

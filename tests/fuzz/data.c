@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/number.h"
 #include "data/dataset.h"
 #include "fuzz/fuzz.h"
 #include "spec/bind.h"
@@ -38,13 +39,9 @@ static size_t two_bytes(const uint8_t *bytes) {
     return (size_t)bytes[0] | (size_t)bytes[1] << 8;
 }
 
-static size_t smaller(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
 /* Writes the file of one entry; returns the bytes of the input that it took. */
 static size_t write_entry(const struct entry *entry, const uint8_t *bytes, size_t left) {
-    size_t length = smaller(two_bytes(entry->length), left), size = length + two_bytes(entry->zeros);
+    size_t length = size_smaller(two_bytes(entry->length), left), size = length + two_bytes(entry->zeros);
     uint8_t *content = mem_alloc(size + 1);
     memcpy(content, bytes, length);
     if (entry->file & COMPRESS) {

@@ -1,8 +1,9 @@
 #include "support/convolution.h"
+#include "base/number.h"
 
 #include <string.h>
 
-#include "kernel/threads.h"
+#include "machine/threads.h"
 #include "runner.h"
 
 /* Everything that one thread needs for its blocks. */
@@ -13,10 +14,10 @@ struct conv_memory {
 static struct conv_memory memory_new(const struct conv *conv) {
     int images = conv->backward_images;
     struct conv_memory m = {
-        .x = array_new(strip_reals(&conv->x, images)),
-        .dy = array_new(strip_reals(&conv->dy, images)),
-        .y = array_unwritten(strip_reals(&conv->y.strip, conv->y.images)),
-        .dx = array_unwritten(strip_reals(&conv->dx.strip, conv->dx.images)),
+        .x = array_new(image_buffer_reals(&conv->x, images)),
+        .dy = array_new(image_buffer_reals(&conv->dy, images)),
+        .y = array_unwritten(image_buffer_reals(&conv->y.buffer, conv->y.images)),
+        .dx = array_unwritten(image_buffer_reals(&conv->dx.buffer, conv->dx.images)),
         .squares = array_new((size_t)(conv->x.height * conv->x.width)),
         .work = array_unwritten(conv->work),
     };
@@ -24,10 +25,10 @@ static struct conv_memory memory_new(const struct conv *conv) {
 }
 
 static void memory_free(struct conv_memory *m) {
-    array_free("strip of x", &m->x);
-    array_free("strip of dy", &m->dy);
-    array_free("strip of y", &m->y);
-    array_free("strip of dx", &m->dx);
+    array_free("buffer of x", &m->x);
+    array_free("buffer of dy", &m->dy);
+    array_free("buffer of y", &m->y);
+    array_free("buffer of dx", &m->dx);
     array_free("squares", &m->squares);
     array_free("work", &m->work);
 }
@@ -36,46 +37,46 @@ static size_t row_offset(int image, int height, int width, int channels, int y) 
     return ((size_t)image * (size_t)height + (size_t)y) * (size_t)width * (size_t)channels;
 }
 
-static void fill_strip(const struct strip *s, real *strip, int height, int width, const real *images, int first,
-                       int count) {
+static void fill_buffer(const struct image_buffer *s, real *buffer, int height, int width, const real *images,
+                        int first, int count) {
     for (int i = 0; i < count; i++)
         for (int y = 0; y < height; y++)
-            memcpy(strip + strip_row(s, i, y), images + row_offset(first + i, height, width, s->channels, y),
+            memcpy(buffer + image_buffer_row(s, i, y), images + row_offset(first + i, height, width, s->channels, y),
                    (size_t)width * (size_t)s->channels * sizeof(real));
 }
 
-static void take_part(const struct conv_output *out, const real *strip, struct conv_part part, int width, real *images,
-                      int first) {
-    const struct strip *s = &out->strip;
-    for (int i = 0; i < part.images; i++)
-        for (int y = 0; y < part.rows; y++)
-            memcpy(images + row_offset(first + part.image + i, out->height, width, s->channels, part.row + y),
-                   strip + strip_row(s, i, y), (size_t)width * (size_t)s->channels * sizeof(real));
+static void take_chunk(const struct conv_output *out, const real *buffer, struct conv_chunk chunk, int width,
+                       real *images, int first) {
+    const struct image_buffer *s = &out->buffer;
+    for (int i = 0; i < chunk.images; i++)
+        for (int y = 0; y < chunk.rows; y++)
+            memcpy(images + row_offset(first + chunk.image + i, out->height, width, s->channels, chunk.row + y),
+                   buffer + image_buffer_row(s, i, y), (size_t)width * (size_t)s->channels * sizeof(real));
 }
 
 static void forward_block(const struct conv *conv, struct conv_results *c, int first, int images, const real *packed,
                           struct conv_memory *m) {
     const struct conv_geometry *g = &conv->g;
-    struct conv_part part = {0};
-    fill_strip(&conv->x, m->x.data, g->height, g->width, c->x.data, first, images);
-    while (conv_next_part(&conv->y, images, &part)) {
-        conv->way->forward(conv, part, m->y.data, m->x.data, packed, m->work.data);
-        take_part(&conv->y, m->y.data, part, g->out_width, c->y.data, first);
+    struct conv_chunk chunk = {0};
+    fill_buffer(&conv->x, m->x.data, g->height, g->width, c->x.data, first, images);
+    while (conv_next_chunk(&conv->y, images, &chunk)) {
+        conv->algorithm->forward(conv, chunk, m->y.data, m->x.data, packed, m->work.data);
+        take_chunk(&conv->y, m->y.data, chunk, g->out_width, c->y.data, first);
     }
 }
 
 static void backward_block(const struct conv *conv, struct conv_results *c, int first, int images, bool first_block,
                            int slices, real *sum, const real *packed, struct conv_memory *m) {
     const struct conv_geometry *g = &conv->g;
-    struct conv_part part = {0};
-    fill_strip(&conv->x, m->x.data, g->height, g->width, c->x.data, first, images);
-    fill_strip(&conv->dy, m->dy.data, g->out_height, g->out_width, c->dy.data, first, images);
+    struct conv_chunk chunk = {0};
+    fill_buffer(&conv->x, m->x.data, g->height, g->width, c->x.data, first, images);
+    fill_buffer(&conv->dy, m->dy.data, g->out_height, g->out_width, c->dy.data, first, images);
     for (int i = slices - 1; i >= 0; i--)
-        conv->way->add_weights(conv, images, (struct conv_slice){i, slices}, sum, first_block, m->x.data, m->dy.data,
-                               m->work.data);
-    while (conv_next_part(&conv->dx, images, &part)) {
-        conv->way->backward_data(conv, part, m->dx.data, m->dy.data, packed, m->work.data);
-        take_part(&conv->dx, m->dx.data, part, g->width, c->dx.data, first);
+        conv->algorithm->add_weights(conv, images, (struct conv_slice){i, slices}, sum, first_block, m->x.data,
+                                     m->dy.data, m->work.data);
+    while (conv_next_chunk(&conv->dx, images, &chunk)) {
+        conv->algorithm->backward_data(conv, chunk, m->dx.data, m->dy.data, packed, m->work.data);
+        take_chunk(&conv->dx, m->dx.data, chunk, g->width, c->dx.data, first);
     }
 }
 
@@ -96,11 +97,7 @@ static void box_image(const struct conv *conv, struct conv_results *c, int image
     conv_patch_squares(conv, c->squares.data + (size_t)image * positions, m->squares.data);
 }
 
-static int smaller(int a, int b) {
-    return a < b ? a : b;
-}
-
-void conv_compute(struct conv_results *c, const struct conv_geometry *g, enum conv_algorithm algorithm, int n) {
+void conv_compute(struct conv_results *c, const struct conv_geometry *g, enum conv_choice algorithm, int n) {
     struct conv conv;
     ck_assert(conv_plan(&conv, g, algorithm));
     ck_assert_int_le(conv.forward_images, conv.backward_images);
@@ -112,8 +109,8 @@ void conv_compute(struct conv_results *c, const struct conv_geometry *g, enum co
     c->dw = array_unwritten(c->w.count);
     c->squares = array_unwritten(c->r.count);
     c->box = array_unwritten(c->x.count / (size_t)g->channels);
-    const real *w = conv.way->pack(&conv, packed.data, c->w.data);
-    const real *w_turned = conv.way->pack_turned(&conv, turned.data, c->w.data);
+    const real *w = conv.algorithm->pack(&conv, packed.data, c->w.data);
+    const real *w_turned = conv.algorithm->pack_turned(&conv, turned.data, c->w.data);
 #pragma omp parallel
     {
         struct conv_memory memory = memory_new(&conv);
@@ -130,7 +127,7 @@ void conv_compute(struct conv_results *c, const struct conv_geometry *g, enum co
             box_image(&conv, c, image, &memory);
         memory_free(&memory);
     }
-    conv.way->finish_weights(&conv, c->dw.data, sums.data, partials);
+    conv.algorithm->finish_weights(&conv, c->dw.data, sums.data, partials);
     array_free("packed", &packed);
     array_free("turned", &turned);
     array_free("sums", &sums);

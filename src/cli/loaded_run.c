@@ -1,0 +1,120 @@
+#include "cli/loaded_run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "machine/threads.h"
+#include "run/checkpoint.h"
+
+static int find_split(const char *name) {
+    for (int i = 0; split_names[i]; i++)
+        if (!strcmp(split_names[i], name))
+            return i;
+    return -1;
+}
+
+/* The kernels that the run asked for. */
+static bool take_core(const struct experiment *experiment, struct error *err) {
+    if (!command_take_core(experiment, NULL, err))
+        return false;
+    command_warn_of_core(experiment);
+    return true;
+}
+
+static bool load(struct loaded_run *t, const struct tensor_file *file, struct error *err) {
+    struct best_test best;
+    const struct experiment *e = &t->experiment;
+    threads_set(e->train.threads);
+    return take_core(e, err) && checkpoint_progress(file, t->path, &t->iteration, &best, err) &&
+           dataset_load(&t->dataset, e->data, (uint64_t)e->seed, err) && trainer_open(&t->trainer, e, err) &&
+           checkpoint_load(file, t->path, &t->trainer, false, err);
+}
+
+/* The network as the checkpoint's spec describes it. */
+static enum exit_status open_file(struct loaded_run *t, const struct tensor_file *file, const struct values *overrides,
+                                  struct error *err) {
+    struct diagnostics diags = {0};
+    const char *spec = checkpoint_spec(file, t->path, err);
+    if (!spec)
+        return EXIT_FAILED;
+    bool parsed = experiment_parse(&t->experiment, t->path, spec, overrides->items, overrides->count, &diags);
+    if (!parsed)
+        fputs(diags.text.data, stderr);
+    text_free(&diags.text);
+    return !parsed ? EXIT_USAGE : load(t, file, err) ? EXIT_DONE : EXIT_FAILED;
+}
+
+enum exit_status loaded_run_open(struct loaded_run *trained, const char *command, const char *operand,
+                                 const char *split, const struct values *overrides) {
+    struct tensor_file file;
+    struct error err;
+    enum exit_status status = EXIT_FAILED;
+    *trained = (struct loaded_run){.split = find_split(split)};
+    if (trained->split < 0) {
+        fprintf(stderr, "spherenet %s: no split \"%s\"; there are train and test\n", command, split);
+        return EXIT_USAGE;
+    }
+    if (checkpoint_open(operand, trained->path, &file, &err)) {
+        status = open_file(trained, &file, overrides, &err);
+        tensor_file_free(&file);
+    }
+    if (status == EXIT_FAILED)
+        fprintf(stderr, "spherenet: %s\n", err.text);
+    return status;
+}
+
+void loaded_run_close(struct loaded_run *trained) {
+    trainer_close(&trained->trainer);
+    dataset_free(&trained->dataset);
+    experiment_free(&trained->experiment);
+}
+
+bool loaded_run_evaluate(struct loaded_run *trained, struct evaluation *result, struct features *features,
+                         struct error *err) {
+    struct trainer *trainer = &trained->trainer;
+    bool wanted = trainer->net.classifier;
+    *features = (struct features){0};
+    return (!wanted || features_allocate(features, trained->dataset.splits[trained->split].count,
+                                         model_feature_width(&trainer->net), err)) &&
+           trainer_evaluate(trainer, &trained->dataset, trained->split, result, wanted ? features : NULL, err);
+}
+
+/* --- Tables ------------------------------------------------------------------------------------------------------ */
+
+FILE *table_open(const char *path, struct error *err) {
+    FILE *file = fopen(path, "w");
+    if (!file)
+        error_set_errno(err, "%s: cannot be written", path);
+    return file;
+}
+
+bool table_close(FILE *file, const char *path, struct error *err) {
+    struct stat status;
+    bool regular = fstat(fileno(file), &status) == 0 && S_ISREG(status.st_mode), failed = ferror(file);
+    if (fclose(file) || failed) {
+        error_set_errno(err, "%s: cannot be written", path);
+        if (regular)
+            unlink(path); /* half a table looks like a whole one */
+        return false;
+    }
+    printf("%s\n", path);
+    return true;
+}
+
+const char *table_path(const struct loaded_run *trained, const char *folder, const char *name, char *path) {
+    snprintf(path, PATH_BYTES, "%.3900s/%s_%s", folder, split_names[trained->split], name);
+    return path;
+}
+
+const char *loaded_run_folder(const struct loaded_run *trained, char *folder) {
+    snprintf(folder, PATH_BYTES, "%s", trained->path);
+    char *slash = strrchr(folder, '/');
+    if (slash)
+        *slash = '\0';
+    else
+        strcpy(folder, ".");
+    return folder;
+}

@@ -1,0 +1,44 @@
+/* A trained network from a checkpoint, with its dataset: what `eval` and `features` start from. */
+#ifndef SPHERENET_CLI_LOADED_RUN_H
+#define SPHERENET_CLI_LOADED_RUN_H
+
+#include <stdio.h>
+
+#include "cli/command.h"
+#include "run/run_dir.h"
+#include "train/trainer.h"
+
+struct loaded_run {
+    char path[PATH_BYTES]; /* of the checkpoint */
+    int64_t iteration;
+    int split;
+    struct experiment experiment;
+    struct dataset dataset;
+    struct trainer trainer;
+};
+
+/* operand: a run's folder or a checkpoint. split: its name. EXIT_DONE, or another status after telling on standard
+ * error what is wrong. Close with loaded_run_close in either case. */
+enum exit_status loaded_run_open(struct loaded_run *trained, const char *command, const char *operand,
+                                 const char *split, const struct values *overrides);
+void loaded_run_close(struct loaded_run *trained);
+
+/* Tests the network on the split, and takes its features where it has a classifier: `features` of zeros otherwise. Free
+ * features and result->confusion in either case. */
+bool loaded_run_evaluate(struct loaded_run *trained, struct evaluation *result, struct features *features,
+                         struct error *err);
+
+/* Opens PATH for writing; closes what was written, and prints where it went. */
+FILE *table_open(const char *path, struct error *err);
+bool table_close(FILE *file, const char *path, struct error *err);
+
+/* "FOLDER/SPLIT_NAME" into `path`, PATH_BYTES long; returns path. */
+const char *table_path(const struct loaded_run *trained, const char *folder, const char *name, char *path);
+
+/* The checkpoint's folder. */
+const char *loaded_run_folder(const struct loaded_run *trained, char *folder);
+
+#define SPLIT_OPTION(PLACE)                                                                                            \
+    { "split", OPTION_VALUE, PLACE, "SPLIT", "test (the default) or train" }
+
+#endif

@@ -1,0 +1,160 @@
+#include "family/family.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const normalization_names[] = {"batch_norm", "sphere_norm", "both", "none", NULL};
+static const char *const activation_names[] = {"relu", "none", NULL};
+
+static const char *const algorithm_names[] = {"auto", "im2col", NULL}; /* enum conv_choice */
+
+const struct param family_params[] = {
+    SECTION_KEY(struct family_config, operation, "operator", sphere_operator_params,
+                "of all convolutions and the feature layer"),
+    ENUM_KEY(struct family_config, normalization, "normalization", "batch_norm", normalization_names,
+             "after each convolution; both: sphere_norm, then batch_norm"),
+    ENUM_KEY(struct family_config, activation, "activation", "relu", activation_names, "after each normalisation"),
+    BOOL_KEY(struct family_config, train_sphere_norm, "train_sphere_norm", "true",
+             "train SphereNorm's weight and bias, or fix them at 1 and 0"),
+    SECTION_KEY(struct family_config, batch_norm, "batch_norm", batch_norm_settings, "settings of batch normalisation"),
+    ENUM_KEY(
+        struct family_config, algorithm, "conv_algorithm", "auto", algorithm_names,
+        "how convolutions are computed: auto takes winograd where it fits, which is faster and rounds a little more"),
+    BOOL_KEY(struct family_config, bias, "bias", "false", "give the convolutions a bias"),
+    BOOL_KEY(struct family_config, classifier_bias, "classifier_bias", "false", "give the classifier a bias"),
+    SECTION_KEY(struct family_config, classifier, "classifier_operator", ordinary_operator_params,
+                "of the classifier; magnitude linear makes W-Softmax"),
+    END_OF_KEYS,
+};
+
+void network_expand(struct arena *arena, struct choice network, int classes, struct choice_list *layers,
+                    struct diagnostics *diags) {
+    struct expansion expansion = {arena, diags, network, classes, layers};
+    ((const struct network_type *)network.kind)->expand(&expansion, network.config);
+}
+
+static bool is_ordinary(const struct operator_config *operation) {
+    return operation->magnitude == &magnitude_product.kind && ((const struct angular *)operation->angular)->identity;
+}
+
+static bool can_take_angles(const char *loss, struct choice last, struct diagnostics *diags) {
+    const struct dense_config *config = last.config;
+    if (strcmp(last.kind->name, "dense"))
+        diagnose(diags, last.source, last.line, last.path,
+                 "the loss %s needs a dense layer at the end, whose weights are the classes'; the last one is %s", loss,
+                 last.kind->name);
+    else if (config->bias)
+        diagnose(diags, last.source, last.line, last.path,
+                 "the loss %s looks at angles alone, so its classifier has no bias: leave out "
+                 "network.classifier_bias, or give the last of network.layers bias: false",
+                 loss);
+    else if (!is_ordinary(&config->operation))
+        diagnose(diags, last.source, last.line, last.path,
+                 "the loss %s normalises its classifier by itself: leave out network.classifier_operator, or the "
+                 "operator of the last of network.layers",
+                 loss);
+    else
+        return true;
+    return false;
+}
+
+void network_take_angles(struct arena *arena, const char *loss, const struct operator_config *activation,
+                         struct choice_list *layers, struct diagnostics *diags) {
+    struct choice *last = &layers->choices[layers->count - 1];
+    if (!can_take_angles(loss, *last, diags))
+        return;
+    struct dense_config *config = arena_alloc(arena, sizeof *config);
+    *config = *(const struct dense_config *)last->config;
+    config->angles = true;
+    config->cosines = *activation;
+    config->cosines.magnitude = &magnitude_sphere.kind;
+    config->cosines.angular = &angular_cosine.kind;
+    config->cosines.epsilon = config->operation.epsilon;
+    config->trains_k = activation->angular && ((const struct angular *)activation->angular)->trains_k;
+    last->config = config;
+}
+
+void expansion_error(struct expansion *expansion, const char *format, ...) {
+    char message[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    diagnose(expansion->diags, expansion->network.source, expansion->network.line, "network", "%s", message);
+}
+
+void *expansion_add(struct expansion *expansion, struct choice_list *layers, const char *type, const char *name) {
+    const struct kind *kind = registry_find(&layer_registry, type);
+    assert(kind);
+    struct choice choice = choice_default(expansion->arena, kind);
+    choice.source = expansion->network.source;
+    choice.line = expansion->network.line;
+    choice.path = expansion->network.path;
+    ((struct layer_config *)choice.config)->name = arena_string(expansion->arena, name);
+    choice_list_add(expansion->arena, layers, choice);
+    return choice.config;
+}
+
+static const char *suffixed(struct expansion *expansion, const char *name, const char *suffix) {
+    return arena_printf(expansion->arena, "%s_%s", name, suffix);
+}
+
+void expansion_normalization(struct expansion *expansion, struct choice_list *layers,
+                             const struct family_config *family, const char *name) {
+    int normalization = family->normalization;
+    if (normalization == NORMALIZE_SPHERE || normalization == NORMALIZE_BOTH) {
+        struct sphere_norm_config *norm =
+            expansion_add(expansion, layers, "sphere_norm", suffixed(expansion, name, "sn"));
+        norm->trained = family->train_sphere_norm;
+    }
+    if (normalization == NORMALIZE_BATCH || normalization == NORMALIZE_BOTH) {
+        struct batch_norm_config *norm =
+            expansion_add(expansion, layers, "batch_norm", suffixed(expansion, name, "bn"));
+        struct layer_config layer = norm->layer;
+        *norm = family->batch_norm;
+        norm->layer = layer;
+    }
+}
+
+void expansion_conv(struct expansion *expansion, struct choice_list *layers, const struct family_config *family,
+                    const char *name, int filters, int kernel, int stride, bool ordinary) {
+    ordinary = ordinary || is_ordinary(&family->operation);
+    struct conv_config *conv = expansion_add(expansion, layers, ordinary ? "conv" : "sphere_conv", name);
+    conv->filters = filters;
+    conv->kernel = kernel;
+    conv->stride = stride;
+    conv->padding = kernel / 2;
+    conv->bias = family->bias;
+    conv->algorithm = family->algorithm;
+    if (!ordinary)
+        conv->operation = family->operation;
+    expansion_normalization(expansion, layers, family, name);
+}
+
+void expansion_activation(struct expansion *expansion, struct choice_list *layers, const struct family_config *family,
+                          const char *name) {
+    if (family->activation == ACTIVATE_RELU)
+        expansion_add(expansion, layers, "relu", suffixed(expansion, name, "relu"));
+}
+
+void expansion_classifier(struct expansion *expansion, const struct family_config *family) {
+    struct dense_config *score = expansion_add(expansion, expansion->layers, "dense", "score");
+    score->units = expansion->classes;
+    score->bias = family->classifier_bias;
+    score->operation = family->classifier;
+}
+
+void expansion_residual_unit(struct expansion *expansion, const struct family_config *family, const char *name,
+                             int filters, int stride, bool project) {
+    struct residual_config *unit = expansion_add(expansion, expansion->layers, "residual", name);
+    const char *first = suffixed(expansion, name, "conv1"), *second = suffixed(expansion, name, "conv2");
+    expansion_conv(expansion, &unit->body, family, first, filters, 3, stride, false);
+    expansion_activation(expansion, &unit->body, family, first);
+    expansion_conv(expansion, &unit->body, family, second, filters, 3, 1, false);
+    if (project)
+        expansion_conv(expansion, &unit->shortcut, family, suffixed(expansion, name, "shortcut"), filters, 1, stride,
+                       true);
+    expansion_activation(expansion, expansion->layers, family, name);
+}

@@ -1,0 +1,39 @@
+/* Which OpenBLAS this is, and which of its kernels it uses.
+ *
+ * OpenBLAS has kernels for many CPUs, each set under a core's name: "Haswell", "SkylakeX". It takes those of the
+ * environment variable OPENBLAS_CORETYPE or else chooses by the CPU, once, when the library is loaded. A wish is the
+ * name that the user wants, in any case of letters, or "auto", which takes what OpenBLAS has taken. */
+#ifndef SPHERENET_MACHINE_OPENBLAS_H
+#define SPHERENET_MACHINE_OPENBLAS_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "base/text.h"
+
+#define BLAS_CORE_VARIABLE "OPENBLAS_CORETYPE"
+
+/* "OpenBLAS 0.3.21, SkylakeX kernels (AVX-512)"; in static memory. */
+const char *blas_library(void);
+
+/* Whether the wish is "auto" or a name of kernels, be they for this machine or not. */
+bool blas_core_known(const char *wish);
+
+/* Adds "auto, Prescott, Haswell": the wishes that this OpenBLAS can grant on this CPU. */
+void blas_core_list(struct text *out);
+
+/* "auto" or the nearest name that blas_core_list has; NULL when none is near. */
+const char *blas_core_nearest(const char *wish);
+
+/* Whether the kernels wished for can run. False also when OPENBLAS_CORETYPE names them already and OpenBLAS uses
+ * others all the same, so that asking again would not help. */
+bool blas_core_check(const char *wish, struct error *err);
+
+/* Whether the kernels in use are those. */
+bool blas_core_used(const char *wish);
+
+/* One line, in static memory, when the kernels in use are slower than this CPU, or not those that the environment
+ * asks for; NULL when all is well, or when the wish is a name: whoever gives it has chosen. */
+const char *blas_core_warning(const char *wish);
+
+#endif

@@ -1,0 +1,33 @@
+/* The features of a split's images, the classifier's inputs, and what their angles tell. */
+#ifndef SPHERENET_TRAIN_FEATURE_ANGLES_H
+#define SPHERENET_TRAIN_FEATURE_ANGLES_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/real.h"
+
+struct features {
+    int images, width;
+    real *values; /* [images][width] */
+    uint8_t *labels;
+    int *predictions;
+};
+
+/* Room for so many; false when there is not enough memory. Free with features_free in either case. */
+bool features_allocate(struct features *features, int images, int width, struct error *err);
+void features_free(struct features *features); /* of zeros is allowed */
+
+/* All angles in degrees; means over no pair at all are NAN. A vector of length 0 is at 90 degrees to every other. */
+struct feature_angles {
+    double own;               /* mean, between a feature and its class's weights */
+    double classes;           /* the smallest between the weights of two classes */
+    double within, between;   /* means over the pairs of images of one class, and of two */
+    double length, variation; /* of the features: mean length, and its standard deviation by the mean */
+};
+
+/* weights: [classes][width]. Takes images^2 width / 2 multiply-adds. False when there is not enough memory. */
+bool features_angles(struct feature_angles *angles, const struct features *features, int classes, const real *weights,
+                     struct error *err);
+
+#endif
