@@ -92,7 +92,7 @@ static void parse_layers(struct subject *s, const char *yaml) {
 static void plan_net(struct model *net, const struct choice_list *layers, struct shape in, int outputs, int batch) {
     struct diagnostics diags = {0};
     struct error err;
-    bool planned = model_plan(net, layers, in, outputs, batch, &diags);
+    bool planned = model_plan(net, &(struct model_request){layers, in, outputs, batch, 1}, &diags);
     ck_assert_msg(planned, "%s", diags.text.data);
     ck_assert_msg(model_allocate(net, 7, &err), "%s", err.text);
     text_free(&diags.text);
@@ -124,10 +124,10 @@ static void subject_close(struct subject *s) {
 }
 
 static void backward(struct subject *s, real *dx) {
-    struct step pass = {.n = s->n, .training = true};
+    struct step step = model_step(&s->net, s->n, STEP_TRAIN);
     struct view x = {.data = s->x, .channels = s->in.channels};
     struct gradient_target target = {.d = dx};
-    chain_backward(&s->net.chain, &pass, dx ? &target : NULL, s->dy, &x);
+    chain_backward(&s->net.chain, &step, dx ? &target : NULL, s->dy, &x);
 }
 
 static const struct tensor *find_tensor(const struct model *net, const char *layer, const char *part) {
@@ -150,7 +150,7 @@ static void check_finite(const char *what, const real *values, size_t count) {
 }
 
 static void check_all_finite(struct subject *s) {
-    check_finite("y", model_forward(&s->net, s->n, s->x, true), output_count(s));
+    check_finite("y", model_forward(&s->net, model_step(&s->net, s->n, STEP_TRAIN), s->x), output_count(s));
     backward(s, s->dx);
     check_finite("dx", s->dx, input_count(s));
     for (int i = 0; i < s->net.tensor_count; i++) {
@@ -329,7 +329,7 @@ static void check_near(const char *what, const real *found, const double *expect
 }
 
 static void check_forward(struct subject *s, const char *what) {
-    const real *y = model_forward(&s->net, s->n, s->x, true);
+    const real *y = model_forward(&s->net, model_step(&s->net, s->n, STEP_TRAIN), s->x);
     struct signal expected = reference_chain(&s->net, &s->layers, (struct signal){s->n, s->in, s->x});
     ck_assert_uint_eq(shape_size(&expected.shape), shape_size(&s->out));
     check_near(what, y, expected.values, output_count(s), VALUE_TOLERANCE);
@@ -396,7 +396,7 @@ static void check_gradient(struct function f, struct rng *rng, double noise) {
 
 static double weighted_output(void *context) {
     struct subject *s = context;
-    const real *y = model_forward(&s->net, s->n, s->x, true);
+    const real *y = model_forward(&s->net, model_step(&s->net, s->n, STEP_TRAIN), s->x);
     double sum = 0;
     for (size_t i = 0; i < output_count(s); i++)
         sum += s->dy[i] * y[i];
@@ -404,7 +404,7 @@ static double weighted_output(void *context) {
 }
 
 static double weighted_output_terms(struct subject *s) {
-    const real *y = model_forward(&s->net, s->n, s->x, true);
+    const real *y = model_forward(&s->net, model_step(&s->net, s->n, STEP_TRAIN), s->x);
     double sum = 0;
     for (size_t i = 0; i < output_count(s); i++)
         sum += fabs(s->dy[i] * y[i]);
@@ -435,7 +435,7 @@ static real *copy_of(const real *values, size_t count) {
 static void check_gradients(struct subject *s) {
     double noise = VALUE_NOISE * weighted_output_terms(s);
     real *x = copy_of(s->x, input_count(s));
-    model_forward(&s->net, s->n, s->x, true);
+    model_forward(&s->net, model_step(&s->net, s->n, STEP_TRAIN), s->x);
     ck_assert_mem_eq(s->x, x, input_count(s) * sizeof *x);
     backward(s, s->dx);
     ck_assert_mem_eq(s->x, x, input_count(s) * sizeof *x);
@@ -454,12 +454,12 @@ static void forget_gradients(struct model *net) {
 
 /* What the trainer calls: no gradient of the images. Those of the tensors stay as they were, bit by bit. */
 static void check_gradients_without_dx(struct subject *s) {
-    model_forward(&s->net, s->n, s->x, true);
+    model_forward(&s->net, model_step(&s->net, s->n, STEP_TRAIN), s->x);
     backward(s, s->dx);
     real *expected = copy_of(s->net.memory.grads, gradient_count(&s->net));
     forget_gradients(&s->net);
-    model_forward(&s->net, s->n, s->x, true);
-    model_backward(&s->net, s->n, s->dy, s->x);
+    model_forward(&s->net, model_step(&s->net, s->n, STEP_TRAIN), s->x);
+    model_backward(&s->net, model_step(&s->net, s->n, STEP_TRAIN), s->dy, s->x);
     for (int i = 0; i < s->net.tensor_count; i++) {
         const struct tensor *t = s->net.tensors[i];
         if (t->trained)
@@ -771,7 +771,8 @@ static void check_running_averages(double decay, bool debias, int batches) {
     for (int t = 1; t <= batches; t++) {
         double mean[CHANNELS], variance[CHANNELS], weight = (1 - decay) * pow(decay, batches - t) / (debias ? debt : 1);
         fill(&s.rng, s.x, input_count(&s), t);
-        model_forward(&s.net, s.n, s.x, true);
+        model_forward(&s.net, model_step(&s.net, s.n, STEP_TRAIN), s.x);
+        model_commit(&s.net);
         ref_moments(s.n * 35, CHANNELS, mean, variance, s.x);
         for (int c = 0; c < CHANNELS; c++) {
             means[c] += weight * mean[c];
@@ -781,7 +782,7 @@ static void check_running_averages(double decay, bool debias, int batches) {
     double expected[2 * 35 * CHANNELS];
     fill(&s.rng, s.x, input_count(&s), 2);
     for (int pass = 0; pass < 2; pass++) { /* evaluation leaves the averages as they are */
-        const real *y = model_forward(&s.net, 2, s.x, false);
+        const real *y = model_forward(&s.net, model_step(&s.net, 2, STEP_EVALUATE), s.x);
         ref_batch_norm(2 * 35, CHANNELS, expected, s.x, means, variances, 0.01, tensor_values(&s.net, "a", "weight"),
                        tensor_values(&s.net, "a", "bias"));
         check_near(yaml, y, expected, 2 * 35 * CHANNELS, VALUE_TOLERANCE);
@@ -805,7 +806,7 @@ START_TEST(batch_norm_before_any_batch_is_finite) {
     for (int debias = 0; debias < 2; debias++) {
         subject_open(&s, debias ? "layers: [{type: batch_norm}]" : "layers: [{type: batch_norm, debias: false}]", shape,
                      shape, 2, 2);
-        check_finite("y", model_forward(&s.net, s.n, s.x, false), output_count(&s));
+        check_finite("y", model_forward(&s.net, model_step(&s.net, s.n, STEP_EVALUATE), s.x), output_count(&s));
         subject_close(&s);
     }
 }
@@ -815,7 +816,8 @@ START_TEST(fixed_sphere_norm_is_the_identity) {
     struct subject s;
     struct shape shape = {7, 5, 3, false};
     subject_open(&s, "layers: [{type: sphere_norm, name: a, trained: false}]", shape, shape, 2, 2);
-    ck_assert_mem_eq(model_forward(&s.net, s.n, s.x, true), s.x, input_count(&s) * sizeof(real));
+    ck_assert_mem_eq(model_forward(&s.net, model_step(&s.net, s.n, STEP_TRAIN), s.x), s.x,
+                     input_count(&s) * sizeof(real));
     ck_assert_uint_eq(gradient_count(&s.net), 0);
     subject_close(&s);
 }
@@ -827,7 +829,7 @@ START_TEST(max_pool_of_equal_pixels) {
     subject_open(&s, "layers: [{type: max_pool}]", (struct shape){4, 6, 1, false}, (struct shape){2, 3, 1, false}, 1,
                  1);
     memset(s.x, 0, input_count(&s) * sizeof(real));
-    model_forward(&s.net, s.n, s.x, true);
+    model_forward(&s.net, model_step(&s.net, s.n, STEP_TRAIN), s.x);
     backward(&s, s.dx);
     for (int i = 0; i < 6; i++) {
         const real *corner = s.dx + i / 3 * 12 + i % 3 * 2;
@@ -885,7 +887,7 @@ START_TEST(zero_patch) {
     struct subject s;
     open_operator(&s, _i, "", (struct shape){3, 2, 5, false}, 2);
     memset(s.x, 0, input_count(&s) * sizeof(real));
-    const real *y = model_forward(&s.net, s.n, s.x, true);
+    const real *y = model_forward(&s.net, model_step(&s.net, s.n, STEP_TRAIN), s.x);
     for (size_t i = 0; i < output_count(&s); i++)
         ck_assert_msg(y[i] == 0, "y[%zu] is %g", i, y[i]);
     backward(&s, s.dx);
@@ -910,7 +912,7 @@ START_TEST(parallel_and_antiparallel) {
     for (int i = 0; i < FACTORS * CHANNELS; i++)
         s.x[i] = factors[i / CHANNELS] * w[i % CHANNELS];
     check_forward(&s, "y");
-    const real *y = model_forward(&s.net, s.n, s.x, true);
+    const real *y = model_forward(&s.net, model_step(&s.net, s.n, STEP_TRAIN), s.x);
     double length = sqrt(sum_of_squares(w, CHANNELS)), h[FACTORS];
     for (int i = 0; i < FACTORS; i++) {
         const char *magnitude = operation_of(&s)->magnitude->name;
@@ -994,7 +996,8 @@ static void check_tiny_lengths(int operation, double x_factor, double w_factor) 
     for (int i = 0; i < COUNT(expected); i++)
         for (int c = 0; c < 5; c++)
             expected[i] += slope_at_zero(&s, i % 3) * w[i % 3 * 5 + c] * s.x[i / 3 * 5 + c];
-    check_near("y", model_forward(&s.net, s.n, s.x, true), expected, COUNT(expected), VALUE_TOLERANCE);
+    check_near("y", model_forward(&s.net, model_step(&s.net, s.n, STEP_TRAIN), s.x), expected, COUNT(expected),
+               VALUE_TOLERANCE);
     subject_close(&s);
 }
 
@@ -1032,13 +1035,14 @@ START_TEST(small_batch_in_a_large_plan) {
     subject_open(&small, yaml, in, out, 2, 2);
     subject_open(&large, yaml, in, out, 9, 9);
     memcpy(large.net.memory.values, small.net.memory.values, gradient_count(&small.net) * sizeof(real));
-    model_forward(&large.net, large.n, large.x, true);
+    model_forward(&large.net, model_step(&large.net, large.n, STEP_TRAIN), large.x);
     backward(&large, large.dx);
     large.n = small.n;
     memcpy(large.x, small.x, input_count(&small) * sizeof(real));
     memcpy(large.dy, small.dy, output_count(&small) * sizeof(real));
-    const real *expected = model_forward(&small.net, small.n, small.x, true);
-    check_near("y", model_forward(&large.net, large.n, large.x, true), expected, output_count(&small), 1e-14);
+    const real *expected = model_forward(&small.net, model_step(&small.net, small.n, STEP_TRAIN), small.x);
+    check_near("y", model_forward(&large.net, model_step(&large.net, large.n, STEP_TRAIN), large.x), expected,
+               output_count(&small), 1e-14);
     backward(&small, small.dx);
     backward(&large, large.dx);
     check_near("dx", large.dx, small.dx, input_count(&small), 1e-13);
@@ -1119,7 +1123,7 @@ static void whole_close(struct whole *whole) {
 
 static double whole_loss(void *context) {
     struct whole *whole = context;
-    const real *logits = model_forward(&whole->net, whole->n, whole->x, true);
+    const real *logits = model_forward(&whole->net, model_step(&whole->net, whole->n, STEP_TRAIN), whole->x);
     struct loss_input in = {whole->n, whole->classes, logits, NULL, whole->labels, NULL};
     return loss_evaluate(whole->experiment.loss, &in, 1, NULL);
 }
@@ -1127,7 +1131,7 @@ static double whole_loss(void *context) {
 static void check_whole(int network, int loss) {
     struct whole whole;
     whole_open(&whole, network, loss);
-    const real *logits = model_forward(&whole.net, whole.n, whole.x, true);
+    const real *logits = model_forward(&whole.net, model_step(&whole.net, whole.n, STEP_TRAIN), whole.x);
     struct signal images = {whole.n, whole.net.chain.in, whole.x};
     struct signal expected = reference_chain(&whole.net, &whole.experiment.layers, images);
     check_near(networks[network].type, logits, expected.values, (size_t)(whole.n * whole.classes), VALUE_TOLERANCE);
@@ -1137,7 +1141,7 @@ static void check_whole(int network, int loss) {
                             ref_softmax_loss(whole.n, whole.classes, expected.values, whole.labels,
                                              losses[loss].smoothing, losses[loss].floor),
                             1e-10 * value);
-    model_backward(&whole.net, whole.n, whole.dlogits, whole.x);
+    model_backward(&whole.net, model_step(&whole.net, whole.n, STEP_TRAIN), whole.dlogits, whole.x);
     real *gradients = copy_of(whole.net.memory.grads, gradient_count(&whole.net));
     check_tensor_gradients(&whole.net, whole_loss, &whole, gradients, &whole.rng, VALUE_NOISE * (1 + value));
     free(gradients);
@@ -1176,7 +1180,7 @@ static TCase *add_case(Suite *suite, const char *name) {
 
 Suite *test_suite(void) {
     gemm_setup();
-    threads_set(1);
+    threads_decide(1);
     Suite *suite = suite_create("layers");
     TCase *operators = add_case(suite, "operators");
     tcase_add_loop_test(operators, operator_in_convolution, 0, operator_count());

@@ -363,7 +363,7 @@ static const struct {
 START_TEST(schedule) {
     struct section section;
     section_open(&section, &schedule_registry, schedule_points[_i].yaml);
-    double found = schedule_factor(section.choice, schedule_points[_i].iteration, schedule_points[_i].total);
+    double found = schedule_factor(section.choice, schedule_points[_i].iteration + 1, schedule_points[_i].total);
     ck_assert_msg(fabs(found - schedule_points[_i].factor) <= 1e-15, "%s at %d: %.17g, expected %.17g",
                   schedule_points[_i].yaml, schedule_points[_i].iteration, found, schedule_points[_i].factor);
     arena_free(&section.arena);
@@ -397,14 +397,14 @@ static void penalise(const struct tensor *t, double *dw, double *decay, double *
 
 /* Checks one update against the gradient that a forward and backward pass of our own leaves. */
 static void check_trainer_step(struct trainer *trainer, const struct batch *batch, double rate, real **velocities) {
-    struct model *net = &trainer->net;
+    struct model *net = &trainer->model;
     const int count = net->tensor_count;
     real dlogits[5 * 3], *expected[8];
     double decay = 0, orthogonality = 0;
-    const real *logits = model_forward(net, batch->count, batch->images, true);
+    const real *logits = model_forward(net, model_step(net, batch->count, STEP_TRAIN), batch->images);
     double fit = ref_softmax_loss(batch->count, 3, logits, batch->labels, 0, 0);
     ref_softmax_gradient(batch->count, 3, dlogits, logits, batch->labels, 0, 0);
-    model_backward(net, batch->count, dlogits, batch->images);
+    model_backward(net, model_step(net, batch->count, STEP_TRAIN), dlogits, batch->images);
     for (int i = 0; i < count; i++) {
         const struct tensor *t = net->tensors[i];
         real *dw = copy_of(t->grad, t->count);
@@ -435,14 +435,14 @@ START_TEST(trainer_steps) {
     uint8_t labels[] = {0, 1, 2, 1, 0};
     ck_assert_msg(experiment_parse(&experiment, "test", step_spec, NULL, 0, &diags), "%s", diags.text.data);
     ck_assert_msg(trainer_open(&trainer, &experiment, &err), "%s", err.text);
-    for (int i = 0; i < trainer.net.tensor_count; i++)
-        velocities[i] = mem_alloc(trainer.net.tensors[i]->count * sizeof(real));
+    for (int i = 0; i < trainer.model.tensor_count; i++)
+        velocities[i] = mem_alloc(trainer.model.tensors[i]->count * sizeof(real));
     for (int step = 0; step < COUNT(rates); step++) {
         fill(&rng, images, COUNT(images), 1);
         check_trainer_step(&trainer, &(struct batch){step == 2 ? 3 : 5, images, labels}, rates[step], velocities);
     }
     ck_assert_int_eq(trainer.iteration, COUNT(rates));
-    for (int i = 0; i < trainer.net.tensor_count; i++)
+    for (int i = 0; i < trainer.model.tensor_count; i++)
         free(velocities[i]);
     trainer_close(&trainer);
     experiment_free(&experiment);
@@ -557,7 +557,7 @@ static TCase *add_case(Suite *suite, const char *name) {
 
 Suite *test_suite(void) {
     gemm_setup();
-    threads_set(1);
+    threads_decide(1);
     Suite *suite = suite_create("optim");
     TCase *penalties = add_case(suite, "penalties");
     tcase_add_test(penalties, every_trained_tensor_has_its_role);

@@ -100,7 +100,7 @@ START_TEST(equals_pytorch) {
     bool parsed = experiment_parse(&experiment, "golden.yaml", tensor_file_text(&file, "spec"), NULL, 0, &diags);
     ck_assert_msg(parsed, "%s: %s", path, diags.text.data);
     ck_assert_msg(trainer_open(&trainer, &experiment, &err), "%s", err.text);
-    start_from(&trainer.net, &file);
+    start_from(&trainer.model, &file);
     for (int step = 0; step < STEPS; step++) {
         struct step_result result;
         run_step(&trainer, &file, step, &result);
@@ -108,7 +108,7 @@ START_TEST(equals_pytorch) {
         check_loss(path, &file, "weight_decay", step, result.weight_decay);
         check_loss(path, &file, "orthogonality", step, result.orthogonality);
     }
-    check_tensors(path, &trainer.net, &file);
+    check_tensors(path, &trainer.model, &file);
     trainer_close(&trainer);
     experiment_free(&experiment);
     tensor_file_free(&file);

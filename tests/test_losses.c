@@ -569,7 +569,7 @@ static void wired_close(struct wired *w) {
 }
 
 static double wired_loss(struct wired *w, struct choice loss, int64_t iteration, bool gradient) {
-    const real *scores = model_forward(&w->net, w->n, w->images, true);
+    const real *scores = model_forward(&w->net, model_step(&w->net, w->n, STEP_TRAIN), w->images);
     struct loss_input in = {w->n, w->experiment.shape.classes, scores, w->net.classifier->x_norm, w->labels, NULL};
     struct loss_gradient to = {w->dscores, w->net.classifier->x_norm_gradient, NULL};
     return loss_evaluate(loss, &in, iteration, gradient ? &to : NULL);
@@ -612,7 +612,7 @@ static void planar_open(struct wired *w, const char *network) {
 static void check_planar_scores(struct wired *w) {
     static const double expected[] = {
         0, 0, 0, -0.2 / M_SQRT2, -1.4 / M_SQRT2, 0.2 / M_SQRT2, 1, 0, -1, -1, 0, 1, 0, -1, 0, 1, 0, -1};
-    const real *scores = model_forward(&w->net, w->n, w->images, true);
+    const real *scores = model_forward(&w->net, model_step(&w->net, w->n, STEP_TRAIN), w->images);
     for (int i = 0; i < COUNT(expected); i++)
         EXPECT(fabs(scores[i] - expected[i]) <= 1e-10 + 8 * REAL_EPSILON, "scores[%d] is %.17g, expected %.17g", i,
                scores[i], expected[i]);
@@ -621,7 +621,7 @@ static void check_planar_scores(struct wired *w) {
 static void check_planar(struct wired *w, const struct loss_case *c, int64_t iteration) {
     double value = wired_loss(w, c->loss, iteration, true);
     EXPECT(isfinite(value), "%s: the loss is %g", c->yaml, value);
-    model_backward(&w->net, w->n, w->dscores, w->images);
+    model_backward(&w->net, model_step(&w->net, w->n, STEP_TRAIN), w->dscores, w->images);
     for (int i = 0; i < w->net.tensor_count; i++) {
         const struct tensor *t = w->net.tensors[i];
         for (size_t j = 0; j < t->count; j++)
@@ -680,15 +680,17 @@ static const char trainer_spec[] = "data: {type: synthetic, height: 1, width: 2,
 /* One step against a loss and a backward pass of our own. */
 static void check_step(struct trainer *trainer, const struct batch *batch, int64_t iteration) {
     static const struct ref_annealing annealing = {10, 1, 2, 0.5};
-    struct model *net = &trainer->net;
+    struct model *net = &trainer->model;
     struct sphere_op *classifier = net->classifier;
     const int count = net->tensor_count;
     real dscores[18], *expected[8];
     struct choice loss = trainer->experiment->loss;
-    struct loss_input in = {6, 3, model_forward(net, 6, batch->images, true), classifier->x_norm, batch->labels, NULL};
+    struct loss_input in = {
+        6,   3, model_forward(net, model_step(net, 6, STEP_TRAIN), batch->images), classifier->x_norm, batch->labels,
+        NULL};
     double fit =
         loss_evaluate(loss, &in, iteration, &(struct loss_gradient){dscores, classifier->x_norm_gradient, NULL});
-    model_backward(net, 6, dscores, batch->images);
+    model_backward(net, model_step(net, 6, STEP_TRAIN), dscores, batch->images);
     for (int i = 0; i < count; i++) {
         const struct tensor *t = net->tensors[i];
         expected[i] = mem_alloc(t->count * sizeof(real));
@@ -921,7 +923,7 @@ static real *gradients_of(const struct model *net) {
 static void check_wired(struct wired *w, const struct loss_case *c, int64_t iteration) {
     check_wired_value(w, c, iteration);
     wired_loss(w, c->loss, iteration, true);
-    model_backward(&w->net, w->n, w->dscores, w->images);
+    model_backward(&w->net, model_step(&w->net, w->n, STEP_TRAIN), w->dscores, w->images);
     real *found = gradients_of(&w->net), *next = found;
     for (int i = 0; i < w->net.tensor_count; i++) {
         const struct tensor *t = w->net.tensors[i];
@@ -1026,14 +1028,15 @@ START_TEST(k_takes_a_step) {
                 shared[_i]);
     EXPECT(experiment_parse(&experiment, "test", spec.data, NULL, 0, &diags), "%s", diags.text.data);
     EXPECT(trainer_open(&trainer, &experiment, &err), "%s", err.text);
-    const struct sphere_op *op = trainer.net.classifier;
+    const struct sphere_op *op = trainer.model.classifier;
     struct batch batch = {K_IMAGES, images, labels};
-    struct loss_input in = {K_IMAGES,   K_CLASSES, model_forward(&trainer.net, K_IMAGES, images, true),
-                            op->x_norm, labels,    op->k};
+    struct loss_input in = {
+        K_IMAGES,   K_CLASSES, model_forward(&trainer.model, model_step(&trainer.model, K_IMAGES, STEP_TRAIN), images),
+        op->x_norm, labels,    op->k};
     real dscores[K_IMAGES * K_CLASSES];
     loss_evaluate(experiment.loss, &in, 1, &(struct loss_gradient){dscores, op->x_norm_gradient, dk});
     int count = _i ? 1 : K_CLASSES;
-    const struct tensor *t = trainer.net.tensors[1];
+    const struct tensor *t = trainer.model.tensors[1];
     ck_assert_str_eq(t->name, "score.k");
     ck_assert_uint_eq(t->count, (size_t)count);
     trainer_step(&trainer, &batch);
@@ -1154,7 +1157,7 @@ END_TEST
 /* For each test, in its own process: OpenMP that a process has used is not to be used by its children. */
 static void start(void) {
     gemm_setup();
-    threads_set(1);
+    threads_decide(1);
 }
 
 static TCase *add_case(Suite *suite, const char *name) {

@@ -6,7 +6,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "machine/threads.h"
 #include "run/checkpoint.h"
 
 static int find_split(const char *name) {
@@ -27,7 +26,6 @@ static bool take_core(const struct experiment *experiment, struct error *err) {
 static bool load(struct loaded_run *t, const struct tensor_file *file, struct error *err) {
     struct best_test best;
     const struct experiment *e = &t->experiment;
-    threads_set(e->train.threads);
     return take_core(e, err) && checkpoint_progress(file, t->path, &t->iteration, &best, err) &&
            dataset_load(&t->dataset, e->data, (uint64_t)e->seed, err) && trainer_open(&t->trainer, e, err) &&
            checkpoint_load(file, t->path, &t->trainer, false, err);
@@ -75,10 +73,10 @@ void loaded_run_close(struct loaded_run *trained) {
 bool loaded_run_evaluate(struct loaded_run *trained, struct evaluation *result, struct features *features,
                          struct error *err) {
     struct trainer *trainer = &trained->trainer;
-    bool wanted = trainer->net.classifier;
+    bool wanted = trainer->model.classifier;
     *features = (struct features){0};
     return (!wanted || features_allocate(features, trained->dataset.splits[trained->split].count,
-                                         model_feature_width(&trainer->net), err)) &&
+                                         model_feature_width(&trainer->model), err)) &&
            trainer_evaluate(trainer, &trained->dataset, trained->split, result, wanted ? features : NULL, err);
 }
 

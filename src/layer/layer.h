@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/real.h"
 #include "kernel/view.h"
+#include "op/step.h"
 #include "spec/param.h"
 
 /* One image, or one feature vector (flat: what `flatten` and `dense` put out; its values stay where they were). */
@@ -47,6 +48,7 @@ struct tensor {
     double initial_mean, initial_deviation;
     size_t count, offset; /* in reals; offset: in the network's block of values and, where trained, of gradients */
     real *value, *grad;   /* grad NULL: not trained */
+    real *next;           /* of a buffer that training moves: what the last training step made of it; else NULL */
 };
 
 struct layer {
@@ -58,15 +60,6 @@ struct layer {
     int number;            /* from 0 in the order of planning, which is chain_visit's */
     int64_t multiply_adds; /* an image, forward */
     bool in_place;         /* set by plan: backward may write the gradient of x over that of y */
-};
-
-struct profile;
-
-struct step {
-    int n; /* images in this batch, at most the planned number */
-    bool training;
-    real *scratch;         /* as much as the layer asked for */
-    struct profile *times; /* NULL: not measured */
 };
 
 /* Gradients of folded layers, per channel. With d the gradient of the view's value before ReLU, that of a folded

@@ -118,7 +118,7 @@ static bool pool_plan(struct layer *layer, struct planner *planner) {
                           window->kernel_h, window->kernel_w, in->height, in->width);
     layer->out.height = rows / window->stride + 1;
     layer->out.width = columns / window->stride + 1;
-    plan_scratch(planner, (size_t)omp_get_max_threads() * worker_reals(layer));
+    plan_scratch(planner, (size_t)planner->threads * worker_reals(layer));
     return true;
 }
 
@@ -153,7 +153,7 @@ typedef void pool_window_back(const struct layer *layer, struct area area, real 
 static void pool_forward(const struct layer *layer, const struct step *step, real *y, const struct view *x,
                          pool_window *window) {
     const struct shape *in = &layer->in, *out = &layer->out;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(step->threads)
     for (int image = 0; image < step->n; image++) {
         struct worker worker = worker_of(layer, step);
         for (int b = 0; b < band_count(layer); b++) {
@@ -172,7 +172,7 @@ static void pool_backward(const struct layer *layer, const struct step *step, co
     const struct shape *in = &layer->in, *out = &layer->out;
     if (!dx)
         return;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(step->threads)
     for (int image = 0; image < step->n; image++) {
         struct worker worker = worker_of(layer, step);
         const real *y = dy->of.data + (size_t)image * shape_size(out);

@@ -51,7 +51,7 @@ static void residual_forward(struct layer *layer, const struct step *step, real 
     const struct view *shortcut = chain_forward(&unit->shortcut, step, x);
     int channels = layer->out.channels, positions = step->n * layer->out.height * layer->out.width;
     int piece = channels < PIECE_REALS ? PIECE_REALS / channels : 1;
-#pragma omp parallel
+#pragma omp parallel num_threads(step->threads)
     {
         real sum[piece * channels], added[piece * channels];
 #pragma omp for schedule(static)
@@ -77,7 +77,7 @@ static const real *gradient_of_sum(const struct layer *layer, const struct step 
     bool overwritten = dx && dx->d == dy->d && (dx->add || !(layer->in_place && chain_in_place(&unit->body)));
     if (!dy->scale_d && !overwritten)
         return dy->d;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(step->threads)
     for (int image = 0; image < step->n; image++)
         gradient_read(dy, (size_t)image * (size_t)positions, positions, own + (size_t)image * shape_size(&layer->out));
     return own;
@@ -88,7 +88,7 @@ static void residual_backward(struct layer *layer, const struct step *step, cons
     struct residual *unit = layer->state;
     bool identity = !unit->shortcut.block_count;
     const real *sum = gradient_of_sum(layer, step, dx, dy);
-    profile_add(step->times, layer, PASS_BACKWARD);
+    profile_add(step->profile, layer, PASS_BACKWARD);
     if (dx && identity && dx->d == sum) {
         struct gradient_target whole = {dx->d, true, dx->sums};
         chain_backward(&unit->body, step, &whole, sum, x);

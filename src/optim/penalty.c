@@ -27,10 +27,10 @@ static size_t gram_size(const struct penalty_config *config, const struct tensor
     return (size_t)tensor->filters * (size_t)tensor->filters;
 }
 
-size_t penalty_work(const struct penalty_config *config, const struct model *net) {
+size_t penalty_work(const struct penalty_config *config, const struct model *model) {
     size_t reals = 0;
-    for (int i = 0; i < net->tensor_count; i++)
-        reals += gram_size(config, net->tensors[i]);
+    for (int i = 0; i < model->tensor_count; i++)
+        reals += gram_size(config, model->tensors[i]);
     return reals;
 }
 
@@ -67,23 +67,23 @@ static void add_orthogonality(const struct tensor *tensor, const real *gram, int
     gemm_nn(filters, columns, filters, gram, filters, tensor->value + first, patch, 1, tensor->grad + first, patch);
 }
 
-struct penalty_values penalty_add(const struct penalty_config *config, struct model *net, real *work) {
-    int count = net->tensor_count;
+struct penalty_values penalty_add(const struct penalty_config *config, struct model *model, real *work) {
+    int count = model->tensor_count;
     double decay[count], orthogonality[count];
     real *grams[count];
     int most_blocks = 0;
     for (int i = 0; i < count; i++) {
-        size_t size = gram_size(config, net->tensors[i]);
+        size_t size = gram_size(config, model->tensors[i]);
         grams[i] = size ? work : NULL;
         work += size;
-        if (size && column_blocks(net->tensors[i]) > most_blocks)
-            most_blocks = column_blocks(net->tensors[i]);
+        if (size && column_blocks(model->tensors[i]) > most_blocks)
+            most_blocks = column_blocks(model->tensors[i]);
     }
 #pragma omp parallel
     {
 #pragma omp for schedule(dynamic)
         for (int i = count - 1; i >= 0; i--) { /* the last layers are the largest: they go first */
-            const struct tensor *tensor = net->tensors[i];
+            const struct tensor *tensor = model->tensors[i];
             bool decays = applies(config->weight_decay, config->weight_decay_on, tensor);
             decay[i] = decays ? add_decay(config->weight_decay, tensor) : 0;
             orthogonality[i] = grams[i] ? orthogonality_value(config->orthogonality, tensor, grams[i]) : 0;
@@ -91,8 +91,8 @@ struct penalty_values penalty_add(const struct penalty_config *config, struct mo
 #pragma omp for schedule(dynamic) collapse(2)
         for (int i = count - 1; i >= 0; i--)
             for (int block = 0; block < most_blocks; block++)
-                if (grams[i] && block < column_blocks(net->tensors[i]))
-                    add_orthogonality(net->tensors[i], grams[i], block);
+                if (grams[i] && block < column_blocks(model->tensors[i]))
+                    add_orthogonality(model->tensors[i], grams[i], block);
     }
     struct penalty_values values = {0};
     for (int i = 0; i < count; i++) {

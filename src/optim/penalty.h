@@ -17,9 +17,9 @@ struct penalty_values {
 };
 
 /* Reals of work that penalty_add needs. */
-size_t penalty_work(const struct penalty_config *config, const struct model *net);
+size_t penalty_work(const struct penalty_config *config, const struct model *model);
 
 /* Adds the penalties' gradients to those of the network and returns their values. */
-struct penalty_values penalty_add(const struct penalty_config *config, struct model *net, real *work);
+struct penalty_values penalty_add(const struct penalty_config *config, struct model *model, real *work);
 
 #endif

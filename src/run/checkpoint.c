@@ -10,9 +10,9 @@
 /* Calls for every tensor of a checkpoint: the network's own (slot -1), then the optimizer's. */
 static int stored_count(const struct trainer *trainer, bool optimizer) {
     int trained = 0;
-    for (int i = 0; i < trainer->net.tensor_count; i++)
-        trained += trainer->net.tensors[i]->trained;
-    return trainer->net.tensor_count + (optimizer ? trainer->optimizer->slots * trained : 0);
+    for (int i = 0; i < trainer->model.tensor_count; i++)
+        trained += trainer->model.tensors[i]->trained;
+    return trainer->model.tensor_count + (optimizer ? trainer->optimizer->slots * trained : 0);
 }
 
 static const char *stored_name(struct arena *arena, const struct trainer *trainer, const struct tensor *tensor,
@@ -37,13 +37,13 @@ static struct stored_tensor describe(const struct tensor *tensor, const char *na
 /* --- Saving ------------------------------------------------------------------------------------------------------ */
 
 bool checkpoint_save(const char *path, const struct trainer *trainer, struct best_test best, struct error *err) {
-    const struct model *net = &trainer->net;
+    const struct model *model = &trainer->model;
     struct arena arena = {0};
     int count = stored_count(trainer, true), next = 0;
     struct stored_tensor *tensors = arena_alloc(&arena, (size_t)count * sizeof *tensors);
     for (int slot = -1; slot < trainer->optimizer->slots; slot++) {
-        for (int i = 0; i < net->tensor_count; i++) {
-            const struct tensor *tensor = net->tensors[i];
+        for (int i = 0; i < model->tensor_count; i++) {
+            const struct tensor *tensor = model->tensors[i];
             if (slot >= 0 && !tensor->trained)
                 continue;
             real *stored = arena_alloc(&arena, tensor->count * sizeof *stored);
@@ -150,8 +150,8 @@ static bool load_tensor(const struct tensor_file *file, const char *path, const 
 bool checkpoint_load(const struct tensor_file *file, const char *path, struct trainer *trainer, bool optimizer,
                      struct error *err) {
     for (int slot = -1; slot < (optimizer ? trainer->optimizer->slots : 0); slot++) {
-        for (int i = 0; i < trainer->net.tensor_count; i++) {
-            const struct tensor *tensor = trainer->net.tensors[i];
+        for (int i = 0; i < trainer->model.tensor_count; i++) {
+            const struct tensor *tensor = trainer->model.tensors[i];
             if ((slot < 0 || tensor->trained) && !load_tensor(file, path, trainer, tensor, slot, err))
                 return false;
         }
@@ -169,26 +169,26 @@ static bool is_of_layer(const char *tensor, const char *layer) {
     return length && !strncmp(tensor, layer, length) && tensor[length] == '.';
 }
 
-static bool is_of_network(const struct model *net, const char *name) {
-    for (int i = 0; i < net->tensor_count; i++)
-        if (!strcmp(net->tensors[i]->name, name))
+static bool is_of_network(const struct model *model, const char *name) {
+    for (int i = 0; i < model->tensor_count; i++)
+        if (!strcmp(model->tensors[i]->name, name))
             return true;
     return false;
 }
 
 /* One line for each difference between the file and the network. */
-static void list_differences(struct text *list, const struct tensor_file *file, const struct model *net,
+static void list_differences(struct text *list, const struct tensor_file *file, const struct model *model,
                              const char *drawn) {
     struct arena arena = {0};
-    for (int i = 0; i < net->tensor_count; i++) {
-        const struct stored_tensor wanted = describe(net->tensors[i], net->tensors[i]->name, NULL);
+    for (int i = 0; i < model->tensor_count; i++) {
+        const struct stored_tensor wanted = describe(model->tensors[i], model->tensors[i]->name, NULL);
         const char *different = difference(&arena, tensor_file_find(file, wanted.name), &wanted);
         if (different && !is_of_layer(wanted.name, drawn))
             text_printf(list, "\n  %s", different);
     }
     for (int i = 0; i < file->tensor_count; i++) {
         const char *name = file->tensors[i].name;
-        if (strncmp(name, "optimizer.", 10) && !is_of_network(net, name) && !is_of_layer(name, drawn))
+        if (strncmp(name, "optimizer.", 10) && !is_of_network(model, name) && !is_of_layer(name, drawn))
             text_printf(list, "\n  has a tensor \"%s\", which the network has not", name);
     }
     arena_free(&arena);
@@ -196,17 +196,17 @@ static void list_differences(struct text *list, const struct tensor_file *file, 
 
 bool checkpoint_initialise(const struct tensor_file *file, const char *path, struct trainer *trainer, const char *drawn,
                            struct error *err) {
-    const struct model *net = &trainer->net;
+    const struct model *model = &trainer->model;
     struct text list = {0};
-    list_differences(&list, file, net, drawn);
+    list_differences(&list, file, model, drawn);
     if (list.length) {
         error_set(err, "%s: cannot be started from, since its network is another; give the spec the same layers%s:%s",
                   path, drawn ? "" : ", or where only the last one differs, train.init_classifier: draw", list.data);
         text_free(&list);
         return false;
     }
-    for (int i = 0; i < net->tensor_count; i++) {
-        const struct tensor *tensor = net->tensors[i];
+    for (int i = 0; i < model->tensor_count; i++) {
+        const struct tensor *tensor = model->tensors[i];
         if (!is_of_layer(tensor->name, drawn) && !load_tensor(file, path, trainer, tensor, -1, err))
             return false;
     }

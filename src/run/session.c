@@ -11,7 +11,6 @@
 #include "loss/loss.h"
 #include "machine/cpu.h"
 #include "machine/openblas.h"
-#include "machine/threads.h"
 #include "run/checkpoint.h"
 #include "run/interrupt.h"
 #include "run/log.h"
@@ -109,7 +108,7 @@ static void prune(const struct session *s) {
 /* Starts a new run from the weights of train.init_from. */
 static bool initialise(struct session *s, struct error *err) {
     const struct train_config *train = &s->experiment->train;
-    const struct chain *chain = &s->trainer.net.chain;
+    const struct chain *chain = &s->trainer.model.chain;
     const char *drawn = train->init_classifier == INIT_DRAW ? chain->layers[chain->count - 1].name : NULL;
     char path[PATH_BYTES];
     struct tensor_file file;
@@ -193,10 +192,10 @@ static void log_opening(struct session *s) {
     const struct experiment *e = s->experiment;
     const struct dataset *d = &s->dataset;
     size_t weights = 0;
-    for (int i = 0; i < s->trainer.net.tensor_count; i++)
-        weights += s->trainer.net.tensors[i]->trained ? s->trainer.net.tensors[i]->count : 0;
+    for (int i = 0; i < s->trainer.model.tensor_count; i++)
+        weights += s->trainer.model.tensors[i]->trained ? s->trainer.model.tensors[i]->count : 0;
     log_line(&s->log, "spherenet %s: %s on %s", SPHERENET_VERSION, e->name, e->data.kind->name);
-    log_line(&s->log, "machine: %s, %d thread%s", cpu_description(), threads_count(), threads_count() == 1 ? "" : "s");
+    log_line(&s->log, "machine: %s, %d thread%s", cpu_description(), e->threads, e->threads == 1 ? "" : "s");
     log_line(&s->log, "products: %s", blas_library());
     const char *warning = blas_core_warning(e->train.openblas_core);
     if (warning)
@@ -204,7 +203,7 @@ static void log_opening(struct session *s) {
     log_line(&s->log, "data: %d training and %d test images of %dx%dx%d, %d classes", d->splits[SPLIT_TRAIN].count,
              d->splits[SPLIT_TEST].count, d->height, d->width, d->channels, d->classes);
     log_line(&s->log, "network: %s, %zu weights, %.0f MB for batches of %d", e->network.kind->name, weights,
-             (double)(plan_sizes(&s->trainer.net.planner).total * sizeof(real)) / 1e6, e->train.batch_size);
+             (double)(plan_sizes(&s->trainer.model.planner).total * sizeof(real)) / 1e6, e->train.batch_size);
     if (*e->train.init_from && s->saved < 0)
         log_line(&s->log, "weights: those of %s%s", e->train.init_from,
                  e->train.init_classifier == INIT_DRAW ? ", the last layer's drawn" : "");
@@ -317,7 +316,7 @@ static const char *last_checkpoint(const struct session *s, char *text, size_t b
 static bool after_divergence(struct session *s, int batch_size, const struct step_result *step, struct error *err) {
     struct text what = {0};
     char checkpoint[64];
-    divergence_describe(&what, &s->trainer.net, batch_size, step->fit);
+    divergence_describe(&what, &s->trainer.model, batch_size, step->fit);
     bool skip = s->experiment->train.on_divergence == DIVERGENCE_SKIP && ++s->skips <= MOST_SKIPS;
     if (skip)
         log_warning(&s->log, "iteration %" PRId64 ": %s; this update is left out", s->trainer.iteration, what.data);
@@ -415,7 +414,6 @@ enum session_end session_run(const struct experiment *experiment, const struct s
     struct session s = {.experiment = experiment, .best = {-1, 0}, .saved = -1};
     char path[PATH_BYTES];
     snprintf(path, sizeof path, "runs/%s", experiment->name);
-    threads_set(experiment->train.threads);
     interrupt_listen(options->quiet);
     bool good = dataset_load(&s.dataset, experiment->data, (uint64_t)experiment->seed, err) &&
                 trainer_open(&s.trainer, experiment, err) && (options->mode == RUN_RESUME || initialise(&s, err)) &&
