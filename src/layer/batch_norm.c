@@ -7,7 +7,6 @@
 #include <math.h>
 
 #include "layer/configs.h"
-#include "layer/plan.h"
 
 #define SETTINGS                                                                                                       \
     REAL_KEY(struct batch_norm_config, epsilon, "epsilon", "1e-3", 1e-12, 1, "added to the variance"),                 \
@@ -32,7 +31,7 @@ static bool batch_norm_plan(struct layer *layer, struct planner *planner) {
     struct batch_norm *norm = layer->state;
     int channels = layer->in.channels;
     if (layer->in.flat && layer->in.height * layer->in.width > 1)
-        return plan_error(planner, layer, "stands after flatten; put it before, where channels are known");
+        return layer_error(planner, layer, "stands after flatten; put it before, where channels are known");
     const struct tensor_request tensors[] = {
         {"weight", ROLE_NORM, .filters = channels, .mean = 1, .value = &norm->weight, .grad = &norm->dweight},
         {"bias", ROLE_NORM, .filters = channels, .value = &norm->bias, .grad = &norm->dbias},
@@ -41,7 +40,7 @@ static bool batch_norm_plan(struct layer *layer, struct planner *planner) {
         {"num_batches_tracked", ROLE_BUFFER, .filters = 1, .value = &norm->seen, .next = &norm->next_seen},
     };
     for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++)
-        plan_tensor(planner, layer, &tensors[i]);
+        plan_tensor(planner, layer->name, &tensors[i]);
     plan_keep(planner, (size_t)channels, &norm->inverse);
     plan_keep(planner, (size_t)channels, &norm->scale);
     plan_keep(planner, (size_t)channels, &norm->shift);

@@ -22,8 +22,8 @@ static bool check_size(struct planner *planner, const struct layer *layer, const
     double positions = (double)shape->height * shape->width * planner->batch;
     if (values <= MOST_VALUES && positions <= MOST_VALUES)
         return true;
-    return plan_error(planner, layer, "%dx%dx%d values in batches of %d are too many", shape->height, shape->width,
-                      shape->channels, planner->batch);
+    return layer_error(planner, layer, "%dx%dx%d values in batches of %d are too many", shape->height, shape->width,
+                       shape->channels, planner->batch);
 }
 
 static bool plan_layer(struct planner *planner, struct layer *layer, struct choice choice, struct shape in) {
@@ -32,7 +32,7 @@ static bool plan_layer(struct planner *planner, struct layer *layer, struct choi
     layer->name = layer_name(planner, &choice);
     layer->state = arena_alloc(planner->arena, layer->type->state_size);
     if (strlen(layer->name) > MAX_NAME_BYTES)
-        return plan_error(planner, layer, "a name of more than %d bytes", MAX_NAME_BYTES);
+        return layer_error(planner, layer, "a name of more than %d bytes", MAX_NAME_BYTES);
     return check_size(planner, layer, &in) && layer->type->plan(layer, planner) &&
            check_size(planner, layer, &layer->out);
 }

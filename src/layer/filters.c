@@ -9,7 +9,7 @@ static void plan_parameters(const struct layer *layer, struct planner *planner, 
                             enum filters_use use) {
     const struct conv_geometry *g = &op->conv.g;
     enum tensor_role role = op->magnitude->scale_free && use < FILTERS_ANGLES ? ROLE_SPHERE_WEIGHT : ROLE_WEIGHT;
-    plan_tensor(planner, layer,
+    plan_tensor(planner, layer->name,
                 &(struct tensor_request){
                     .name = "weight",
                     .role = role,
@@ -23,10 +23,10 @@ static void plan_parameters(const struct layer *layer, struct planner *planner, 
                     .grad = &op->dw,
                 });
     if (op->bias)
-        plan_tensor(planner, layer,
+        plan_tensor(planner, layer->name,
                     &(struct tensor_request){"bias", ROLE_BIAS, g->filters, .value = &op->b, .grad = &op->db});
     if (op->angular->trains_k || use == FILTERS_ANGLES_K)
-        plan_tensor(planner, layer,
+        plan_tensor(planner, layer->name,
                     &(struct tensor_request){
                         .name = "k",
                         .role = ROLE_K,
@@ -58,7 +58,7 @@ bool filters_plan(struct layer *layer, struct planner *planner, const struct ope
                   const struct conv_geometry *geometry, enum conv_choice algorithm, bool bias, enum filters_use use) {
     struct sphere_op *op = layer->state;
     if (!sphere_op_init(op, config, geometry, algorithm, bias))
-        return plan_error(
+        return layer_error(
             planner, layer,
             "conv_algorithm winograd is for 3x3 kernels with stride 1 and padding 1, and for multiples of "
             "%d channels and filters; choose auto or im2col",

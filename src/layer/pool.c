@@ -4,7 +4,6 @@
 
 #include "kernel/vector.h"
 #include "layer/configs.h"
-#include "layer/plan.h"
 
 #define WINDOW_PARAMS                                                                                                  \
     INT_KEY(struct pool_config, kernel, "kernel", "2", 1, 64, "height and width of the window, pixels"),               \
@@ -105,17 +104,17 @@ static bool pool_plan(struct layer *layer, struct planner *planner) {
     if (config->global)
         *window = (struct window){in->height, in->width, 1, 0};
     if (in->flat)
-        return plan_error(planner, layer, "needs an image, but the layers before it made a flat vector");
+        return layer_error(planner, layer, "needs an image, but the layers before it made a flat vector");
     if (window->padding > window->kernel_h / 2)
-        return plan_error(planner, layer, "padding %d is more than half the window, %d", window->padding,
-                          window->kernel_h);
+        return layer_error(planner, layer, "padding %d is more than half the window, %d", window->padding,
+                           window->kernel_h);
     int rows = in->height + 2 * window->padding - window->kernel_h;
     int columns = in->width + 2 * window->padding - window->kernel_w;
     if (rows < 0 || columns < 0)
-        return plan_error(planner, layer,
-                          "a %dx%d window does not fit its input of %dx%d: too many pools, or the "
-                          "images are too small",
-                          window->kernel_h, window->kernel_w, in->height, in->width);
+        return layer_error(planner, layer,
+                           "a %dx%d window does not fit its input of %dx%d: too many pools, or the "
+                           "images are too small",
+                           window->kernel_h, window->kernel_w, in->height, in->width);
     layer->out.height = rows / window->stride + 1;
     layer->out.width = columns / window->stride + 1;
     plan_scratch(planner, (size_t)planner->threads * worker_reals(layer));

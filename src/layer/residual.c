@@ -22,17 +22,17 @@ static bool residual_plan(struct layer *layer, struct planner *planner) {
     struct residual *unit = layer->state;
     const struct residual_config *config = layer->choice.config;
     if (planner->depth >= PLAN_LEVELS)
-        return plan_error(planner, layer, "residual units nest more than %d deep", PLAN_LEVELS - 1);
+        return layer_error(planner, layer, "residual units nest more than %d deep", PLAN_LEVELS - 1);
     if (!config->body.count)
-        return plan_error(planner, layer, "the body has no layers");
+        return layer_error(planner, layer, "the body has no layers");
     if (!chain_plan(&unit->body, planner, &config->body, layer->in) ||
         !chain_plan(&unit->shortcut, planner, &config->shortcut, layer->in))
         return false;
     struct shape *body = &unit->body.out, *shortcut = &unit->shortcut.out;
     if (body->height != shortcut->height || body->width != shortcut->width || body->channels != shortcut->channels)
-        return plan_error(planner, layer,
-                          "the body's output is %dx%dx%d, the shortcut's %dx%dx%d; they are to be added", body->height,
-                          body->width, body->channels, shortcut->height, shortcut->width, shortcut->channels);
+        return layer_error(planner, layer,
+                           "the body's output is %dx%dx%d, the shortcut's %dx%dx%d; they are to be added", body->height,
+                           body->width, body->channels, shortcut->height, shortcut->width, shortcut->channels);
     layer->out = *body;
     /* The identity's share of dx is dy itself, to which the body's is then added. */
     layer->in_place = !unit->shortcut.block_count;

@@ -32,8 +32,8 @@ bool model_plan(struct model *model, const struct model_request *request, struct
         return false;
     const struct layer *last = &model->chain.layers[model->chain.count - 1];
     if (shape_size(&model->chain.out) != (size_t)classes)
-        return plan_error(planner, last, "the last layer puts out %dx%dx%d values, but the dataset has %d classes",
-                          model->chain.out.height, model->chain.out.width, model->chain.out.channels, classes);
+        return layer_error(planner, last, "the last layer puts out %dx%dx%d values, but the dataset has %d classes",
+                           model->chain.out.height, model->chain.out.width, model->chain.out.channels, classes);
     if (model->chain.blocks[model->chain.block_count - 1].fold_count)
         plan_keep(planner, (size_t)classes * (size_t)batch, &model->output);
     model->classifier = dense_operator(last);

@@ -18,7 +18,7 @@
 #include "kernel/view.h"
 #include "op/angular.h"
 #include "op/magnitude.h"
-#include "op/step.h"
+#include "plan/step.h"
 
 enum k_sharing { K_PER_FILTER, K_PER_LAYER };
 

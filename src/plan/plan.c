@@ -1,8 +1,4 @@
-#include "layer/plan.h"
-
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
+#include "plan/plan.h"
 
 /* A pointer to be filled in. */
 struct request {
@@ -24,12 +20,12 @@ static int at_least_one(int count) {
     return count > 0 ? count : 1;
 }
 
-void plan_tensor(struct planner *planner, const struct layer *layer, const struct tensor_request *request) {
+void plan_tensor(struct planner *planner, const char *owner, const struct tensor_request *request) {
     int kernel_h = at_least_one(request->kernel_h), kernel_w = at_least_one(request->kernel_w);
     int inputs = at_least_one(request->inputs), kernel = kernel_h * kernel_w, dims = at_least_one(request->dims);
     struct tensor *tensor = arena_alloc(planner->arena, sizeof *tensor);
     *tensor = (struct tensor){
-        .name = arena_printf(planner->arena, "%s.%s", layer->name, request->name),
+        .name = arena_printf(planner->arena, "%s.%s", owner, request->name),
         .role = request->role,
         .trained = request->grad != NULL,
         .dims = dims,
@@ -85,17 +81,6 @@ void plan_place_work(struct planner *planner, int first, int end, size_t offset)
             request->offset += offset;
         request->is_work = false;
     }
-}
-
-bool plan_error(struct planner *planner, const struct layer *layer, const char *format, ...) {
-    char message[512];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(message, sizeof message, format, args);
-    va_end(args);
-    diagnose(planner->diags, layer->choice.source, layer->choice.line, layer->choice.path, "%s %.80s: %s",
-             layer->type->kind.name, layer->name, message);
-    return false;
 }
 
 /* Trained tensors first, so that an optimizer sees one contiguous block. */

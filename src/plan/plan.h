@@ -3,10 +3,11 @@
  * Besides its tensors a network has one region, in which memory that is not needed at the same time may overlap. What a
  * stage of the outermost chain keeps from forward to backward lies above what the stages before it keep, so that in the
  * backward pass everything above the current stage is free again: activation gradients and scratch go there. */
-#ifndef SPHERENET_LAYER_PLAN_H
-#define SPHERENET_LAYER_PLAN_H
+#ifndef SPHERENET_PLAN_PLAN_H
+#define SPHERENET_PLAN_PLAN_H
 
-#include "layer/layer.h"
+#include "base/mem.h"
+#include "plan/tensor.h"
 #include "spec/node.h"
 
 enum { PLAN_LEVELS = 8 }; /* residual units within residual units */
@@ -29,8 +30,8 @@ struct planner {
     size_t region;        /* reals in all */
 };
 
-/* What a layer wants of a tensor, "LAYER.NAME". When the plan is carried out the pointers asked for are set to its
- * memory. */
+/* What an owner, most often a layer, wants of a tensor, "OWNER.NAME". When the plan is carried out the pointers asked
+ * for are set to its memory. */
 struct tensor_request {
     const char *name;
     enum tensor_role role;
@@ -41,7 +42,7 @@ struct tensor_request {
     real **grad; /* NULL: not trained */
     real **next; /* of a buffer that training moves (struct tensor), or NULL */
 };
-void plan_tensor(struct planner *planner, const struct layer *layer, const struct tensor_request *request);
+void plan_tensor(struct planner *planner, const char *owner, const struct tensor_request *request);
 
 /* The planned tensors in order of planning; pointers stay valid as long as the planner's arena. */
 struct tensor *planned_tensor(const struct planner *planner, int index);
@@ -61,10 +62,6 @@ void plan_place(struct planner *planner, size_t offset, size_t reals, real **pla
 
 /* Gives the work among the requests [first, end), once, its place in the region. */
 void plan_place_work(struct planner *planner, int first, int end, size_t offset);
-
-/* A mistake in the spec, reported at the layer's place; returns false. */
-bool plan_error(struct planner *planner, const struct layer *layer, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
 
 /* What one network holds in memory, in reals. */
 struct plan_sizes {
