@@ -150,8 +150,10 @@ static void check_penalties(const struct penalty_config *config) {
             expected.orthogonality += ref_orthogonality(config->orthogonality, t->shape[0], (int)t->count / t->shape[0],
                                                         gradients[i], t->value);
     }
-    real *work = mem_alloc((penalty_work(config, &p.net) + 1) * sizeof *work);
-    struct penalty_values found = penalty_add(config, &p.net, work);
+    struct penalties penalties = penalties_plan(config, &p.net, false, &p.net.arena);
+    real *work = mem_alloc((penalties.work + 1) * sizeof *work);
+    penalties_place(&penalties, work);
+    struct penalty_values found = penalties_add(&penalties, 2);
     check_value("weight decay", found.weight_decay, expected.weight_decay);
     check_value("orthogonality", found.orthogonality, expected.orthogonality);
     for (int i = 0; i < count; i++) {
@@ -250,11 +252,19 @@ static void reference_step(const struct optimizer_case *c, double rate, int step
         ref_sgd(rate, c->first, c->nesterov, count, w, dw, slots[0]);
 }
 
+/* The vectors in two spans, the second from `count` / 3 on. */
+static void update(struct choice optimizer, double rate, int number, size_t count, real *w, const real *dw,
+                   real *const *slots) {
+    size_t first = count / 3;
+    const struct span spans[] = {{.count = first}, {.offset = first, .count = count - first}};
+    const struct update update = {rate, number, 2, count, w, dw, slots, spans, COUNT(spans)};
+    ((const struct optimizer_type *)optimizer.kind)->update(optimizer.config, &update);
+}
+
 static void check_optimizer(const struct optimizer_case *c, size_t count) {
     struct section section;
     struct rng rng = rng_stream(6, RNG_TEST, count, 0);
     section_open(&section, &optimizer_registry, c->yaml);
-    const struct optimizer_type *type = (const struct optimizer_type *)section.choice.kind;
     real *memory = mem_alloc(7 * count * sizeof *memory);
     real *w = memory, *expected = memory + count, *dw = memory + 2 * count;
     real *slots[2] = {memory + 3 * count, memory + 4 * count},
@@ -264,7 +274,7 @@ static void check_optimizer(const struct optimizer_case *c, size_t count) {
     for (int step = 1; step <= STEPS; step++) {
         double rate = 0.1 / step;
         fill(&rng, dw, count, step == 4 ? 0 : 1); /* a gradient of nothing must not stop the momentum */
-        type->step(section.choice.config, rate, step, count, w, dw, slots);
+        update(section.choice, rate, step, count, w, dw, slots);
         reference_step(c, rate, step, count, expected, dw, expected_slots);
         check_near(c->yaml, w, expected, count, TOLERANCE);
     }
@@ -291,11 +301,10 @@ START_TEST(optimizers_stay_finite) {
     static const double sizes[] = {0, 1e-30, 1e15};
     struct section section;
     section_open(&section, &optimizer_registry, optimizer_cases[_i].yaml);
-    const struct optimizer_type *type = (const struct optimizer_type *)section.choice.kind;
     real w[COUNT(sizes)] = {1, 1, 1}, first[COUNT(sizes)] = {0}, second[COUNT(sizes)] = {0};
     real *slots[2] = {first, second};
     for (int step = 1; step <= STEPS; step++)
-        type->step(section.choice.config, 1e-3, step, COUNT(sizes), w, sizes, slots);
+        update(section.choice, 1e-3, step, COUNT(sizes), w, sizes, slots);
     for (int i = 0; i < COUNT(sizes); i++)
         ck_assert_msg(isfinite(w[i]), "gradient %g makes weight %g", sizes[i], w[i]);
     ck_assert_double_eq(w[0], 1);
