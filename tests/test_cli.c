@@ -126,7 +126,7 @@ START_TEST(all_mistakes_of_the_command_line_and_the_spec_at_once) {
                      "bad.yaml:4: trian: unknown key \"trian\"; did you mean \"train\"? (name, seed, data, network, "
                      "loss, optimizer, schedule, regularizer, train)\n"
                      "bad.yaml:1: seed: found \"-1\"; expected a whole number from 0 to 2147483647\n"
-                     "--set optimizer=addam: optimizer: unknown value \"addam\"; did you mean \"adam\"? (adam, sgd)\n"
+                     "--set optimizer=addam: optimizer: unknown value \"addam\"; did you mean \"adam\"? (adam, adamw, sgd)\n"
                      "bad.yaml:1: train.iterations: missing; expected a whole number from 1 to 2000000000 (batches to "
                      "train on)\n"
                      "bad.yaml: 5 mistakes; nothing was started\n");

@@ -61,3 +61,13 @@ const struct optimizer_type optimizer_adam = {
     .slot_names = {"exp_avg", "exp_avg_sq"},
     .update = adam_update,
 };
+
+const struct optimizer_type optimizer_adamw = {
+    .kind = {"adamw",
+             "Adam with decoupled weight decay: regularizer.weight_decay times the rate is taken off the weights",
+             params, sizeof(struct adam_config)},
+    .slots = 2,
+    .slot_names = {"exp_avg", "exp_avg_sq"},
+    .decouples_decay = true,
+    .update = adam_update,
+};

@@ -4,6 +4,7 @@
 
 #define OPTIMIZERS(ROW)                                                                                                \
     ROW(adam)                                                                                                          \
+    ROW(adamw)                                                                                                         \
     ROW(sgd)
 
 #define SCHEDULES(ROW)                                                                                                 \

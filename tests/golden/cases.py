@@ -416,7 +416,10 @@ def optimizer_cases() -> dict[str, Spec]:
         "adam_constants": {**ADAM, "learning_rate": 0.01, "beta1": 0.7, "beta2": 0.95, "epsilon": 0.01},
         "sgd_clipped": {**SGD, "clip_norm": 0.5},  # the gradients' lengths are 0.42 to 0.60
     }
-    return {f"optimizer_{name}": make_spec(layers, optimizer) for name, optimizer in optimizers.items()}
+    cases = {f"optimizer_{name}": make_spec(layers, optimizer) for name, optimizer in optimizers.items()}
+    decay = {**REGULARIZER, "weight_decay": 0.5, "weight_decay_on": ["sphere_weights", "norm"]}
+    cases["optimizer_adamw"] = make_spec(layers, {**ADAM, "type": "adamw", "learning_rate": 0.01}, regularizer=decay)
+    return cases
 
 
 def regularizer_cases() -> dict[str, Spec]:

@@ -323,8 +323,16 @@ def angular_loss(
     return softmax_loss(loss, logits, labels) if loss["type"] == "w_softmax" else F.cross_entropy(logits, labels)
 
 
-def weight_decay_loss(regularizer: Spec, tensors: Tensors, groups: dict[str, str]) -> Tensor:
-    chosen = [name for name, group in groups.items() if group in regularizer["weight_decay_on"]]
+def decayed(regularizer: Spec, groups: dict[str, str]) -> list[str]:
+    return [name for name, group in groups.items() if group in regularizer["weight_decay_on"]]
+
+
+def weight_decay_loss(spec: Spec, tensors: Tensors, groups: dict[str, str]) -> Tensor:
+    """0 with AdamW, whose decay is none of the loss."""
+    regularizer = spec["regularizer"]
+    chosen = decayed(regularizer, groups)
+    if spec["optimizer"]["type"] == "adamw" or not chosen:
+        return torch.zeros(())
     return regularizer["weight_decay"] / 2 * torch.stack([tensors[name].square().sum() for name in chosen]).sum()
 
 
@@ -340,11 +348,15 @@ def orthogonality_loss(regularizer: Spec, tensors: Tensors, groups: dict[str, st
     return regularizer["orthogonality"] / 2 * (torch.stack(chosen).sum() if chosen else torch.zeros(()))
 
 
-def make_optimizer(settings: Spec, parameters: list[Tensor]) -> torch.optim.Optimizer:
+def make_optimizer(settings: Spec, parameters: list[Tensor], decays: list[float]) -> torch.optim.Optimizer:
+    """decays: AdamW's, of each parameter."""
     rate = settings["learning_rate"]
-    if settings["type"] == "adam":
-        betas = (settings["beta1"], settings["beta2"])
-        return torch.optim.Adam(parameters, lr=rate, betas=betas, eps=settings["epsilon"])
+    if settings["type"] in ("adam", "adamw"):
+        constants = {"lr": rate, "betas": (settings["beta1"], settings["beta2"]), "eps": settings["epsilon"]}
+        if settings["type"] == "adam":
+            return torch.optim.Adam(parameters, **constants)
+        groups = [{"params": [parameter], "weight_decay": decay} for parameter, decay in zip(parameters, decays)]
+        return torch.optim.AdamW(groups, **constants)
     return torch.optim.SGD(parameters, lr=rate, momentum=settings["momentum"], nesterov=settings["nesterov"])
 
 
@@ -379,16 +391,18 @@ def train(spec: Spec, init: Tensors, images: Tensor, labels: Tensor, dtype: torc
     tensors = {name: value.to(dtype).clone() for name, value in init.items()}
     groups = parameter_groups(layers, tensors)
     parameters = [tensors[name].requires_grad_() for name in groups]
-    optimizer = make_optimizer(spec["optimizer"], parameters)
+    chosen = decayed(spec["regularizer"], groups)
+    decays = [spec["regularizer"]["weight_decay"] if name in chosen else 0.0 for name in groups]
+    optimizer = make_optimizer(spec["optimizer"], parameters, decays)
     for step in range(len(images)):
         terms = {
             "fit": fit_loss(spec, tensors, images[step].to(dtype), labels[step], step + 1, run),
-            "weight_decay": weight_decay_loss(spec["regularizer"], tensors, groups),
+            "weight_decay": weight_decay_loss(spec, tensors, groups),
             "orthogonality": orthogonality_loss(spec["regularizer"], tensors, groups),
         }
         optimizer.zero_grad()
         sum(terms.values()).backward()
-        if spec["optimizer"]["type"] == "adam":
+        if spec["optimizer"]["type"] in ("adam", "adamw"):
             for parameter in parameters:
                 run.margins.note("gradient", parameter.grad.abs())
         if "clip_norm" in spec["optimizer"]:
