@@ -40,9 +40,10 @@ OPT_memcheck := -O1 -g
 LINK_release := $(if $(HARDENING),-pie -Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now$(comma)-z$(comma)noexecstack)
 
 # Clang's OpenMP library tells ThreadSanitizer of its barriers by Archer, which is beside it; the library itself and
-# OpenBLAS are not instrumented. Left out: a test that limits the size of files, which stops the OpenMP library; suites
-# that fail or kill the program in hundreds of runs; one that trains on real images, in the loops of all others.
-TSAN_ENV = OMP_TOOL_LIBRARIES=$(shell $(CLANG) -print-resource-dir)/../../libarcher.so CK_EXCLUDE_TAGS=file-limit \
+# OpenBLAS are not instrumented. Left out: a test that limits the size of files, which stops the OpenMP library; one
+# that measures memory, of which the sanitizer takes more; suites that fail or kill the program in hundreds of runs; one
+# that trains on real images, in the loops of all others.
+TSAN_ENV = OMP_TOOL_LIBRARIES=$(shell $(CLANG) -print-resource-dir)/../../libarcher.so CK_EXCLUDE_TAGS="file-limit memory" \
            CK_TIMEOUT_MULTIPLIER=10 TSAN_OPTIONS=ignore_noninstrumented_modules=1
 # Start the program thousands of times.
 CRASH_SUITES := $(patsubst %,tests/test_%.c,faults kill signals)
