@@ -120,9 +120,9 @@ static int train_for_a_while(const char *options) {
 /* Images a second, times seconds, are images; over the last five seconds alone, where it took longer. A process that
  * had to wait between the two has more seconds. */
 START_TEST(images_per_second_count_images) {
-    const char *options = "--set train.log_every=100";
+    const char *options = "--set train.log_every=25";
     int iterations = train_for_a_while(options), rows = 0, near = 0;
-    for (int iteration = 100; iteration <= iterations; iteration += 100) {
+    for (int iteration = 25; iteration <= iterations; iteration += 25) {
         double seconds = train_value("runs/tiny", iteration, SECONDS);
         if (seconds < 0.1 || seconds > 4.9)
             continue;
