@@ -8,7 +8,8 @@ static const char *const decay_names[] = {"weights", "sphere_weights", "norm", "
 static const char *const orthogonality_names[] = {"weights", "sphere_weights", NULL};
 
 const struct param penalty_params[] = {
-    REAL_KEY(struct penalty_config, weight_decay, "weight_decay", "5e-4", 0, 10, "wd/2 times the sum of squares; with adamw no penalty, but taken off the weights"),
+    REAL_KEY(struct penalty_config, weight_decay, "weight_decay", "5e-4", 0, 10,
+             "wd/2 times the sum of squares; with adamw no penalty, but taken off the weights"),
     FLAGS_KEY(struct penalty_config, weight_decay_on, "weight_decay_on", "[weights, norm]", decay_names,
               "filters whose length matters, normalised filters, normalisation layers, biases"),
     REAL_KEY(struct penalty_config, orthogonality, "orthogonality", "2e-4", 0, 10,
