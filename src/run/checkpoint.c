@@ -97,7 +97,8 @@ static bool read_integer(const struct tensor_file *file, const char *path, const
     if (!text)
         return false;
     *value = strtoll(text, &end, 10);
-    return (*text && !*end && *value >= lowest) || error_set(err, "%s: damaged: %s is \"%.40s\"", path, key, text);
+    return (*text && !*end && *value >= lowest) ||
+           error_set_code(err, ERROR_DAMAGED, "%s: damaged: %s is \"%.40s\"", path, key, text);
 }
 
 bool checkpoint_progress(const struct tensor_file *file, const char *path, int64_t *iteration, struct best_test *best,
@@ -177,34 +178,41 @@ static bool is_of_network(const struct model *net, const char *name) {
 }
 
 /* One line for each difference between the file and the network. */
-static void list_differences(struct text *list, const struct tensor_file *file, const struct model *net,
+static void list_differences(struct error_list *list, const struct tensor_file *file, const struct model *net,
                              const char *drawn) {
     struct arena arena = {0};
     for (int i = 0; i < net->tensor_count; i++) {
         const struct stored_tensor wanted = describe(net->tensors[i], net->tensors[i]->name, NULL);
         const char *different = difference(&arena, tensor_file_find(file, wanted.name), &wanted);
         if (different && !is_of_layer(wanted.name, drawn))
-            text_printf(list, "\n  %s", different);
+            error_list_add(list, "%s", different);
     }
     for (int i = 0; i < file->tensor_count; i++) {
         const char *name = file->tensors[i].name;
         if (strncmp(name, "optimizer.", 10) && !is_of_network(net, name) && !is_of_layer(name, drawn))
-            text_printf(list, "\n  has a tensor \"%s\", which the network has not", name);
+            error_list_add(list, "has a tensor \"%.200s\", which the network has not", name);
     }
     arena_free(&arena);
+}
+
+static bool check_same_network(const struct tensor_file *file, const char *path, const struct model *net,
+                               const char *drawn, struct error *err) {
+    struct error_list list = {0};
+    list_differences(&list, file, net, drawn);
+    const char *differences = error_list_end(&list);
+    bool same = !*differences;
+    if (!same)
+        error_set(err, "%s: cannot be started from, since its network is another; give the spec the same layers%s:%s",
+                  path, drawn ? "" : ", or where only the last one differs, train.init_classifier: draw", differences);
+    error_list_free(&list);
+    return same;
 }
 
 bool checkpoint_initialise(const struct tensor_file *file, const char *path, struct trainer *trainer, const char *drawn,
                            struct error *err) {
     const struct model *net = &trainer->net;
-    struct text list = {0};
-    list_differences(&list, file, net, drawn);
-    if (list.length) {
-        error_set(err, "%s: cannot be started from, since its network is another; give the spec the same layers%s:%s",
-                  path, drawn ? "" : ", or where only the last one differs, train.init_classifier: draw", list.data);
-        text_free(&list);
+    if (!check_same_network(file, path, net, drawn, err))
         return false;
-    }
     for (int i = 0; i < net->tensor_count; i++) {
         const struct tensor *tensor = net->tensors[i];
         if (!is_of_layer(tensor->name, drawn) && !load_tensor(file, path, trainer, tensor, -1, err))

@@ -33,7 +33,8 @@ bool checkpoint_load(const struct tensor_file *file, const char *path, struct tr
                      struct error *err);
 
 /* Starts the network from the file's tensors, matched by name and shape, and leaves the optimizer as it is. `drawn`: a
- * layer whose tensors stay as they were drawn; NULL: none. The error lists all differences. */
+ * layer whose tensors stay as they were drawn; NULL: none. The error lists the differences, and counts what it has no
+ * room for. */
 bool checkpoint_initialise(const struct tensor_file *file, const char *path, struct trainer *trainer, const char *drawn,
                            struct error *err);
 
