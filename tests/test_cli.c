@@ -20,8 +20,8 @@
 #include "base/text.h"
 #include "machine/cpu.h"
 #include "machine/openblas.h"
-#include "storage/safetensors.h"
 #include "support/disk.h"
+#include "support/tensor_file.h"
 
 static char home[PATH_MAX];
 static char folder[64];

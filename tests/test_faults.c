@@ -25,8 +25,8 @@
 #include "base/text.h"
 #include "faults/inject.h"
 #include "machine/openblas.h"
-#include "storage/safetensors.h"
 #include "support/disk.h"
+#include "support/tensor_file.h"
 
 /* Sanitized programs are slow: there one allocation of each place fails. */
 #ifdef __SANITIZE_ADDRESS__

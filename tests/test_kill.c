@@ -32,8 +32,8 @@
 #include "base/rng.h"
 #include "base/text.h"
 #include "machine/openblas.h"
-#include "storage/safetensors.h"
 #include "support/disk.h"
+#include "support/tensor_file.h"
 
 #define COUNT(ARRAY) (int)(sizeof(ARRAY) / sizeof *(ARRAY))
 

@@ -112,13 +112,13 @@ static bool initialise(struct session *s, struct error *err) {
     const struct chain *chain = &s->trainer.net.chain;
     const char *drawn = train->init_classifier == INIT_DRAW ? chain->layers[chain->count - 1].name : NULL;
     char path[PATH_BYTES];
-    struct tensor_file file;
+    struct safetensors file;
     if (!*train->init_from)
         return true;
     if (!checkpoint_open(train->init_from, path, &file, err))
         return false;
     bool good = checkpoint_initialise(&file, path, &s->trainer, drawn, err);
-    tensor_file_free(&file);
+    safetensors_close(&file);
     return good;
 }
 
@@ -128,9 +128,9 @@ enum found { FOUND_GOOD, FOUND_DAMAGED, FOUND_OTHER };
  * another spec, or since memory is short. */
 static enum found load_checkpoint(struct session *s, int64_t iteration, struct error *err) {
     char path[PATH_BYTES];
-    struct tensor_file file;
+    struct safetensors file;
     enum found found = FOUND_DAMAGED;
-    if (!tensor_file_read(&file, run_dir_checkpoint(&s->dir, iteration, path), err))
+    if (!safetensors_open(&file, run_dir_checkpoint(&s->dir, iteration, path), err))
         return err->code == ERROR_NO_MEMORY ? FOUND_OTHER : found;
     const char *spec = checkpoint_spec(&file, path, err);
     if (spec && !check_same_spec(s, spec, path, err))
@@ -138,7 +138,7 @@ static enum found load_checkpoint(struct session *s, int64_t iteration, struct e
     else if (spec && checkpoint_progress(&file, path, &s->trainer.iteration, &s->best, err) &&
              checkpoint_load(&file, path, &s->trainer, true, err))
         found = FOUND_GOOD;
-    tensor_file_free(&file);
+    safetensors_close(&file);
     return found;
 }
 
