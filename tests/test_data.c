@@ -310,7 +310,7 @@ START_TEST(truncated_gzip) {
     const char *name = "train-labels-idx1-ubyte.gz";
     long sizes[] = {size_of(name) - 4, size_of(name) - 12, 6};
     ck_assert_int_eq(truncate(in_folder(name), sizes[_i]), 0);
-    check_error(choose("mnist"), "%s/%s: truncated gzip file", folder, name);
+    check_error(choose("mnist"), "%s/%s: damaged: the gzip stream is cut short", folder, name);
 }
 END_TEST
 
@@ -323,7 +323,8 @@ START_TEST(damaged_gzip) {
     fseek(stream, -8, SEEK_END);
     fputc(byte, stream);
     fclose(stream);
-    check_error(choose("mnist"), "%s/train-images-idx3-ubyte.gz: damaged gzip file", folder);
+    check_error(choose("mnist"), "%s/train-images-idx3-ubyte.gz: damaged: the gzip stream: incorrect data check",
+                folder);
 }
 END_TEST
 

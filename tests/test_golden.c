@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "kernel/gemm.h"
-#include "storage/safetensors.h"
 #include "support/suite.h"
+#include "support/tensor_file.h"
 #include "train/trainer.h"
 
 #ifdef SN_DOUBLE
@@ -40,7 +40,7 @@ static void start_from(struct model *net, const struct tensor_file *file) {
         const struct stored_tensor *stored = find(file, "init.", net->tensors[i]->name);
         ck_assert_uint_eq(size_of(stored), net->tensors[i]->count);
         ck_assert_int_eq(stored->dims, net->tensors[i]->dims);
-        tensor_from_stored(net->tensors[i]->value, net->tensors[i], stored->data);
+        tensor_from_stored(net->tensors[i]->value, net->tensors[i], stored->data, 0, net->tensors[i]->count);
     }
 }
 
@@ -79,7 +79,7 @@ static void check_tensors(const char *path, const struct model *net, const struc
         const struct tensor *tensor = net->tensors[i];
         const struct stored_tensor *expected = find(file, "final.", tensor->name);
         real *found = mem_alloc(tensor->count * sizeof *found);
-        tensor_to_stored(found, tensor, tensor->value);
+        tensor_to_stored(found, tensor, tensor->value, 0, tensor->count);
         for (size_t j = 0; j < tensor->count; j++)
             ck_assert_msg(fabs((double)(found[j] - expected->data[j])) <=
                               TOLERANCE * (1 + fabs((double)expected->data[j])),

@@ -55,8 +55,8 @@ int model_feature_width(const struct model *model);
  * activations are gone afterwards, the logits among them. */
 void model_backward(struct model *model, struct step step, const real *dlogits, const real *images);
 
-/* A tensor in the order checkpoints store it, and back. stored: tensor->count reals. */
-void tensor_to_stored(real *stored, const struct tensor *tensor, const real *memory);
-void tensor_from_stored(real *memory, const struct tensor *tensor, const real *stored);
+/* The values [first, first + count) in the order in which checkpoints store a tensor, out of its memory and into it. */
+void tensor_to_stored(real *values, const struct tensor *tensor, const real *memory, size_t first, size_t count);
+void tensor_from_stored(real *memory, const struct tensor *tensor, const real *values, size_t first, size_t count);
 
 #endif

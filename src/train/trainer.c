@@ -263,7 +263,12 @@ bool trainer_evaluate(struct trainer *trainer, const struct dataset *dataset, in
         loader_evaluate(dataset, experiment_data(experiment), split, experiment->train.batch_size, err);
     if (!loader)
         return false;
-    result->confusion = mem_alloc((size_t)classes * (size_t)classes * sizeof *result->confusion);
+    result->confusion = mem_block((size_t)classes * (size_t)classes * sizeof *result->confusion);
+    if (!result->confusion) {
+        loader_close(loader);
+        return error_set_code(err, ERROR_NO_MEMORY, "not enough memory to count the predictions of %d classes",
+                              classes);
+    }
     struct tally tally = {0};
     for (const struct batch *batch; (batch = loader_next(loader));) {
         struct step step = model_step(&trainer->model, batch->count, STEP_EVALUATE);
