@@ -1083,7 +1083,7 @@ struct whole {
     struct model net;
     int n, classes;
     real *x, *dlogits;
-    uint8_t *labels;
+    int32_t *labels;
     struct rng rng;
 };
 
@@ -1106,11 +1106,11 @@ static void whole_open(struct whole *whole, int network, int loss) {
     size_t count = (size_t)whole->n * shape_size(&whole->net.chain.in);
     whole->x = mem_alloc(count * sizeof(real));
     whole->dlogits = mem_alloc((size_t)(whole->n * whole->classes) * sizeof(real));
-    whole->labels = mem_alloc((size_t)whole->n);
+    whole->labels = mem_alloc((size_t)whole->n * sizeof *whole->labels);
     fill(&whole->rng, whole->x, count, 1);
     randomise_parameters(&whole->net, &whole->rng);
     for (int i = 0; i < whole->n; i++)
-        whole->labels[i] = (uint8_t)rng_below(&whole->rng, (uint32_t)whole->classes);
+        whole->labels[i] = (int32_t)rng_below(&whole->rng, (uint32_t)whole->classes);
 }
 
 static void whole_close(struct whole *whole) {

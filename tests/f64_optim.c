@@ -432,7 +432,7 @@ START_TEST(trainer_steps) {
     struct error err;
     struct rng rng = rng_stream(8, RNG_TEST, 0, 0);
     real images[5 * 4 * 3 * 2], *velocities[8] = {NULL};
-    uint8_t labels[] = {0, 1, 2, 1, 0};
+    int32_t labels[] = {0, 1, 2, 1, 0};
     ck_assert_msg(experiment_parse(&experiment, "test", step_spec, NULL, 0, &diags), "%s", diags.text.data);
     ck_assert_msg(trainer_open(&trainer, &experiment, &err), "%s", err.text);
     for (int i = 0; i < trainer.model.tensor_count; i++)
@@ -466,11 +466,11 @@ static void check_softmax(int index, int n, int classes, double deviation) {
     struct section section;
     struct rng rng = rng_stream(9, RNG_TEST, (uint64_t)n, (uint64_t)classes);
     real logits[n * classes], found[n * classes], expected[n * classes];
-    uint8_t labels[n];
+    int32_t labels[n];
     open_softmax(&section, index);
     fill(&rng, logits, (size_t)(n * classes), deviation);
     for (int i = 0; i < n; i++)
-        labels[i] = (uint8_t)rng_below(&rng, (uint32_t)classes);
+        labels[i] = (int32_t)rng_below(&rng, (uint32_t)classes);
     struct loss_input in = {n, classes, logits, NULL, labels, NULL};
     double value = loss_evaluate(section.choice, &in, 1, &(struct loss_gradient){found, NULL, NULL});
     double alone = loss_evaluate(section.choice, &in, 0, NULL);
@@ -497,7 +497,7 @@ static void check_certain(int index, double certain, double others, int label) {
     open_softmax(&section, index);
     double smoothing = softmax_cases[index].smoothing, floor = softmax_cases[index].floor;
     real logits[] = {certain, others, others}, dlogits[3];
-    uint8_t labels[] = {(uint8_t)label};
+    int32_t labels[] = {label};
     double sure = floor > 0 ? -log(1 + floor) : 0, never = floor > 0 ? -log(floor) : certain - others;
     double first = (label == 0 ? 1 - smoothing : 0) + smoothing / 3;
     struct loss_input in = {1, 3, logits, NULL, labels, NULL};
@@ -528,7 +528,7 @@ START_TEST(softmax_of_equal_logits) {
     open_softmax(&section, _i);
     for (int i = 0; i < COUNT(sizes); i++) {
         real logits[] = {sizes[i], sizes[i], sizes[i], sizes[i]}, dlogits[4];
-        uint8_t labels[] = {2};
+        int32_t labels[] = {2};
         struct loss_input in = {1, 4, logits, NULL, labels, NULL};
         double value = loss_evaluate(section.choice, &in, 1, &(struct loss_gradient){dlogits, NULL, NULL});
         check_value("loss", value, -log(0.25 + softmax_cases[_i].floor));

@@ -163,7 +163,7 @@ enum { IMAGES = 48, CLASSES = 10, ANGLES = 24 };
 struct inputs {
     int n, classes;
     real cosines[IMAGES * CLASSES], lengths[IMAGES];
-    uint8_t labels[IMAGES];
+    int32_t labels[IMAGES];
 };
 
 struct gradients {
@@ -229,7 +229,7 @@ static void sample(struct inputs *in, const struct loss_case *c, int classes) {
     in->classes = classes;
     for (int i = 0; i < in->n; i++) {
         real *row = in->cosines + i * classes;
-        in->labels[i] = (uint8_t)(i * 7 % classes);
+        in->labels[i] = (i * 7 % classes);
         in->lengths[i] = (real)(0.1 + 5 * rng_uniform(&rng));
         for (int j = 0; j < classes; j++)
             row[j] = (real)cos(M_PI * (0.01 + 0.98 * rng_uniform(&rng)));
@@ -468,7 +468,7 @@ static void corner_inputs(struct inputs *in, double length, int label) {
     in->n = CORNERS;
     in->classes = 3;
     for (int i = 0; i < CORNERS; i++) {
-        in->labels[i] = (uint8_t)label;
+        in->labels[i] = label;
         in->lengths[i] = (real)length;
         for (int j = 0, rest = i; j < 3; j++)
             in->cosines[3 * i + j] = corners[take(&rest, 3)];
@@ -540,7 +540,7 @@ struct wired {
     struct model net;
     int n;
     real *images, *dscores;
-    uint8_t labels[8];
+    int32_t labels[8];
 };
 
 /* network: "data: ..." and "network: ...", with three classes */
@@ -587,7 +587,7 @@ static const real class_weights[] = {600, 800, -800, 600, -600, -800};
 
 /* Features: none, huge ones, and ones exactly along or against the weights of their own class or of another. */
 static const real planar_images[] = {0, 0, (real)1e15, -(real)1e15, 6e3, 8e3, -3e3, -4e3, 8e3, -6e3, 3e3, 4e3};
-static const uint8_t planar_labels[] = {0, 1, 0, 0, 1, 2};
+static const int32_t planar_labels[] = {0, 1, 0, 0, 1, 2};
 
 static const char *const planar_networks[] = {
     "data: {type: synthetic, height: 1, width: 2, channels: 1, classes: 3}\n"
@@ -718,7 +718,7 @@ START_TEST(trainer_steps_with_a_margin) {
     struct error err;
     struct rng rng = rng_stream(41, RNG_TEST, 0, 0);
     real images[12];
-    uint8_t labels[] = {0, 1, 2, 2, 1, 0};
+    int32_t labels[] = {0, 1, 2, 2, 1, 0};
     EXPECT(experiment_parse(&experiment, "test", trainer_spec, NULL, 0, &diags), "%s", diags.text.data);
     EXPECT(trainer_open(&trainer, &experiment, &err), "%s", err.text);
     for (int64_t iteration = 1; iteration <= 4; iteration++) {
@@ -853,7 +853,7 @@ static void random_batch(struct wired *w) {
     struct rng rng = rng_stream(31, RNG_TEST, 0, 0);
     fill(&rng, w->images, (size_t)(w->n * shape->height * shape->width * shape->channels), 1);
     for (int i = 0; i < w->n; i++)
-        w->labels[i] = (uint8_t)(i % 3);
+        w->labels[i] = (i % 3);
     for (int i = 0; i < w->net.tensor_count; i++) {
         const struct tensor *t = w->net.tensors[i];
         if (t->trained && t->role == ROLE_NORM)
@@ -968,7 +968,7 @@ static struct choice open_learnable(struct arena *arena, int number) {
 
 struct k_batch {
     real cosines[K_IMAGES * K_CLASSES], lengths[K_IMAGES], k[K_CLASSES];
-    uint8_t labels[K_IMAGES];
+    int32_t labels[K_IMAGES];
     struct loss_input in;
 };
 
@@ -978,7 +978,7 @@ static void fill_k_batch(struct k_batch *batch) {
         batch->cosines[i] = (real)(1.9 * rng_uniform(&rng) - 0.95);
     for (int i = 0; i < K_IMAGES; i++) {
         batch->lengths[i] = (real)(0.5 + 4 * rng_uniform(&rng));
-        batch->labels[i] = (uint8_t)(i % K_CLASSES);
+        batch->labels[i] = (i % K_CLASSES);
     }
     for (int i = 0; i < K_CLASSES; i++)
         batch->k[i] = (real)0.25;
@@ -1017,7 +1017,7 @@ START_TEST(k_takes_a_step) {
     struct error err;
     struct text spec = {0};
     real images[K_IMAGES * 2] = {1, 2, -1, 1, 2, -2, 1, 0, 0, 1, -1, -1}, dk[K_CLASSES];
-    uint8_t labels[K_IMAGES] = {0, 1, 2, 2, 1, 0};
+    int32_t labels[K_IMAGES] = {0, 1, 2, 2, 1, 0};
     text_printf(&spec,
                 "data: {type: synthetic, height: 1, width: 2, channels: 1, classes: 3}\n"
                 "network: {type: layers, layers: [{type: dense, name: score, units: 3, bias: false}]}\n"

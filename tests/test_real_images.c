@@ -66,7 +66,7 @@ static double accuracy_after_training(const char *const *sets, int count) {
     for (int i = 0; i < STEPS; i++)
         trainer_step(&t.trainer, loader_next(t.loader));
     ck_assert(trainer_evaluate(&t.trainer, &t.dataset, SPLIT_TEST, &result, NULL, &err));
-    free(result.confusion);
+    evaluation_free(&result);
     training_close(&t);
     return result.accuracy;
 }

@@ -40,7 +40,7 @@ static bool extract(struct loaded_run *trained, struct features *features, struc
             ? loaded_run_evaluate(trained, &result, features, err)
             : error_set(err, "%s: the network's last layer is not a dense one, whose inputs would be the features",
                         trained->path);
-    free(result.confusion);
+    evaluation_free(&result);
     return good && write_features(features, to, err);
 }
 

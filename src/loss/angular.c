@@ -5,8 +5,9 @@
  *     cosface                             s (cos theta_y - m): Wang et al. 2018, "CosFace"
  *     arcface                             s cos(theta_y + m): Deng et al. 2019, "ArcFace" */
 #include <math.h>
-#include <string.h>
+#include <stdlib.h>
 
+#include "base/mem.h"
 #include "loss/cross_entropy.h"
 #include "loss/loss.h"
 #include "loss/margin.h"
@@ -61,8 +62,9 @@ struct image {
 /* Where `dcosines`: the gradients of the cosines and of the length; that of k is added to dk. */
 static double image_loss(const struct angular_config *config, int classes, const struct image *image, double *dcosines,
                          double *dlength, double *dk) {
-    struct of_cosine of[classes];
-    double logits[classes], dlogits[classes], s = config->scale > 0 ? config->scale : image->length;
+    struct of_cosine *of = mem_alloc((size_t)classes * sizeof *of);
+    double *logits = mem_alloc(2 * (size_t)classes * sizeof *logits), *dlogits = logits + classes;
+    double s = config->scale > 0 ? config->scale : image->length;
     for (int j = 0; j < classes; j++) {
         double c = (double)image->cosines[j], k = image->k[j];
         of[j] = image->margin && j == image->label ? target(config, c, k, image->lambda)
@@ -70,15 +72,15 @@ static double image_loss(const struct angular_config *config, int classes, const
         logits[j] = s * of[j].value;
     }
     double loss = cross_entropy(&config->cross_entropy, classes, dcosines ? dlogits : NULL, logits, image->label);
-    if (!dcosines)
-        return loss;
     *dlength = 0;
-    for (int j = 0; j < classes; j++) {
+    for (int j = 0; dcosines && j < classes; j++) {
         if (!(config->scale > 0))
             *dlength += dlogits[j] * of[j].value;
         dcosines[j] = dlogits[j] * s * of[j].slope;
         dk[j] += dlogits[j] * s * of[j].k_slope;
     }
+    free(of);
+    free(logits);
     return loss;
 }
 
@@ -96,22 +98,22 @@ static void effective_k(const struct angular_config *config, int classes, double
 static void set_k_gradient(const struct angular_config *config, const struct loss_input *in, const double *dk,
                            real *gradient) {
     int last = k_of_class(config, in->classes - 1);
-    double sums[in->classes];
-    memset(sums, 0, sizeof sums);
+    double *sums = mem_alloc((size_t)in->classes * sizeof *sums);
     for (int j = 0; j < in->classes; j++)
         sums[k_of_class(config, j)] += dk[j];
     for (int j = 0; j <= last; j++)
         gradient[j] = (real)((in->k[j] < 0 ? -sums[j] : sums[j]) / in->n);
+    free(sums);
 }
 
 static double angular_evaluate(const struct loss_type *type, const void *config, const struct loss_input *in,
                                int64_t iteration, const struct loss_gradient *gradient) {
     double longest = sqrt((double)REAL_LARGEST); /* beyond, squares have overflowed */
-    double sum = 0, k[in->classes], dcosines[in->classes], dk[in->classes], dlength = 0;
+    double sum = 0, dlength = 0, *k = mem_alloc(3 * (size_t)in->classes * sizeof *k);
+    double *dcosines = k + in->classes, *dk = dcosines + in->classes;
     struct image image = {.k = k, .margin = type->lambda && iteration > 0};
     image.lambda = image.margin ? type->lambda(config, iteration) : 0;
     effective_k(config, in->classes, k, in->k);
-    memset(dk, 0, sizeof dk);
     for (int i = 0; i < in->n; i++) {
         size_t first = (size_t)i * (size_t)in->classes;
         image.cosines = in->scores + first;
@@ -125,6 +127,7 @@ static double angular_evaluate(const struct loss_type *type, const void *config,
     }
     if (gradient && in->k)
         set_k_gradient(config, in, dk, gradient->k);
+    free(k);
     return sum / in->n;
 }
 

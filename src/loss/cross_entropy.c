@@ -2,6 +2,9 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
 
 const struct param cross_entropy_params[] = {
     REAL_KEY(struct cross_entropy, label_smoothing, "label_smoothing", "0", 0, 1,
@@ -27,7 +30,7 @@ double cross_entropy(const struct cross_entropy *config, int classes, double *dl
     assert(classes > 0);
     double total = log_sum_exp(logits, classes), floor = config->probability_floor;
     double even = config->label_smoothing / classes, loss = 0, sum = 0;
-    double p[classes], a[classes];
+    double *p = mem_alloc(2 * (size_t)classes * sizeof *p), *a = p + classes;
     for (int j = 0; j < classes; j++) {
         double t = even + (j == label ? 1 - config->label_smoothing : 0);
         double log_probability = logits[j] - total;
@@ -39,5 +42,6 @@ double cross_entropy(const struct cross_entropy *config, int classes, double *dl
     }
     for (int j = 0; dlogits && j < classes; j++)
         dlogits[j] = p[j] * sum - a[j];
+    free(p);
     return loss;
 }

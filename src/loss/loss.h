@@ -16,7 +16,7 @@ struct loss_input {
     int n, classes;
     const real *scores;  /* [n][classes]: logits, or cosines */
     const real *lengths; /* [n]: |x|; angular losses alone */
-    const uint8_t *labels;
+    const int32_t *labels;
     const real *k; /* [classes], or [1] for all: of an activation that trains it; else NULL */
 };
 

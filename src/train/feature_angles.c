@@ -13,7 +13,7 @@ bool features_allocate(struct features *features, int images, int width, struct 
     size_t reals = (size_t)images * (size_t)width;
     *features = (struct features){.images = images, .width = width};
     features->values = mem_block(reals * sizeof(real));
-    features->labels = mem_block((size_t)images);
+    features->labels = mem_block((size_t)images * sizeof *features->labels);
     features->predictions = mem_block((size_t)images * sizeof *features->predictions);
     if (features->values && features->labels && features->predictions)
         return true;

@@ -10,7 +10,7 @@
 struct features {
     int images, width;
     real *values; /* [images][width] */
-    uint8_t *labels;
+    int32_t *labels;
     int *predictions;
 };
 

@@ -87,7 +87,7 @@ static int largest(const real *logits, int classes) {
     return best;
 }
 
-static double batch_accuracy(const real *logits, const uint8_t *labels, int n, int classes) {
+static double batch_accuracy(const real *logits, const int32_t *labels, int n, int classes) {
     int right = 0;
     for (int i = 0; i < n; i++)
         right += largest(logits + (size_t)i * (size_t)classes, classes) == labels[i];
@@ -196,12 +196,36 @@ struct tally {
     int64_t right, top5;
 };
 
+static bool allocate_evaluation(struct evaluation *result, int classes, struct error *err) {
+    size_t count = (size_t)classes;
+    bool confusion = classes <= CONFUSION_CLASSES;
+    *result = (struct evaluation){
+        .classes = classes,
+        .class_images = mem_block(count * sizeof(int64_t)),
+        .class_correct = mem_block(count * sizeof(int64_t)),
+        .confusion = confusion ? mem_block(count * count * sizeof(int64_t)) : NULL,
+    };
+    if (result->class_images && result->class_correct && (result->confusion || !confusion))
+        return true;
+    return error_set(err, "not enough memory to count the predictions of %d classes", classes);
+}
+
+void evaluation_free(struct evaluation *evaluation) {
+    free(evaluation->class_images);
+    free(evaluation->class_correct);
+    free(evaluation->confusion);
+    evaluation->class_images = evaluation->class_correct = evaluation->confusion = NULL;
+}
+
 static void count_batch(struct tally *tally, struct evaluation *result, const struct batch *batch, const real *logits) {
     int classes = result->classes;
     for (int i = 0; i < batch->count; i++) {
         const real *row = logits + (size_t)i * (size_t)classes;
         int label = batch->labels[i], predicted = largest(row, classes);
-        result->confusion[(size_t)label * (size_t)classes + (size_t)predicted]++;
+        result->class_images[label]++;
+        result->class_correct[label] += predicted == label;
+        if (result->confusion)
+            result->confusion[(size_t)label * (size_t)classes + (size_t)predicted]++;
         tally->right += predicted == label;
         tally->top5 += in_top5(row, classes, label);
     }
@@ -223,13 +247,12 @@ static void take_features(const struct trainer *trainer, const struct batch *bat
 bool trainer_evaluate(struct trainer *trainer, const struct dataset *dataset, int split, struct evaluation *result,
                       struct features *features, struct error *err) {
     const struct experiment *experiment = trainer->experiment;
-    int classes = experiment->shape.classes;
-    *result = (struct evaluation){.classes = classes};
+    if (!allocate_evaluation(result, experiment->shape.classes, err))
+        return false;
     struct loader *loader =
         loader_evaluate(dataset, experiment_data(experiment), split, experiment->train.batch_size, err);
     if (!loader)
         return false;
-    result->confusion = mem_alloc((size_t)classes * (size_t)classes * sizeof *result->confusion);
     struct tally tally = {0};
     for (const struct batch *batch; (batch = loader_next(loader));) {
         struct step step = model_step(&trainer->model, batch->count, STEP_EVALUATE);
