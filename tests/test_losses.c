@@ -8,11 +8,12 @@
 
 #include "base/rng.h"
 #include "kernel/gemm.h"
-#include "loss/loss.h"
+
 #include "loss/margin.h"
 #include "machine/threads.h"
 #include "ref/reference.h"
 #include "runner.h"
+#include "support/lone_loss.h"
 #include "train/trainer.h"
 
 #define COUNT(array) (int)(sizeof(array) / sizeof *(array))
@@ -177,12 +178,12 @@ static struct loss_input input_of(const struct inputs *in) {
 static double evaluate(const struct loss_case *c, const struct inputs *in, int64_t iteration, struct gradients *to) {
     struct loss_input input = input_of(in);
     if (!to)
-        return loss_evaluate(c->loss, &input, iteration, NULL);
+        return lone_loss(c->loss, &input, iteration, NULL);
     for (int i = 0; i < IMAGES * CLASSES; i++)
         to->cosines[i] = (real)NAN;
     for (int i = 0; i < IMAGES; i++)
         to->lengths[i] = (real)NAN;
-    return loss_evaluate(c->loss, &input, iteration, &(struct loss_gradient){to->cosines, to->lengths, NULL});
+    return lone_loss(c->loss, &input, iteration, &(struct loss_gradient){to->cosines, to->lengths, NULL});
 }
 
 static double reference_value(const struct loss_case *c, const struct inputs *in, int64_t iteration) {
@@ -343,11 +344,11 @@ END_TEST
 START_TEST(every_angular_loss_is_covered) {
     for (int row = 0; loss_registry.rows[row]; row++) {
         const struct loss_type *type = (const struct loss_type *)loss_registry.rows[row];
-        bool covered = !type->activation;
+        bool covered = type->needs == HEAD_SCORES;
         for (int i = 0; i < COUNT(loss_rows); i++)
             covered |= strcmp(type->kind.name, loss_rows[i].type) == 0;
         EXPECT(covered, "no case for loss %s", type->kind.name);
-        EXPECT(type->activation || (!type->lambda && strcmp(type->kind.name, "softmax") == 0), "loss %s",
+        EXPECT(type->needs == HEAD_COSINES || (!type->lambda && strcmp(type->kind.name, "softmax") == 0), "loss %s",
                type->kind.name);
     }
 }
@@ -538,8 +539,9 @@ END_TEST
 struct wired {
     struct experiment experiment;
     struct model net;
+    struct loss loss;
     int n;
-    real *images, *dscores;
+    real *images;
     int32_t labels[8];
 };
 
@@ -551,13 +553,12 @@ static void wired_open(struct wired *w, const char *network, int n) {
     memset(w, 0, sizeof *w);
     text_printf(&spec, "%s\nloss: w_softmax\ntrain: {iterations: 1, batch_size: %d}\n", network, n);
     bool parsed = experiment_parse(&w->experiment, "test", spec.data, NULL, 0, &diags);
-    EXPECT(parsed && experiment_plan(&w->experiment, &w->net, &diags), "%s%s", spec.data, diags.text.data);
+    EXPECT(parsed && experiment_plan(&w->experiment, &w->net, &w->loss, &diags), "%s%s", spec.data, diags.text.data);
     EXPECT(model_allocate(&w->net, 3, &err), "%s", err.text);
-    EXPECT(w->net.classifier && w->net.classifier->x_norm_gradient, "%s: no gradient of lengths", spec.data);
+    EXPECT(w->net.head.lengths_gradient, "%s: no gradient of lengths", spec.data);
     w->n = n;
     const struct dataset *shape = &w->experiment.shape;
     w->images = mem_alloc((size_t)(n * shape->height * shape->width * shape->channels) * sizeof(real));
-    w->dscores = mem_alloc((size_t)(n * shape->classes) * sizeof(real));
     text_free(&spec);
 }
 
@@ -565,14 +566,13 @@ static void wired_close(struct wired *w) {
     model_free(&w->net);
     experiment_free(&w->experiment);
     free(w->images);
-    free(w->dscores);
 }
 
 static double wired_loss(struct wired *w, struct choice loss, int64_t iteration, bool gradient) {
     const real *scores = model_forward(&w->net, model_step(&w->net, w->n, STEP_TRAIN), w->images);
-    struct loss_input in = {w->n, w->experiment.shape.classes, scores, w->net.classifier->x_norm, w->labels, NULL};
-    struct loss_gradient to = {w->dscores, w->net.classifier->x_norm_gradient, NULL};
-    return loss_evaluate(loss, &in, iteration, gradient ? &to : NULL);
+    struct loss_input in = {w->n, w->experiment.shape.classes, scores, w->net.head.lengths, w->labels, NULL};
+    struct loss_gradient to = {w->net.head.scores_gradient, w->net.head.lengths_gradient, NULL};
+    return lone_loss(loss, &in, iteration, gradient ? &to : NULL);
 }
 
 static const struct tensor *tensor_called(const struct model *net, const char *name) {
@@ -621,7 +621,7 @@ static void check_planar_scores(struct wired *w) {
 static void check_planar(struct wired *w, const struct loss_case *c, int64_t iteration) {
     double value = wired_loss(w, c->loss, iteration, true);
     EXPECT(isfinite(value), "%s: the loss is %g", c->yaml, value);
-    model_backward(&w->net, model_step(&w->net, w->n, STEP_TRAIN), w->dscores, w->images);
+    model_backward(&w->net, model_step(&w->net, w->n, STEP_TRAIN), w->images);
     for (int i = 0; i < w->net.tensor_count; i++) {
         const struct tensor *t = w->net.tensors[i];
         for (size_t j = 0; j < t->count; j++)
@@ -681,16 +681,15 @@ static const char trainer_spec[] = "data: {type: synthetic, height: 1, width: 2,
 static void check_step(struct trainer *trainer, const struct batch *batch, int64_t iteration) {
     static const struct ref_annealing annealing = {10, 1, 2, 0.5};
     struct model *net = &trainer->model;
-    struct sphere_op *classifier = net->classifier;
+    const struct head *head = &net->head;
     const int count = net->tensor_count;
-    real dscores[18], *expected[8];
+    real *expected[8];
     struct choice loss = trainer->experiment->loss;
     struct loss_input in = {
-        6,   3, model_forward(net, model_step(net, 6, STEP_TRAIN), batch->images), classifier->x_norm, batch->labels,
-        NULL};
+        6, 3, model_forward(net, model_step(net, 6, STEP_TRAIN), batch->images), head->lengths, batch->labels, NULL};
     double fit =
-        loss_evaluate(loss, &in, iteration, &(struct loss_gradient){dscores, classifier->x_norm_gradient, NULL});
-    model_backward(net, model_step(net, 6, STEP_TRAIN), dscores, batch->images);
+        lone_loss(loss, &in, iteration, &(struct loss_gradient){head->scores_gradient, head->lengths_gradient, NULL});
+    model_backward(net, model_step(net, 6, STEP_TRAIN), batch->images);
     for (int i = 0; i < count; i++) {
         const struct tensor *t = net->tensors[i];
         expected[i] = mem_alloc(t->count * sizeof(real));
@@ -739,7 +738,7 @@ END_TEST
 static double share(const struct loss_case *c, const struct inputs *in, int image, int64_t iteration) {
     struct loss_input input = {
         1, in->classes, in->cosines + image * in->classes, in->lengths + image, in->labels + image, NULL};
-    return loss_evaluate(c->loss, &input, iteration, NULL) / in->n;
+    return lone_loss(c->loss, &input, iteration, NULL) / in->n;
 }
 
 /* Central differences of fourth order. */
@@ -870,8 +869,10 @@ static double norm(const real *values, int count, double epsilon) {
 
 /* The classifier's part of the network from its definition: cosines and lengths of the features the net shows. */
 static void check_wired_value(struct wired *w, const struct loss_case *c, int64_t iteration) {
-    int width = model_feature_width(&w->net), classes = 3;
-    double epsilon = w->net.classifier->config->epsilon, cosines[8 * 3], lengths[8];
+    int width = w->net.head.width, classes = 3;
+    const struct chain *chain = &w->net.chain;
+    const struct dense_config *classifier = chain->layers[chain->count - 1].choice.config;
+    double epsilon = classifier->operation.epsilon, cosines[8 * 3], lengths[8];
     real *features = mem_alloc((size_t)(w->n * width) * sizeof *features);
     const real *weights = tensor_called(&w->net, "score.weight")->value;
     double found = wired_loss(w, c->loss, iteration, false);
@@ -923,7 +924,7 @@ static real *gradients_of(const struct model *net) {
 static void check_wired(struct wired *w, const struct loss_case *c, int64_t iteration) {
     check_wired_value(w, c, iteration);
     wired_loss(w, c->loss, iteration, true);
-    model_backward(&w->net, model_step(&w->net, w->n, STEP_TRAIN), w->dscores, w->images);
+    model_backward(&w->net, model_step(&w->net, w->n, STEP_TRAIN), w->images);
     real *found = gradients_of(&w->net), *next = found;
     for (int i = 0; i < w->net.tensor_count; i++) {
         const struct tensor *t = w->net.tensors[i];
@@ -995,10 +996,10 @@ START_TEST(equal_k_are_one_fixed_k) {
                                     "0, minimum: 0.5}}",
                                     _i < 2 ? 1 : 3);
     double trained =
-        loss_evaluate(open_learnable(&arena, _i), &batch.in, 1, &(struct loss_gradient){scores[0], lengths[0], dk});
-    batch.in.k = NULL;
+        lone_loss(open_learnable(&arena, _i), &batch.in, 1, &(struct loss_gradient){scores[0], lengths[0], dk});
+    batch.in.own = NULL;
     double fixed =
-        loss_evaluate(bind_loss(&arena, yaml), &batch.in, 1, &(struct loss_gradient){scores[1], lengths[1], NULL});
+        lone_loss(bind_loss(&arena, yaml), &batch.in, 1, &(struct loss_gradient){scores[1], lengths[1], NULL});
     EXPECT(fabs(trained - fixed) <= 1e-6 * fixed, "%.17g, expected %.17g", trained, fixed);
     for (int i = 0; i < K_IMAGES * K_CLASSES; i++)
         EXPECT(fabs((double)(scores[0][i] - scores[1][i])) <= 1e-5, "%s: cosine %d", yaml, i);
@@ -1028,15 +1029,17 @@ START_TEST(k_takes_a_step) {
                 shared[_i]);
     EXPECT(experiment_parse(&experiment, "test", spec.data, NULL, 0, &diags), "%s", diags.text.data);
     EXPECT(trainer_open(&trainer, &experiment, &err), "%s", err.text);
-    const struct sphere_op *op = trainer.model.classifier;
-    struct batch batch = {K_IMAGES, images, labels};
-    struct loss_input in = {
-        K_IMAGES,   K_CLASSES, model_forward(&trainer.model, model_step(&trainer.model, K_IMAGES, STEP_TRAIN), images),
-        op->x_norm, labels,    op->k};
-    real dscores[K_IMAGES * K_CLASSES];
-    loss_evaluate(experiment.loss, &in, 1, &(struct loss_gradient){dscores, op->x_norm_gradient, dk});
-    int count = _i ? 1 : K_CLASSES;
+    const struct head *head = &trainer.model.head;
     const struct tensor *t = trainer.model.tensors[1];
+    struct batch batch = {K_IMAGES, images, labels};
+    struct loss_input in = {K_IMAGES,
+                            K_CLASSES,
+                            model_forward(&trainer.model, model_step(&trainer.model, K_IMAGES, STEP_TRAIN), images),
+                            head->lengths,
+                            labels,
+                            t->value};
+    lone_loss(experiment.loss, &in, 1, &(struct loss_gradient){head->scores_gradient, head->lengths_gradient, dk});
+    int count = _i ? 1 : K_CLASSES;
     ck_assert_str_eq(t->name, "score.k");
     ck_assert_uint_eq(t->count, (size_t)count);
     trainer_step(&trainer, &batch);
@@ -1063,13 +1066,13 @@ START_TEST(gradient_of_k) {
     fill_k_batch(&batch);
     batch.k[0] = 0.7;
     batch.k[1] = -0.2;
-    loss_evaluate(loss, &batch.in, 1, &(struct loss_gradient){scores, lengths, dk});
+    lone_loss(loss, &batch.in, 1, &(struct loss_gradient){scores, lengths, dk});
     for (int j = 0; j < (_i % 2 ? 1 : K_CLASSES); j++) {
         double was = batch.k[j];
         batch.k[j] = was + step;
-        double above = loss_evaluate(loss, &batch.in, 1, NULL);
+        double above = lone_loss(loss, &batch.in, 1, NULL);
         batch.k[j] = was - step;
-        double below = loss_evaluate(loss, &batch.in, 1, NULL), expected = (above - below) / (2 * step);
+        double below = lone_loss(loss, &batch.in, 1, NULL), expected = (above - below) / (2 * step);
         batch.k[j] = was;
         EXPECT(fabs(dk[j] - expected) <= 1e-8, "d / d k[%d] is %.15g, expected %.15g", j, dk[j], expected);
     }

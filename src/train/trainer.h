@@ -26,10 +26,10 @@ struct step_times {
 struct trainer {
     const struct experiment *experiment;
     struct model model;
+    struct loss loss;
     const struct optimizer_type *optimizer;
     real *slots[OPTIMIZER_SLOTS]; /* the optimizer's state, laid out as the network's trained values */
     size_t trained;               /* reals in each */
-    real *dlogits;                /* [batch][classes] */
     real *penalty_work;
     void *block;              /* what the above point into */
     int64_t iteration;        /* updates made so far */
