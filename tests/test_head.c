@@ -1,6 +1,4 @@
 /* The network's head, and losses on it: on any number of threads, with as many classes as there may be. */
-#include "runner.h"
-
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,9 +6,8 @@
 #include "base/rng.h"
 #include "support/array.h"
 #include "support/lone_loss.h"
+#include "support/suite.h"
 #include "train/trainer.h"
-
-#define COUNT(array) (int)(sizeof(array) / sizeof *(array))
 
 static struct experiment experiment;
 static struct trainer trainer;
@@ -43,12 +40,12 @@ static struct choice choose(struct arena *arena, const struct kind *kind) {
     while (angular->type != PARAM_END && !(angular->key && strcmp(angular->key, "angular") == 0))
         angular++;
     if (angular->type != PARAM_END)
-        *(const struct kind **)((char *)loss.config + angular->offset) =
+        *(const struct kind **)(void *)((char *)loss.config + angular->offset) =
             registry_find(&angular_registry, "learnable_sigmoid");
     return loss;
 }
 
-static void fill(real *values, int count, double low, double high) {
+static void draw(real *values, int count, double low, double high) {
     struct rng rng = rng_stream(4, RNG_TEST, (uint64_t)count, 0);
     for (int i = 0; i < count; i++)
         values[i] = (real)(low + (high - low) * rng_uniform(&rng));
@@ -60,9 +57,9 @@ START_TEST(a_loss_is_the_same_on_any_number_of_threads) {
     real cosines[IMAGES * CLASSES], lengths[IMAGES], own[CLASSES];
     int32_t labels[IMAGES];
     struct outcome alone;
-    fill(cosines, IMAGES * CLASSES, -1, 1);
-    fill(lengths, IMAGES, 0.5, 5);
-    fill(own, CLASSES, -1, 1);
+    draw(cosines, IMAGES * CLASSES, -1, 1);
+    draw(lengths, IMAGES, 0.5, 5);
+    draw(own, CLASSES, -1, 1);
     for (int i = 0; i < IMAGES; i++)
         labels[i] = i * 3 % CLASSES;
     const struct loss_input in = {IMAGES, CLASSES, cosines, lengths, labels, own};
@@ -185,21 +182,17 @@ END_TEST
 
 Suite *test_suite(void) {
     Suite *suite = suite_create("head");
-    TCase *head = tcase_create("head");
+    TCase *head = suite_group(suite, "head", 4, NULL, NULL);
     tcase_add_test(head, a_dense_layer_shows_features_and_weights);
     tcase_add_test(head, an_angular_loss_gets_cosines_and_lengths);
     tcase_add_test(head, other_layers_have_scores_alone);
     tcase_add_test(head, a_loss_changes_no_layer_of_the_spec);
-    suite_add_tcase(suite, head);
-    TCase *losses = tcase_create("losses");
+    TCase *losses = suite_group(suite, "losses", 60, NULL, NULL);
     int rows = 0;
     while (loss_registry.rows[rows])
         rows++;
     tcase_add_loop_test(losses, a_loss_is_the_same_on_any_number_of_threads, 0, rows);
-    suite_add_tcase(suite, losses);
-    TCase *classes = tcase_create("classes");
-    tcase_set_timeout(classes, 120);
+    TCase *classes = suite_group(suite, "classes", 120, NULL, NULL);
     tcase_add_loop_test(classes, a_hundred_thousand_classes_train, 0, COUNT(many));
-    suite_add_tcase(suite, classes);
     return suite;
 }
