@@ -13,7 +13,7 @@ struct sphere_workspace {
     real *packed;     /* filters, as the convolution wants them */
     real *sums;       /* [SUMS][filters] */
     real *image_sums; /* [n][SUMS][filters] */
-    real *weights;    /* [partials][conv.sum] */
+    real *weights;    /* [smaller(partials, n)][conv.sum] */
     real *threads;    /* what each thread works in */
     size_t thread;    /* reals of it */
 };
