@@ -7,7 +7,7 @@
 /* Sums over positions that the backward pass needs of each filter. */
 enum { SUM_BIAS, SUM_COSINE, SUM_MAGNITUDE, SUM_K, SUMS };
 
-enum { FILTER_ROWS = 3 }; /* of a thread's work: cosines and slopes of one position, or moments */
+enum { FILTER_ROWS = 3 }; /* of a thread's work: cosines and slopes of one position */
 
 struct sphere_workspace {
     real *packed;     /* filters, as the convolution wants them */
