@@ -86,7 +86,7 @@ static void keep_times(struct bench *bench, int round, int steps) {
         keep(bench, BENCH_LAYERS + i, round, seconds[i] / steps);
 }
 
-/* Returns the last batch. */
+/* Returns the last batch; NULL: an image could not be fetched. */
 static const struct batch *measure_training(struct bench *bench, int round) {
     struct trainer *trainer = &bench->trainer;
     const struct batch *batch;
@@ -98,6 +98,8 @@ static const struct batch *measure_training(struct bench *bench, int round) {
     trainer->net.times = &bench->times;
     while (!enough(steps, seconds)) {
         batch = loader_next(bench->loader);
+        if (!batch)
+            return NULL;
         trainer_step(trainer, batch);
         steps++;
         seconds = clock_seconds() - start;
@@ -129,22 +131,27 @@ static bool measure_machine(struct bench *bench, int round, struct error *err) {
 }
 
 /* What a step does for the first time is not measured: memory is touched, and the batches are being prepared. */
-static void warm_up(struct bench *bench) {
+static bool warm_up(struct bench *bench, struct error *err) {
     const struct batch *batch = loader_next(bench->loader);
+    if (!batch)
+        return loader_good(bench->loader, err);
     trainer_step(&bench->trainer, batch);
     model_forward(&bench->trainer.net, batch->count, batch->images, false);
     bench->peak_memory = cpu_peak_memory();
+    return true;
 }
 
 bool bench_run(struct bench *bench, const struct experiment *experiment, int rounds, struct error *err) {
     *bench = (struct bench){.rounds = rounds};
-    if (!open_bench(bench, experiment, err))
+    if (!open_bench(bench, experiment, err) || !warm_up(bench, err))
         return false;
-    warm_up(bench);
     for (int round = 0; round < rounds; round++) {
         if (!measure_machine(bench, round, err))
             return false;
-        measure_evaluation(bench, round, measure_training(bench, round));
+        const struct batch *batch = measure_training(bench, round);
+        if (!batch)
+            return loader_good(bench->loader, err);
+        measure_evaluation(bench, round, batch);
     }
     return true;
 }

@@ -53,6 +53,7 @@ static void copy_changeable(struct experiment *to, const struct experiment *from
     to->train = from->train;
     to->train.batch_size = batch_size;
     to->name = from->name;
+    ((struct data_config *)to->data.config)->loader_threads = experiment_data(from)->loader_threads;
 }
 
 static bool first_difference(const char *a, const char *b, char *line_a, char *line_b, int size) {
@@ -334,6 +335,8 @@ static bool after_divergence(struct session *s, int batch_size, const struct ste
 static bool step(struct session *s, struct loader *loader, struct error *err) {
     const struct train_config *train = &s->experiment->train;
     const struct batch *batch = loader_next(loader);
+    if (!batch)
+        return loader_good(loader, err);
     struct step_result result = trainer_step(&s->trainer, batch);
     measure_speed(s);
     if (result.updated)

@@ -261,9 +261,10 @@ bool trainer_evaluate(struct trainer *trainer, const struct dataset *dataset, in
         tally.loss += batch->count * loss_evaluate(experiment->loss, &in, 0, NULL);
         count_batch(&tally, result, batch, logits);
     }
+    bool good = loader_good(loader, err);
     loader_close(loader);
     result->loss = tally.loss / result->images;
     result->accuracy = (double)tally.right / result->images;
     result->top5 = (double)tally.top5 / result->images;
-    return true;
+    return good;
 }
