@@ -222,9 +222,10 @@ START_TEST(defaults_are_as_documented) {
     const struct data_config *common = data.config;
     ck_assert_int_eq(common->train_limit, 0);
     ck_assert_int_eq(common->test_limit, 0);
-    ck_assert_int_eq(common->crop_padding, 0);
-    ck_assert(!common->flip);
-    ck_assert(common->pixel_mean == 127.5 && common->pixel_scale == 128);
+    ck_assert_int_eq(common->augment.crop_padding, 0);
+    ck_assert(!common->augment.flip);
+    ck_assert(common->pixel_mean.count == 1 && common->pixel_mean.values[0] == 127.5);
+    ck_assert(common->pixel_scale.count == 1 && common->pixel_scale.values[0] == 128);
     ck_assert_str_eq(*(const char **)value_of(data, "path"), "data/cifar100");
 }
 END_TEST
@@ -690,10 +691,10 @@ static struct data_config *common_of(struct choice data) {
 /* 23 images of 6x5x2, so that nothing is square or a power of two. */
 static struct choice load_small(bool flip, int crop_padding) {
     struct choice data = choose_synthetic(4, 6, 5, 2, 23);
-    common_of(data)->flip = flip;
-    common_of(data)->crop_padding = crop_padding;
-    common_of(data)->pixel_mean = 100;
-    common_of(data)->pixel_scale = 50;
+    common_of(data)->augment.flip = flip;
+    common_of(data)->augment.crop_padding = crop_padding;
+    common_of(data)->pixel_mean.values[0] = 100;
+    common_of(data)->pixel_scale.values[0] = 50;
     load(data);
     return data;
 }
@@ -716,9 +717,9 @@ static int reference_index(int64_t position) {
 
 /* Mirrors, then pads, then crops, each step on a whole image; returns [height][width][channels]. */
 static real *reference_image(const struct data_config *config, int index, int64_t position) {
-    int h = dataset.height, w = dataset.width, n = dataset.channels, pad = config->crop_padding;
+    int h = dataset.height, w = dataset.width, n = dataset.channels, pad = config->augment.crop_padding;
     struct rng rng = rng_stream(LOADER_SEED, RNG_AUGMENT, (uint64_t)position, 0);
-    bool mirror = rng_below(&rng, 2) && config->flip;
+    bool mirror = rng_below(&rng, 2) && config->augment.flip;
     int top = (int)rng_below(&rng, (uint32_t)(2 * pad + 1)), left = (int)rng_below(&rng, (uint32_t)(2 * pad + 1));
     int padded_width = w + 2 * pad;
     const uint8_t *pixels = image_of(SPLIT_TRAIN, index);
@@ -728,7 +729,7 @@ static real *reference_image(const struct data_config *config, int index, int64_
             for (int c = 0; c < n; c++) {
                 int value = pixels[(y * w + (mirror ? w - 1 - x : x)) * n + c];
                 padded[((y + pad) * padded_width + x + pad) * n + c] =
-                    (real)((value - config->pixel_mean) / config->pixel_scale);
+                    (real)((value - config->pixel_mean.values[0]) / config->pixel_scale.values[0]);
             }
     real *image = arena_alloc(&arena, (size_t)(h * w * n) * sizeof *image);
     for (int y = 0; y < h; y++)
@@ -825,7 +826,7 @@ START_TEST(flips_and_crops_are_uniform) {
     for (size_t i = 0; i < size * 23; i++)
         image_of(SPLIT_TRAIN, 0)[i] =
             (uint8_t)(101 + i % size / 2); /* less the mean of 100: 1 + row * COLUMNS + column */
-    common_of(data)->pixel_scale = 1;
+    common_of(data)->pixel_scale.values[0] = 1;
     struct loader *loader = open_training(data, IMAGES, 0);
     const struct batch *batch = loader_next(loader);
     for (int i = 0; i < IMAGES; i++) {

@@ -17,8 +17,10 @@ enum { IMAGES = 50, SIDE = 5, CHANNELS = 2, PIXELS = SIDE * SIDE * CHANNELS, SEE
 static struct error err;
 static int32_t labels[IMAGES];
 static int bad_image, other_bad_image; /* -1: none */
-static const struct data_config augmented = {
-    .flip = true, .crop_padding = 2, .pixel_mean = 100, .pixel_scale = 50, .loader_threads = 1};
+static const struct data_config augmented = {.augment = {.flip = true, .crop_padding = 2},
+                                             .pixel_mean = {1, {100}},
+                                             .pixel_scale = {1, {50}},
+                                             .loader_threads = 1};
 
 /* Pixels are a function of the image's number. */
 static bool fetch(const struct dataset *dataset, int split, int index, uint8_t *pixels, struct error *error) {

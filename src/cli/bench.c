@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "data/standardize.h"
 #include "kernel/gemm.h"
 #include "machine/cpu.h"
 #include "machine/rates.h"
@@ -46,7 +47,8 @@ static void count_layer(const struct layer *layer, int level, void *context) {
 static bool open_bench(struct bench *bench, const struct experiment *experiment, struct error *err) {
     uint64_t seed = (uint64_t)experiment->seed;
     threads_set(experiment->train.threads);
-    if (!dataset_load(&bench->dataset, experiment->data, seed, err) || !trainer_open(&bench->trainer, experiment, err))
+    if (!dataset_load(&bench->dataset, experiment->data, seed, err) ||
+        !standardize(&bench->dataset, experiment->data, err) || !trainer_open(&bench->trainer, experiment, err))
         return false;
     bench->loader =
         loader_train(&bench->dataset, experiment_data(experiment), seed, experiment->train.batch_size, 0, err);

@@ -22,13 +22,14 @@ const struct param data_config_params[] = {
             "load only the first so many training images; 0: all"),
     INT_KEY(struct data_config, test_limit, "test_limit", "0", 0, INT_MAX,
             "load only the first so many test images; 0: all"),
-    BOOL_KEY(struct data_config, flip, "flip", "false", "mirror training images left-right with probability 1/2"),
-    INT_KEY(struct data_config, crop_padding, "crop_padding", "0", 0, 16,
-            "zeros added on each side of a training image before a random crop of its size; 0: no crop"),
-    REAL_KEY(struct data_config, pixel_mean, "pixel_mean", "127.5", 0, 255,
-             "network input = (pixel - pixel_mean) / pixel_scale, pixels are 0 to 255"),
-    REAL_KEY(struct data_config, pixel_scale, "pixel_scale", "128", 1e-3, 1e6,
-             "network input = (pixel - pixel_mean) / pixel_scale; above 0"),
+    INCLUDED_KEYS(struct data_config, augment, augment_params),
+    REALS_KEY(struct data_config, pixel_mean, "pixel_mean", "127.5", 0, 255,
+              "network input = (pixel - pixel_mean) / pixel_scale, pixels are 0 to 255; one for all channels, or each"),
+    REALS_KEY(struct data_config, pixel_scale, "pixel_scale", "128", PIXEL_SCALE_MIN, 1e6, "of all channels, or each"),
+    BOOL_KEY(
+        struct data_config, standardize, "standardize", "false",
+        "take each channel's mean and standard deviation over the training images for the two, measured when a run "
+        "begins"),
     INT_KEY(struct data_config, loader_threads, "loader_threads", "1", 1, 256,
             "threads that prepare batches beside those of train.threads; results do not depend on it"),
     END_OF_KEYS,
@@ -54,9 +55,18 @@ static const struct dataset_type *type_of(struct choice data) {
     return (const struct dataset_type *)data.kind; /* its first member */
 }
 
+static bool check_channels(const char *key, const struct real_list *list, int channels, struct error *err) {
+    return list->count == 1 || list->count == channels ||
+           error_set(err, "%s has %d values, the images %d channel%s", key, list->count, channels,
+                     channels == 1 ? "" : "s");
+}
+
 bool dataset_describe(struct dataset *dataset, struct choice data, struct error *err) {
+    const struct data_config *config = data.config;
     *dataset = (struct dataset){.type = type_of(data)};
-    if (dataset->type->describe(dataset, data.config, err))
+    if (dataset->type->describe(dataset, config, err) &&
+        check_channels("pixel_mean", &config->pixel_mean, dataset->channels, err) &&
+        check_channels("pixel_scale", &config->pixel_scale, dataset->channels, err))
         return true;
     dataset_free(dataset);
     return false;

@@ -8,10 +8,13 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "data/augment.h"
 #include "spec/param.h"
 
 enum { SPLIT_TRAIN, SPLIT_TEST, SPLIT_COUNT };
 extern const char *const split_names[]; /* "train", "test", NULL */
+
+enum { CHANNELS_MAX = REAL_LIST_MAX };
 
 struct split {
     int count;       /* of images */
@@ -27,12 +30,14 @@ struct dataset {
 
 /* First member of every dataset's configuration: keys that all datasets share. */
 struct data_config {
-    int train_limit, test_limit;    /* images; 0: all */
-    bool flip;                      /* mirror left-right with probability 1/2 */
-    int crop_padding;               /* pixels added on each side before a random crop of the original size; 0: none */
-    double pixel_mean, pixel_scale; /* network input = (pixel - mean) / scale */
-    int loader_threads;             /* that prepare batches; no result depends on it */
+    int train_limit, test_limit; /* images; 0: all */
+    struct augment_config augment;
+    struct real_list pixel_mean,
+        pixel_scale;    /* network input = (pixel - mean) / scale: one for all channels, or each */
+    bool standardize;   /* the two are measured when a run begins: data/standardize.h */
+    int loader_threads; /* that prepare batches; no result depends on it */
 };
+#define PIXEL_SCALE_MIN 1e-3
 extern const struct param data_config_params[];
 
 struct dataset_type {

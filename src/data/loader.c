@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "base/number.h"
 #include "base/rng.h"
-#include "data/augment.h"
+#include "data/normalize.h"
 
 enum { SLOTS = 3 };  /* one batch is with the caller, one is ready, one is being filled */
 enum { CHUNK = 16 }; /* images that a thread takes at a time */
@@ -33,7 +33,8 @@ struct loader {
     const struct dataset *dataset;
     int split, images;
     size_t image_size; /* elements */
-    struct augment augment;
+    struct augment_config augment;
+    struct normalizer normalizer;
     uint64_t seed;
     int batch_size;
     bool training;
@@ -159,9 +160,9 @@ static bool fill_image(const struct worker *worker, const struct chunk *chunk, i
     if (!dataset_fetch(loader->dataset, loader->split, index, worker->pixels, err))
         return false;
     if (loader->training)
-        placement = augment_draw(&loader->augment, loader->seed, chunk->position + i);
-    augment_apply(&loader->augment, placement, worker->pixels,
-                  chunk->slot->images + (size_t)in_batch * loader->image_size);
+        placement = augment_draw(&loader->augment, &(struct augment_context){loader->seed, chunk->position + i});
+    normalize_image(&loader->normalizer, placement, worker->pixels,
+                    chunk->slot->images + (size_t)in_batch * loader->image_size);
     chunk->slot->labels[in_batch] = loader->dataset->splits[loader->split].labels[index];
     return true;
 }
@@ -267,7 +268,8 @@ static struct loader *open_loader(struct loader settings, const struct dataset *
     loader->dataset = dataset;
     loader->images = dataset->splits[loader->split].count;
     loader->image_size = dataset_image_bytes(dataset);
-    loader->augment = augment_make(dataset, config);
+    loader->augment = config->augment;
+    loader->normalizer = normalizer_make(dataset, config);
     loader->epoch = -1;
     if (!loader->training)
         loader->batches = ((int64_t)loader->images + loader->batch_size - 1) / loader->batch_size;
