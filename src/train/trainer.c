@@ -287,10 +287,11 @@ bool trainer_evaluate(struct trainer *trainer, const struct dataset *dataset, in
         return false;
     struct tally tally = {.predictions = mem_alloc((size_t)batch * sizeof *tally.predictions)};
     evaluate_batches(trainer, loader, &tally, result, features);
+    bool good = loader_good(loader, err);
     loader_close(loader);
     free(tally.predictions);
     result->loss = tally.loss / result->images;
     result->accuracy = (double)tally.right / result->images;
     result->top5 = (double)tally.top5 / result->images;
-    return true;
+    return good;
 }
