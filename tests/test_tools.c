@@ -176,6 +176,18 @@ START_TEST(bench_peers_says_what_was_killed) {
 }
 END_TEST
 
+/* --- The polynomials' fit ---------------------------------------------------------------------------------------- */
+
+START_TEST(the_polynomials_are_those_of_their_fit) {
+    if (shell("/usr/bin/python3 -c 'import numpy' 2>/dev/null")) {
+        printf("fit_vmath: skipped: python3-numpy is not installed\n");
+        return;
+    }
+    int status = shell(arena_printf(&arena, "'%s/tools/fit_vmath.py' >output.txt", home));
+    ck_assert_msg(status == 0, "exit status %d\n%s", status, read_text("output.txt"));
+}
+END_TEST
+
 /* --- Building ---------------------------------------------------------------------------------------------------- */
 
 /* What make would do with a compiler for that machine, from outside of the make that may run this test. */
@@ -212,6 +224,7 @@ Suite *test_suite(void) {
     tcase_add_test(tools, pictures_are_drawn);
     tcase_add_test(tools, bench_peers_says_what_is_missing);
     tcase_add_test(tools, bench_peers_says_what_was_killed);
+    tcase_add_test(tools, the_polynomials_are_those_of_their_fit);
 
     TCase *building = suite_group(suite, "building", 120, program_set_up, program_tear_down);
     tcase_add_test(building, the_compiler_says_what_is_built_for);
