@@ -18,6 +18,14 @@ def fail(message: str, status: int = 1) -> NoReturn:
     sys.exit(status)
 
 
+def explain_missing(usage: Optional[str], problem: ImportError, packages: str) -> NoReturn:
+    """A module that the tool needs cannot be imported; --help works without."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(usage)
+        sys.exit(0)
+    fail(f"{problem}; {packages}")
+
+
 def run_tool(main: Callable[[], None]) -> None:
     """Calls main; a file that cannot be read or written is told in one line."""
     try:

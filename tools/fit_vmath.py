@@ -16,12 +16,12 @@ import sys
 from dataclasses import dataclass
 from typing import Callable
 
-from common import ROOT, arguments_of, fail, run_tool
+from common import ROOT, arguments_of, explain_missing, fail, run_tool
 
 try:
     import numpy as np
 except ImportError as missing:
-    fail(f"{missing}; apt-get install python3-numpy")
+    explain_missing(__doc__, missing, "apt-get install python3-numpy")
 
 HEADER = ROOT / "src" / "kernel" / "vmath.h"
 POINTS = 1000

@@ -18,6 +18,7 @@ Layers = list[Spec]
 Tensors = dict[str, Tensor]
 
 COSINE_LIMIT = 1 - 1e-6  # of the cosines whose angles are taken
+ANGULAR_LOSSES = ("w_softmax", "a_softmax", "ga_softmax", "cosface", "arcface")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
