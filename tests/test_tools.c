@@ -126,15 +126,15 @@ START_TEST(pictures_are_drawn) {
     run(0, "train spec.yaml --set 'network.layers[2]={type: dense, units: 2, name: feature}'");
     run(0, "train spec.yaml --run-dir 'another run' --set train.iterations=12");
     run(0, "features runs/tiny --out features.csv");
-    ck_assert_int_eq(plot("plot_curves.sh --out both runs/tiny 'another run'"), 0);
-    ck_assert_int_eq(plot("plot_features.sh features.csv"), 0);
+    ck_assert_int_eq(plot("plot_curves --out both runs/tiny 'another run'"), 0);
+    ck_assert_int_eq(plot("plot_features features.csv"), 0);
     static const char *const pictures[] = {"both.png", "both.svg", "features.png", "features.svg"};
     for (size_t i = 0; i < sizeof pictures / sizeof *pictures; i++)
         ck_assert_msg(strlen(read_text(pictures[i])) > 0, "%s", pictures[i]);
     ck_assert_ptr_nonnull(strstr(read_text("both.svg"), "another run"));
-    ck_assert_int_eq(plot("plot_curves.sh nowhere"), 1);
+    ck_assert_int_eq(plot("plot_curves nowhere"), 1);
     disk_write_text("three.csv", "label,prediction,f0,f1,f2\n0,0,1,2,3\n");
-    ck_assert_int_ne(plot("plot_features.sh three.csv"), 0);
+    ck_assert_int_ne(plot("plot_features three.csv"), 0);
     errors = read_text("errors.txt");
     expect_error("network.features=2");
 }
