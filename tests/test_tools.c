@@ -109,6 +109,20 @@ START_TEST(a_sweep_goes_on_where_it_stopped) {
 }
 END_TEST
 
+/* A run's spec has the network in short, where it is one of a family. */
+START_TEST(a_sweep_knows_finished_runs_of_a_family) {
+    SKIP_IF(!can_sweep(), "python3-yaml is not installed");
+    disk_write_text("family.sweep",
+                    "spec: spec.yaml\n"
+                    "rows: {plain: {network: {type: plain, depth: 3, widths: [4, 4, 4], features: 4}}}\n"
+                    "columns: {once: {}}\n");
+    ck_assert_int_eq(sweep("family.sweep --out sweep"), 0);
+    ck_assert_int_eq(sweep("family.sweep --out sweep"), 0);
+    expect_output("[1/1] plain_once_s1: ");
+    expect_output(" %, finished before\n");
+}
+END_TEST
+
 /* Longer runs of the same spec go on. */
 START_TEST(a_sweep_does_not_take_the_runs_of_another_spec) {
     SKIP_IF(!can_sweep(), "python3-yaml is not installed");
@@ -251,6 +265,7 @@ Suite *test_suite(void) {
     tcase_add_loop_test(tools, tools_tell_their_usage, 0, COUNT(usages));
     tcase_add_test(tools, a_sweep_tabulates_every_row_column_and_seed);
     tcase_add_test(tools, a_sweep_goes_on_where_it_stopped);
+    tcase_add_test(tools, a_sweep_knows_finished_runs_of_a_family);
     tcase_add_test(tools, a_sweep_does_not_take_the_runs_of_another_spec);
     tcase_add_loop_test(tools, a_sweep_with_mistakes_does_not_start, 0, COUNT(wrong_sweeps));
     tcase_add_test(tools, pictures_are_drawn);
