@@ -52,9 +52,10 @@ static bool open_bench(struct bench *bench, const struct experiment *experiment,
         return false;
     chain_visit(&bench->trainer.model.chain, count_layer, bench);
     size_t measures = BENCH_LAYERS + PASS_DIRECTIONS * (size_t)bench->layers;
-    bench->samples = mem_alloc(measures * (size_t)bench->rounds * sizeof *bench->samples);
-    bench->times.seconds = mem_alloc((size_t)bench->layers * sizeof *bench->times.seconds);
-    return true;
+    bench->samples = mem_block(measures * (size_t)bench->rounds * sizeof *bench->samples);
+    bench->times.seconds = mem_block((size_t)bench->layers * sizeof *bench->times.seconds);
+    return (bench->samples && bench->times.seconds) ||
+           error_set_code(err, ERROR_NO_MEMORY, "not enough memory for the measurements");
 }
 
 void bench_close(struct bench *bench) {

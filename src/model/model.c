@@ -135,19 +135,39 @@ void model_backward(struct model *model, struct step step, const real *images) {
 
 /* --- Tensors ----------------------------------------------------------------------------------------------------- */
 
-/* to[a][c][b] = from[a][b][c] */
-static void swap_inner(real *to, const real *from, int a, int b, int c) {
-    for (int i = 0; i < a; i++)
-        for (int j = 0; j < b; j++)
-            for (int k = 0; k < c; k++)
-                to[((size_t)i * (size_t)c + (size_t)k) * (size_t)b + (size_t)j] =
-                    from[((size_t)i * (size_t)b + (size_t)j) * (size_t)c + (size_t)k];
+/* A place in [filters][inputs][kernel], the stored order of a tensor. */
+struct stored_place {
+    size_t filter, input, position;
+};
+
+static struct stored_place stored_place(const struct tensor *tensor, size_t index) {
+    size_t kernel = (size_t)tensor->kernel, inputs = (size_t)tensor->inputs;
+    return (struct stored_place){index / kernel / inputs, index / kernel % inputs, index % kernel};
 }
 
-void tensor_to_stored(real *stored, const struct tensor *tensor, const real *memory) {
-    swap_inner(stored, memory, tensor->filters, tensor->kernel, tensor->inputs);
+/* Where that value lies in memory, [filters][kernel][inputs]; goes on to the next one. */
+static size_t next_in_memory(const struct tensor *tensor, struct stored_place *at) {
+    size_t kernel = (size_t)tensor->kernel, inputs = (size_t)tensor->inputs;
+    size_t offset = (at->filter * kernel + at->position) * inputs + at->input;
+    if (++at->position == kernel) {
+        at->position = 0;
+        at->input++;
+    }
+    if (at->input == inputs) {
+        at->input = 0;
+        at->filter++;
+    }
+    return offset;
 }
 
-void tensor_from_stored(real *memory, const struct tensor *tensor, const real *stored) {
-    swap_inner(memory, stored, tensor->filters, tensor->inputs, tensor->kernel);
+void tensor_to_stored(real *values, const struct tensor *tensor, const real *memory, size_t first, size_t count) {
+    struct stored_place at = stored_place(tensor, first);
+    for (size_t i = 0; i < count; i++)
+        values[i] = memory[next_in_memory(tensor, &at)];
+}
+
+void tensor_from_stored(real *memory, const struct tensor *tensor, const real *values, size_t first, size_t count) {
+    struct stored_place at = stored_place(tensor, first);
+    for (size_t i = 0; i < count; i++)
+        memory[next_in_memory(tensor, &at)] = values[i];
 }

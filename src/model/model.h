@@ -54,8 +54,8 @@ void model_features(const struct model *model, int n, const real *images, real *
  * step, which must have been a training one. Its activations are gone afterwards, the scores among them. */
 void model_backward(struct model *model, struct step step, const real *images);
 
-/* A tensor in the order checkpoints store it, and back. stored: tensor->count reals. */
-void tensor_to_stored(real *stored, const struct tensor *tensor, const real *memory);
-void tensor_from_stored(real *memory, const struct tensor *tensor, const real *stored);
+/* The values [first, first + count) in the order in which checkpoints store a tensor, out of its memory and into it. */
+void tensor_to_stored(real *values, const struct tensor *tensor, const real *memory, size_t first, size_t count);
+void tensor_from_stored(real *memory, const struct tensor *tensor, const real *values, size_t first, size_t count);
 
 #endif

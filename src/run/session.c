@@ -111,59 +111,68 @@ static bool initialise(struct session *s, struct error *err) {
     const struct chain *chain = &s->trainer.model.chain;
     const char *drawn = train->init_classifier == INIT_DRAW ? chain->layers[chain->count - 1].name : NULL;
     char path[PATH_BYTES];
-    struct tensor_file file;
+    struct safetensors file;
     if (!*train->init_from)
         return true;
     if (!checkpoint_open(train->init_from, path, &file, err))
         return false;
     bool good = checkpoint_initialise(&file, path, &s->trainer, drawn, err);
-    tensor_file_free(&file);
+    safetensors_close(&file);
     return good;
 }
 
 enum found { FOUND_GOOD, FOUND_DAMAGED, FOUND_OTHER };
 
-/* Loads the checkpoint of that iteration. FOUND_OTHER: it is whole, but of another spec. */
+/* Loads the checkpoint of that iteration. FOUND_OTHER: an older one would do no better, since this one is whole but of
+ * another spec, or since memory is short. */
 static enum found load_checkpoint(struct session *s, int64_t iteration, struct error *err) {
     char path[PATH_BYTES];
-    struct tensor_file file;
+    struct safetensors file;
     enum found found = FOUND_DAMAGED;
-    if (!tensor_file_read(&file, run_dir_checkpoint(&s->dir, iteration, path), err))
-        return found;
+    if (!safetensors_open(&file, run_dir_checkpoint(&s->dir, iteration, path), err))
+        return err->code == ERROR_NO_MEMORY ? FOUND_OTHER : found;
     const char *spec = checkpoint_spec(&file, path, err);
     if (spec && !check_same_spec(s, spec, path, err))
         found = FOUND_OTHER;
     else if (spec && checkpoint_progress(&file, path, &s->trainer.iteration, &s->best, err) &&
              checkpoint_load(&file, path, &s->trainer, true, err))
         found = FOUND_GOOD;
-    tensor_file_free(&file);
+    safetensors_close(&file);
     return found;
 }
 
-/* The newest checkpoint that is whole. */
-static bool load_newest(struct session *s, struct error *err) {
-    size_t count;
-    int64_t *iterations;
+/* The first of the checkpoints that is whole. */
+static bool load_first_whole(struct session *s, const int64_t *iterations, size_t count, struct error *err) {
+    struct error_list damaged = {0};
     enum found found = FOUND_DAMAGED;
-    if (!run_dir_checkpoints(&s->dir, &iterations, &count, err))
-        return false;
     for (size_t i = 0; i < count && found == FOUND_DAMAGED; i++) {
         found = load_checkpoint(s, iterations[i], err);
         if (found == FOUND_GOOD)
             s->saved = iterations[i];
-        else if (found == FOUND_DAMAGED)
+        if (found == FOUND_DAMAGED) {
             text_printf(&s->skipped, "%s; skipped\n", err->text);
+            error_list_add(&damaged, "%s", err->text);
+        }
     }
-    free(iterations);
+    if (found == FOUND_DAMAGED)
+        error_set(err, "%s: none of the run's checkpoints can be read:%s\n--overwrite begins the run again",
+                  s->dir.path, error_list_end(&damaged));
+    error_list_free(&damaged);
+    return found == FOUND_GOOD;
+}
+
+static bool load_newest(struct session *s, struct error *err) {
+    size_t count;
+    int64_t *iterations;
+    if (!run_dir_checkpoints(&s->dir, &iterations, &count, err))
+        return false;
     if (count == 0)
         return initialise(s, err); /* the run was stopped before its first checkpoint: it begins again */
-    if (found == FOUND_DAMAGED)
-        return error_set(err, "%s: none of the run's checkpoints can be read:\n%s--overwrite begins the run again",
-                         s->dir.path, s->skipped.data);
-    if (found != FOUND_GOOD || !link_checkpoints(s, err))
-        return false;
-    prune(s); /* as the process that was killed would have */
-    return true;
+    bool good = load_first_whole(s, iterations, count, err) && link_checkpoints(s, err);
+    free(iterations);
+    if (good)
+        prune(s); /* as the process that was killed would have */
+    return good;
 }
 
 static bool write_spec(const struct session *s, struct error *err) {
@@ -412,7 +421,8 @@ static void log_skipped(struct session *s) {
 
 enum session_end session_run(const struct experiment *experiment, const struct session_options *options,
                              struct error *err) {
-    struct session s = {.experiment = experiment, .best = {-1, 0}, .saved = -1};
+    struct session s = {
+        .experiment = experiment, .best = {-1, 0}, .saved = -1, .train.fd = -1, .eval.fd = -1, .dir.lock = -1};
     char path[PATH_BYTES];
     snprintf(path, sizeof path, "runs/%s", experiment->name);
     interrupt_listen(options->quiet);
