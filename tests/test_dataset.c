@@ -32,6 +32,31 @@ static void teardown(void) {
     experiment_free(&experiment);
 }
 
+/* --- Describing -------------------------------------------------------------------------------------------------- */
+
+static bool describe_nothing(struct dataset *described, const void *config, struct error *error) {
+    (void)config;
+    described->height = 1;
+    return error_set(error, "no folder of images");
+}
+
+static void release_nothing(struct dataset *described) {
+    ck_assert_ptr_null(described->images);
+}
+
+START_TEST(a_dataset_that_cannot_be_described_is_not_loaded) {
+    static const struct dataset_type row = {
+        .kind = {.name = "none"}, .describe = describe_nothing, .release = release_nothing};
+    static const struct dataset empty;
+    ck_assert(!dataset_describe(&dataset, (struct choice){.kind = &row.kind}, &err));
+    ck_assert_str_eq(err.text, "no folder of images");
+    ck_assert_mem_eq(&dataset, &empty, sizeof empty);
+    ck_assert(!dataset_load(&dataset, (struct choice){.kind = &row.kind}, 1, &err));
+    ck_assert_str_eq(err.text, "no folder of images");
+    ck_assert_mem_eq(&dataset, &empty, sizeof empty);
+}
+END_TEST
+
 /* --- Labels ------------------------------------------------------------------------------------------------------ */
 
 START_TEST(labels_go_beyond_two_bytes) {
@@ -48,7 +73,7 @@ END_TEST
 START_TEST(an_evaluation_counts_every_class) {
     static const char *const specs[] = {
         "data: {type: synthetic, height: 8, width: 8, classes: 300, train_images: 300, test_images: 450}",
-        "data: {type: synthetic, height: 8, width: 8, classes: 3000, train_images: 300, test_images: 4500}"};
+        "data: {type: synthetic, height: 8, width: 8, classes: 2001, train_images: 300, test_images: 3001}"};
     struct trainer trainer;
     struct evaluation result;
     read_spec(specs[_i]);
@@ -74,6 +99,9 @@ END_TEST
 
 Suite *test_suite(void) {
     Suite *suite = suite_create("dataset");
+    TCase *describing = tcase_create("describing");
+    tcase_add_test(describing, a_dataset_that_cannot_be_described_is_not_loaded);
+    suite_add_tcase(suite, describing);
     TCase *labels = tcase_create("labels");
     tcase_add_checked_fixture(labels, NULL, teardown);
     tcase_set_timeout(labels, 60);

@@ -64,7 +64,7 @@ const struct command command_features = {
     .operands = "RUN_OR_CHECKPOINT",
     .summary = "Write what a trained network makes of each image.",
     .details = "One row an image, in the dataset's order: label, prediction, and the classifier's inputs f0, f1, ...\n"
-               "tools/plot_features.sh draws them where there are two (network.features: 2).\n",
+               "tools/plot_features draws them where there are two (network.features: 2).\n",
     .options = options,
     .least_operands = 1,
     .most_operands = 1,

@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "base/number.h"
 #include "base/rng.h"
-#include "data/dataset.h"
+#include "data/image_arrays.h"
 
 enum { WAVES = 4, CYCLES_MAX = 2 };    /* a pattern: so many waves a channel, each of so many cycles at most */
 enum { SHIFT_PART = 8 };               /* shifts go up to this part of the height and width, either way */
@@ -21,12 +21,14 @@ struct synthetic_config {
     int classes, height, width, channels, train_images, test_images;
 };
 
-static void describe(struct dataset *dataset, const void *config) {
+static bool describe(struct dataset *dataset, const void *config, struct error *err) {
+    (void)err;
     const struct synthetic_config *settings = config;
     dataset->height = settings->height;
     dataset->width = settings->width;
     dataset->channels = settings->channels;
     dataset->classes = settings->classes;
+    return true;
 }
 
 /* Adds a wave to one channel of pattern [height][width][channels]. Whole cycles, so that it goes on across the edges.
@@ -79,15 +81,16 @@ static void make_image(uint8_t *pixels, const float *pattern, const struct datas
 
 static bool make_split(struct dataset *dataset, int split, int count, const float *patterns, uint64_t seed,
                        struct error *err) {
-    if (!dataset_reserve(dataset, split, count, err))
+    if (!image_arrays_reserve(dataset, split, count, err))
         return false;
     size_t size = dataset_image_bytes(dataset);
     struct split *images = &dataset->splits[split];
+    uint8_t *pixels = image_arrays_pixels(dataset, split);
     images->count = count;
     for (int i = 0; i < count; i++) {
         int label = i % dataset->classes; /* as many of each class; training shuffles */
         images->labels[i] = label;
-        make_image(images->pixels + (size_t)i * size, patterns + (size_t)label * size, dataset,
+        make_image(pixels + (size_t)i * size, patterns + (size_t)label * size, dataset,
                    rng_stream(seed, RNG_SYNTHETIC, (uint64_t)split, (uint64_t)i));
     }
     return true;
@@ -129,4 +132,6 @@ const struct dataset_type dataset_synthetic = {
              .config_size = sizeof(struct synthetic_config)},
     .describe = describe,
     .load = load,
+    .fetch = image_arrays_fetch,
+    .release = image_arrays_release,
 };

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/number.h"
+#include "kernel/moments.h"
 #include "kernel/vector.h"
 #include "op/sphere_workspace.h"
 
@@ -156,7 +157,7 @@ static void write_chunk(const struct sphere_op *op, struct conv_chunk chunk, int
             real *row = worker->out + image_buffer_row(&op->conv.y.buffer, i, r);
             write_row(op, y, sphere_position(image, g->out_height, g->out_width, chunk.row + r), row);
             if (moments)
-                moments_add(image_moments, g->filters, (chunk.row + r) * g->out_width, row, g->out_width, worker->work);
+                moments_add(image_moments, g->filters, (chunk.row + r) * g->out_width, row, g->out_width);
         }
     }
 }

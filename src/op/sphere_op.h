@@ -15,7 +15,7 @@
 #define SPHERENET_OP_SPHERE_OP_H
 
 #include "kernel/conv.h"
-#include "kernel/view.h"
+#include "kernel/gradient.h"
 #include "op/angular.h"
 #include "op/magnitude.h"
 #include "plan/step.h"

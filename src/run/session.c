@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/version.h"
+#include "data/standardize.h"
 #include "loss/loss.h"
 #include "machine/cpu.h"
 #include "machine/openblas.h"
@@ -52,6 +53,7 @@ static void copy_changeable(struct experiment *to, const struct experiment *from
     to->train = from->train;
     to->train.batch_size = batch_size;
     to->name = from->name;
+    ((struct data_config *)to->data.config)->loader_threads = experiment_data(from)->loader_threads;
 }
 
 static bool first_difference(const char *a, const char *b, char *line_a, char *line_b, int size) {
@@ -68,6 +70,16 @@ static bool first_difference(const char *a, const char *b, char *line_a, char *l
     return false;
 }
 
+/* Mean and deviation of the pixels stay those that were measured when the run began. */
+static void keep_measured(const struct experiment *now, const struct experiment *before) {
+    struct data_config *config = now->data.config;
+    const struct data_config *measured = experiment_data(before);
+    if (config->standardize && measured->standardize) {
+        config->pixel_mean = measured->pixel_mean;
+        config->pixel_scale = measured->pixel_scale;
+    }
+}
+
 /* The spec that a run began with and the one it is resumed with must train the same way. */
 static bool check_same_spec(const struct session *s, const char *stored, const char *path, struct error *err) {
     struct experiment before;
@@ -79,6 +91,7 @@ static bool check_same_spec(const struct session *s, const char *stored, const c
         error_set(err, "%s: its spec is not valid any more:\n%s", path, diags.text.data);
     } else {
         copy_changeable(&before, s->experiment);
+        keep_measured(s->experiment, &before);
         experiment_emit(&a, &before);
         experiment_emit(&b, s->experiment);
         good = !first_difference(a.data, b.data, line_a, line_b, sizeof line_a);
@@ -342,6 +355,8 @@ static bool after_divergence(struct session *s, int batch_size, const struct ste
 static bool step(struct session *s, struct loader *loader, struct error *err) {
     const struct train_config *train = &s->experiment->train;
     const struct batch *batch = loader_next(loader);
+    if (!batch)
+        return loader_good(loader, err);
     struct step_result result = trainer_step(&s->trainer, batch);
     measure_speed(s);
     if (result.updated)
@@ -429,7 +444,8 @@ enum session_end session_run(const struct experiment *experiment, const struct s
     bool good = dataset_load(&s.dataset, experiment->data, (uint64_t)experiment->seed, err) &&
                 trainer_open(&s.trainer, experiment, err) && (options->mode == RUN_RESUME || initialise(&s, err)) &&
                 run_dir_open(&s.dir, options->run_dir ? options->run_dir : path, options->mode, err) &&
-                (options->mode != RUN_RESUME || load_newest(&s, err)) && open_files(&s, options->quiet, err);
+                (options->mode != RUN_RESUME || load_newest(&s, err)) &&
+                (s.saved >= 0 || standardize(&s.dataset, experiment->data, err)) && open_files(&s, options->quiet, err);
     if (good) {
         log_opening(&s);
         log_skipped(&s);

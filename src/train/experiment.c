@@ -109,7 +109,11 @@ bool experiment_plan(const struct experiment *experiment, struct model *model, s
 /* Needs no more of the spec than its data and network to be right. */
 static void check_network(struct experiment *experiment, struct diagnostics *diags) {
     int mistakes = diags->count;
-    dataset_describe(&experiment->shape, experiment->data);
+    struct error err;
+    if (!dataset_describe(&experiment->shape, experiment->data, &err)) {
+        diagnose(diags, experiment->data.source, experiment->data.line, experiment->data.path, "%s", err.text);
+        return;
+    }
     network_expand(&experiment->arena, experiment->network, experiment->shape.classes, &experiment->layers, diags);
     if (diags->count > mistakes)
         return;
@@ -155,6 +159,7 @@ bool experiment_parse(struct experiment *experiment, const char *source, const c
 }
 
 void experiment_free(struct experiment *experiment) {
+    dataset_free(&experiment->shape);
     arena_free(&experiment->arena);
 }
 

@@ -286,13 +286,15 @@ bool trainer_evaluate(struct trainer *trainer, const struct dataset *dataset, in
     struct loader *loader = NULL;
     if (allocate_evaluation(result, &tally, experiment->shape.classes, batch, err))
         loader = loader_evaluate(dataset, experiment_data(experiment), split, batch, err);
+    bool good = loader;
     if (loader) {
         evaluate_batches(trainer, loader, &tally, result, features);
+        good = loader_good(loader, err);
         loader_close(loader);
         result->loss = tally.loss / result->images;
         result->accuracy = (double)tally.right / result->images;
         result->top5 = (double)tally.top5 / result->images;
     }
     free(tally.predictions);
-    return loader;
+    return good;
 }
