@@ -218,7 +218,7 @@ static double angular_evaluate(const struct loss *loss, const struct step *step,
         compute_with_k(&batch, &losses, state->k_gradient);
     else
         image_losses_compute(&losses, 0, step->n, image_loss, &batch);
-    return image_losses_mean(&losses, step->n);
+    return image_mean(losses.loss, step->n);
 }
 
 /* --- Rows -------------------------------------------------------------------------------------------------------- */

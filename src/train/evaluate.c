@@ -19,7 +19,8 @@ struct tally {
     int *predictions; /* [batch]: of the latest batch */
 };
 
-static bool allocate_evaluation(struct evaluation *result, int classes, struct error *err) {
+static bool allocate_evaluation(struct evaluation *result, struct tally *tally, int classes, int batch,
+                                struct error *err) {
     size_t count = (size_t)classes;
     bool confusion = classes <= CONFUSION_CLASSES;
     *result = (struct evaluation){
@@ -28,9 +29,10 @@ static bool allocate_evaluation(struct evaluation *result, int classes, struct e
         .class_correct = mem_block(count * sizeof(int64_t)),
         .confusion = confusion ? mem_block(count * count * sizeof(int64_t)) : NULL,
     };
-    if (result->class_images && result->class_correct && (result->confusion || !confusion))
+    *tally = (struct tally){.predictions = mem_block((size_t)batch * sizeof *tally->predictions)};
+    if (result->class_images && result->class_correct && (result->confusion || !confusion) && tally->predictions)
         return true;
-    return error_set(err, "not enough memory to count the predictions of %d classes", classes);
+    return error_set_code(err, ERROR_NO_MEMORY, "not enough memory to count the predictions of %d classes", classes);
 }
 
 void evaluation_free(struct evaluation *evaluation) {
@@ -92,18 +94,19 @@ bool evaluate_split(const struct experiment *experiment, struct model *model, co
                     const struct dataset *dataset, int split, struct evaluation *result, struct features *features,
                     struct error *err) {
     int batch = experiment->train.batch_size;
-    if (!allocate_evaluation(result, experiment->shape.classes, err))
-        return false;
-    struct loader *loader = loader_evaluate(dataset, experiment_data(experiment), split, batch, err);
-    if (!loader)
-        return false;
-    struct tally tally = {.predictions = mem_alloc((size_t)batch * sizeof *tally.predictions)};
-    evaluate_batches(model, loss, loader, &tally, result, features);
-    bool good = loader_good(loader, err);
-    loader_close(loader);
+    struct tally tally;
+    struct loader *loader = NULL;
+    if (allocate_evaluation(result, &tally, experiment->shape.classes, batch, err))
+        loader = loader_evaluate(dataset, experiment_data(experiment), split, batch, err);
+    bool good = loader;
+    if (loader) {
+        evaluate_batches(model, loss, loader, &tally, result, features);
+        good = loader_good(loader, err);
+        loader_close(loader);
+        result->loss = tally.loss / result->images;
+        result->accuracy = (double)tally.right / result->images;
+        result->top5 = (double)tally.top5 / result->images;
+    }
     free(tally.predictions);
-    result->loss = tally.loss / result->images;
-    result->accuracy = (double)tally.right / result->images;
-    result->top5 = (double)tally.top5 / result->images;
     return good;
 }
