@@ -26,7 +26,11 @@ bool model_plan(struct model *model, const struct model_request *request, struct
     int classes = request->classes, batch = request->batch;
     *model = (struct model){.batch = batch};
     struct planner *planner = &model->planner;
-    *planner = (struct planner){.arena = &model->arena, .diags = diags, .batch = batch, .threads = request->threads};
+    *planner = (struct planner){.arena = &model->arena,
+                                .diags = diags,
+                                .batch = batch,
+                                .threads = request->threads,
+                                .forward_only = request->forward_only};
     assert(layers->count);
     if (!chain_plan(&model->chain, planner, layers, request->in))
         return false;

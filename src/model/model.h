@@ -20,12 +20,13 @@ struct model {
     struct tensor **tensors;
 };
 
-/* What a plan is made for: images of that shape, so many classes, most images in a step, and threads that compute it.
- */
+/* What a plan is made for: images of that shape, so many classes, most images in a step, threads that compute it, and
+ * whether it is for evaluation alone: without model_backward. */
 struct model_request {
     const struct choice_list *layers;
     struct shape in;
     int classes, batch, threads;
+    bool forward_only;
 };
 
 /* Plans the layers: checks shapes and names, but allocates no tensor. The last layer must put out `classes` values.
