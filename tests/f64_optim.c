@@ -8,40 +8,20 @@
 #include "base/rng.h"
 #include "kernel/gemm.h"
 #include "layer/configs.h"
-#include "loss/loss.h"
 #include "machine/threads.h"
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
 #include "ref/reference.h"
-#include "runner.h"
+#include "support/array.h"
+#include "support/lone_loss.h"
+#include "support/suite.h"
 #include "train/trainer.h"
 
-#define COUNT(array) (int)(sizeof(array) / sizeof *(array))
 #define TOLERANCE 1e-12
-
-static void fill(struct rng *rng, real *values, size_t count, double deviation) {
-    for (size_t i = 0; i < count; i++)
-        values[i] = deviation * rng_normal(rng);
-}
-
-static void check_near(const char *what, const real *found, const double *expected, size_t count) {
-    double scale = 0;
-    for (size_t i = 0; i < count; i++)
-        scale = fmax(scale, fabs(expected[i]));
-    for (size_t i = 0; i < count; i++)
-        ck_assert_msg(fabs(found[i] - expected[i]) <= TOLERANCE * scale, "%s[%zu] is %.17g, expected %.17g", what, i,
-                      found[i], expected[i]);
-}
 
 static void check_value(const char *what, double found, double expected) {
     ck_assert_msg(fabs(found - expected) <= TOLERANCE * fabs(expected), "%s is %.17g, expected %.17g", what, found,
                   expected);
-}
-
-static real *copy_of(const real *values, size_t count) {
-    real *copy = mem_alloc(count * sizeof *copy);
-    memcpy(copy, values, count * sizeof *copy);
-    return copy;
 }
 
 /* --- One row of a registry with its keys ------------------------------------------------------------------------- */
@@ -126,6 +106,7 @@ static int role_of(const struct tensor *tensor) {
 struct penalised {
     struct experiment experiment;
     struct model net;
+    struct loss loss;
 };
 
 static void penalised_open(struct penalised *p) {
@@ -133,7 +114,7 @@ static void penalised_open(struct penalised *p) {
     struct error err;
     memset(p, 0, sizeof *p);
     bool parsed = experiment_parse(&p->experiment, "test", penalty_spec, NULL, 0, &diags);
-    ck_assert_msg(parsed && experiment_plan(&p->experiment, &p->net, &diags), "%s", diags.text.data);
+    ck_assert_msg(parsed && experiment_plan(&p->experiment, &p->net, &p->loss, &diags), "%s", diags.text.data);
     ck_assert_msg(model_allocate(&p->net, 1, &err), "%s", err.text);
     struct rng rng = rng_stream(5, RNG_TEST, 0, 0);
     for (int i = 0; i < p->net.tensor_count; i++) {
@@ -170,13 +151,16 @@ static void check_penalties(const struct penalty_config *config) {
             expected.orthogonality += ref_orthogonality(config->orthogonality, t->shape[0], (int)t->count / t->shape[0],
                                                         gradients[i], t->value);
     }
-    real *work = mem_alloc((penalty_work(config, &p.net) + 1) * sizeof *work);
-    struct penalty_values found = penalty_add(config, &p.net, work);
+    struct penalties penalties = penalties_plan(config, &p.net, false, &p.net.arena);
+    real *work = mem_alloc((penalties.work + 1) * sizeof *work);
+    penalties_place(&penalties, work);
+    struct penalty_values found = penalties_add(&penalties, 2);
     check_value("weight decay", found.weight_decay, expected.weight_decay);
     check_value("orthogonality", found.orthogonality, expected.orthogonality);
     for (int i = 0; i < count; i++) {
         if (gradients[i])
-            check_near(p.net.tensors[i]->name, p.net.tensors[i]->grad, gradients[i], p.net.tensors[i]->count);
+            check_near(p.net.tensors[i]->name, p.net.tensors[i]->grad, gradients[i], p.net.tensors[i]->count,
+                       TOLERANCE);
         free(gradients[i]);
     }
     free(work);
@@ -250,30 +234,45 @@ static const struct optimizer_case {
     const char *yaml;
     bool adam, nesterov;
     double first, second, epsilon; /* beta1 and beta2; momentum */
+    double decay;                  /* decoupled, of the vector's later part */
 } optimizer_cases[] = {
-    {"row: {type: adam}", true, false, 0.9, 0.999, 1e-8},
-    {"row: {type: adam, beta1: 0.5, beta2: 0.9, epsilon: 0.1}", true, false, 0.5, 0.9, 0.1},
-    {"row: {type: adam, beta1: 0, beta2: 0}", true, false, 0, 0, 1e-8},
-    {"row: {type: sgd}", false, false, 0.9, 0, 0},
-    {"row: {type: sgd, momentum: 0}", false, false, 0, 0, 0},
-    {"row: {type: sgd, momentum: 0.8, nesterov: true}", false, true, 0.8, 0, 0},
+    {"row: {type: adam}", true, false, 0.9, 0.999, 1e-8, 0},
+    {"row: {type: adam, beta1: 0.5, beta2: 0.9, epsilon: 0.1}", true, false, 0.5, 0.9, 0.1, 0},
+    {"row: {type: adam, beta1: 0, beta2: 0}", true, false, 0, 0, 1e-8, 0},
+    {"row: adamw", true, false, 0.9, 0.999, 1e-8, 0.4},
+    {"row: {type: adamw, beta1: 0.5, beta2: 0.9, epsilon: 0.1}", true, false, 0.5, 0.9, 0.1, 2},
+    {"row: {type: sgd}", false, false, 0.9, 0, 0, 0},
+    {"row: {type: sgd, momentum: 0}", false, false, 0, 0, 0, 0},
+    {"row: {type: sgd, momentum: 0.8, nesterov: true}", false, true, 0.8, 0, 0, 0},
 };
 
 enum { STEPS = 10 };
 
 static void reference_step(const struct optimizer_case *c, double rate, int step, size_t count, double *w,
                            const double *dw, double *const *slots) {
-    if (c->adam)
-        ref_adam(rate, c->first, c->second, c->epsilon, step, count, w, dw, slots[0], slots[1]);
-    else
+    size_t first = count / 3;
+    if (c->adam) {
+        ref_adam(rate, c->first, c->second, c->epsilon, step, first, w, dw, slots[0], slots[1]);
+        ref_adamw(rate, c->first, c->second, c->epsilon, c->decay, step, count - first, w + first, dw + first,
+                  slots[0] + first, slots[1] + first);
+    } else {
         ref_sgd(rate, c->first, c->nesterov, count, w, dw, slots[0]);
+    }
+}
+
+/* The vectors in two spans, the second from `count` / 3 on. */
+static void update(struct choice optimizer, double decay, double rate, int number, size_t count, real *w,
+                   const real *dw, real *const *slots) {
+    size_t first = count / 3;
+    const struct span spans[] = {{.count = first}, {.offset = first, .count = count - first, .decay = decay}};
+    const struct update update = {rate, number, 2, count, w, dw, slots, spans, COUNT(spans)};
+    ((const struct optimizer_type *)optimizer.kind)->update(optimizer.config, &update);
 }
 
 static void check_optimizer(const struct optimizer_case *c, size_t count) {
     struct section section;
     struct rng rng = rng_stream(6, RNG_TEST, count, 0);
     section_open(&section, &optimizer_registry, c->yaml);
-    const struct optimizer_type *type = (const struct optimizer_type *)section.choice.kind;
     real *memory = mem_alloc(7 * count * sizeof *memory);
     real *w = memory, *expected = memory + count, *dw = memory + 2 * count;
     real *slots[2] = {memory + 3 * count, memory + 4 * count},
@@ -283,9 +282,9 @@ static void check_optimizer(const struct optimizer_case *c, size_t count) {
     for (int step = 1; step <= STEPS; step++) {
         double rate = 0.1 / step;
         fill(&rng, dw, count, step == 4 ? 0 : 1); /* a gradient of nothing must not stop the momentum */
-        type->step(section.choice.config, rate, step, count, w, dw, slots);
+        update(section.choice, c->decay, rate, step, count, w, dw, slots);
         reference_step(c, rate, step, count, expected, dw, expected_slots);
-        check_near(c->yaml, w, expected, count);
+        check_near(c->yaml, w, expected, count, TOLERANCE);
     }
     free(memory);
     arena_free(&section.arena);
@@ -306,15 +305,40 @@ START_TEST(every_optimizer_is_covered) {
 }
 END_TEST
 
+/* Decoupled decay by role of the tensor, beside a gradient without it. */
+START_TEST(adamw_decays_the_roles_of_weight_decay_on) {
+    struct experiment experiment;
+    struct trainer trainer;
+    struct diagnostics diags = {0};
+    struct error err;
+    const char *const overrides[] = {"optimizer=adamw", "regularizer.weight_decay=0.25",
+                                     "regularizer.weight_decay_on=[sphere_weights, bias]"};
+    bool parsed = experiment_parse(&experiment, "test", penalty_spec, overrides, COUNT(overrides), &diags);
+    ck_assert_msg(parsed && trainer_open(&trainer, &experiment, &err), "%s", diags.text.data);
+    int decayed = 0;
+    for (int i = 0; i < trainer.span_count; i++) {
+        const struct span *span = &trainer.spans[i];
+        bool decays = span->role == ROLE_SPHERE_WEIGHT || span->role == ROLE_BIAS;
+        ck_assert_double_eq(span->decay, decays ? 0.25 : 0);
+        decayed += decays;
+    }
+    ck_assert_int_gt(decayed, 1);
+    ck_assert_int_gt(trainer.span_count, decayed);
+    for (int i = 0; i < trainer.penalties.count; i++)
+        ck_assert_double_eq(penalties_add(&trainer.penalties, 1).weight_decay, 0);
+    trainer_close(&trainer);
+    experiment_free(&experiment);
+}
+END_TEST
+
 START_TEST(optimizers_stay_finite) {
     static const double sizes[] = {0, 1e-30, 1e15};
     struct section section;
     section_open(&section, &optimizer_registry, optimizer_cases[_i].yaml);
-    const struct optimizer_type *type = (const struct optimizer_type *)section.choice.kind;
     real w[COUNT(sizes)] = {1, 1, 1}, first[COUNT(sizes)] = {0}, second[COUNT(sizes)] = {0};
     real *slots[2] = {first, second};
     for (int step = 1; step <= STEPS; step++)
-        type->step(section.choice.config, 1e-3, step, COUNT(sizes), w, sizes, slots);
+        update(section.choice, optimizer_cases[_i].decay, 1e-3, step, COUNT(sizes), w, sizes, slots);
     for (int i = 0; i < COUNT(sizes); i++)
         ck_assert_msg(isfinite(w[i]), "gradient %g makes weight %g", sizes[i], w[i]);
     ck_assert_double_eq(w[0], 1);
@@ -399,12 +423,12 @@ static void penalise(const struct tensor *t, double *dw, double *decay, double *
 static void check_trainer_step(struct trainer *trainer, const struct batch *batch, double rate, real **velocities) {
     struct model *net = &trainer->model;
     const int count = net->tensor_count;
-    real dlogits[5 * 3], *expected[8];
+    real *expected[8];
     double decay = 0, orthogonality = 0;
     const real *logits = model_forward(net, model_step(net, batch->count, STEP_TRAIN), batch->images);
     double fit = ref_softmax_loss(batch->count, 3, logits, batch->labels, 0, 0);
-    ref_softmax_gradient(batch->count, 3, dlogits, logits, batch->labels, 0, 0);
-    model_backward(net, model_step(net, batch->count, STEP_TRAIN), dlogits, batch->images);
+    ref_softmax_gradient(batch->count, 3, net->head.scores_gradient, logits, batch->labels, 0, 0);
+    model_backward(net, model_step(net, batch->count, STEP_TRAIN), batch->images);
     for (int i = 0; i < count; i++) {
         const struct tensor *t = net->tensors[i];
         real *dw = copy_of(t->grad, t->count);
@@ -419,7 +443,7 @@ static void check_trainer_step(struct trainer *trainer, const struct batch *batc
     check_value("weight decay", result.weight_decay, decay);
     check_value("orthogonality", result.orthogonality, orthogonality);
     for (int i = 0; i < count; i++) {
-        check_near(net->tensors[i]->name, net->tensors[i]->value, expected[i], net->tensors[i]->count);
+        check_near(net->tensors[i]->name, net->tensors[i]->value, expected[i], net->tensors[i]->count, TOLERANCE);
         free(expected[i]);
     }
 }
@@ -432,7 +456,7 @@ START_TEST(trainer_steps) {
     struct error err;
     struct rng rng = rng_stream(8, RNG_TEST, 0, 0);
     real images[5 * 4 * 3 * 2], *velocities[8] = {NULL};
-    uint8_t labels[] = {0, 1, 2, 1, 0};
+    int32_t labels[] = {0, 1, 2, 1, 0};
     ck_assert_msg(experiment_parse(&experiment, "test", step_spec, NULL, 0, &diags), "%s", diags.text.data);
     ck_assert_msg(trainer_open(&trainer, &experiment, &err), "%s", err.text);
     for (int i = 0; i < trainer.model.tensor_count; i++)
@@ -466,19 +490,19 @@ static void check_softmax(int index, int n, int classes, double deviation) {
     struct section section;
     struct rng rng = rng_stream(9, RNG_TEST, (uint64_t)n, (uint64_t)classes);
     real logits[n * classes], found[n * classes], expected[n * classes];
-    uint8_t labels[n];
+    int32_t labels[n];
     open_softmax(&section, index);
     fill(&rng, logits, (size_t)(n * classes), deviation);
     for (int i = 0; i < n; i++)
-        labels[i] = (uint8_t)rng_below(&rng, (uint32_t)classes);
+        labels[i] = (int32_t)rng_below(&rng, (uint32_t)classes);
     struct loss_input in = {n, classes, logits, NULL, labels, NULL};
-    double value = loss_evaluate(section.choice, &in, 1, &(struct loss_gradient){found, NULL, NULL});
-    double alone = loss_evaluate(section.choice, &in, 0, NULL);
+    double value = lone_loss(section.choice, &in, 1, &(struct loss_gradient){found, NULL, NULL});
+    double alone = lone_loss(section.choice, &in, 0, NULL);
     double smoothing = softmax_cases[index].smoothing, floor = softmax_cases[index].floor;
     check_value("loss", value, ref_softmax_loss(n, classes, logits, labels, smoothing, floor));
     ck_assert_double_eq(value, alone);
     ref_softmax_gradient(n, classes, expected, logits, labels, smoothing, floor);
-    check_near("dlogits", found, expected, (size_t)(n * classes));
+    check_near("dlogits", found, expected, (size_t)(n * classes), TOLERANCE);
     arena_free(&section.arena);
 }
 
@@ -497,11 +521,11 @@ static void check_certain(int index, double certain, double others, int label) {
     open_softmax(&section, index);
     double smoothing = softmax_cases[index].smoothing, floor = softmax_cases[index].floor;
     real logits[] = {certain, others, others}, dlogits[3];
-    uint8_t labels[] = {(uint8_t)label};
+    int32_t labels[] = {label};
     double sure = floor > 0 ? -log(1 + floor) : 0, never = floor > 0 ? -log(floor) : certain - others;
     double first = (label == 0 ? 1 - smoothing : 0) + smoothing / 3;
     struct loss_input in = {1, 3, logits, NULL, labels, NULL};
-    double value = loss_evaluate(section.choice, &in, 1, &(struct loss_gradient){dlogits, NULL, NULL});
+    double value = lone_loss(section.choice, &in, 1, &(struct loss_gradient){dlogits, NULL, NULL});
     check_value("loss", value, first * sure + (1 - first) * never);
     double expected[] = {floor > 0 ? 0 : 1 - first, 0, 0};
     for (int j = 1; j < 3; j++)
@@ -528,9 +552,9 @@ START_TEST(softmax_of_equal_logits) {
     open_softmax(&section, _i);
     for (int i = 0; i < COUNT(sizes); i++) {
         real logits[] = {sizes[i], sizes[i], sizes[i], sizes[i]}, dlogits[4];
-        uint8_t labels[] = {2};
+        int32_t labels[] = {2};
         struct loss_input in = {1, 4, logits, NULL, labels, NULL};
-        double value = loss_evaluate(section.choice, &in, 1, &(struct loss_gradient){dlogits, NULL, NULL});
+        double value = lone_loss(section.choice, &in, 1, &(struct loss_gradient){dlogits, NULL, NULL});
         check_value("loss", value, -log(0.25 + softmax_cases[_i].floor));
         ck_assert(isfinite(dlogits[0]) && isfinite(dlogits[2]));
     }
@@ -548,33 +572,27 @@ END_TEST
 
 /* --- Suite ------------------------------------------------------------------------------------------------------- */
 
-static TCase *add_case(Suite *suite, const char *name) {
-    TCase *tcase = tcase_create(name);
-    tcase_set_timeout(tcase, 60);
-    suite_add_tcase(suite, tcase);
-    return tcase;
-}
-
 Suite *test_suite(void) {
     gemm_setup();
     threads_decide(1);
     Suite *suite = suite_create("optim");
-    TCase *penalties = add_case(suite, "penalties");
+    TCase *penalties = suite_group(suite, "penalties", 60, NULL, NULL);
     tcase_add_test(penalties, every_trained_tensor_has_its_role);
     tcase_add_test(penalties, weight_decay_by_role);
     tcase_add_test(penalties, orthogonality_by_role);
     tcase_add_test(penalties, both_penalties);
     tcase_add_test(penalties, penalties_of_a_spec);
-    TCase *optimizers = add_case(suite, "optimizers");
+    TCase *optimizers = suite_group(suite, "optimizers", 60, NULL, NULL);
     tcase_add_loop_test(optimizers, optimizer, 0, COUNT(optimizer_cases));
+    tcase_add_test(optimizers, adamw_decays_the_roles_of_weight_decay_on);
     tcase_add_loop_test(optimizers, optimizers_stay_finite, 0, COUNT(optimizer_cases));
     tcase_add_test(optimizers, every_optimizer_is_covered);
-    TCase *schedules = add_case(suite, "schedules");
+    TCase *schedules = suite_group(suite, "schedules", 60, NULL, NULL);
     tcase_add_loop_test(schedules, schedule, 0, COUNT(schedule_points));
     tcase_add_test(schedules, every_schedule_is_covered);
-    TCase *steps = add_case(suite, "trainer");
+    TCase *steps = suite_group(suite, "trainer", 60, NULL, NULL);
     tcase_add_test(steps, trainer_steps);
-    TCase *losses = add_case(suite, "losses");
+    TCase *losses = suite_group(suite, "losses", 60, NULL, NULL);
     tcase_add_test(losses, every_loss_is_covered);
     tcase_add_loop_test(losses, softmax, 0, COUNT(softmax_cases));
     tcase_add_loop_test(losses, softmax_of_extreme_logits, 0, COUNT(softmax_cases));

@@ -1,6 +1,4 @@
 /* Gradients as one vector, and steps whose loss or gradient is not finite. */
-#include "runner.h"
-
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -9,10 +7,9 @@
 #include "machine/threads.h"
 #include "optim/gradient.h"
 #include "support/array.h"
+#include "support/suite.h"
 #include "train/divergence.h"
 #include "train/trainer.h"
-
-#define COUNT(array) (int)(sizeof(array) / sizeof *(array))
 
 /* --- Norms ------------------------------------------------------------------------------------------------------- */
 
@@ -85,7 +82,7 @@ enum { BATCH = 5, IMAGE = 6 * 6 * 2 };
 static struct experiment experiment;
 static struct trainer trainer;
 static struct array images;
-static uint8_t labels[] = {0, 1, 2, 1, 0};
+static int32_t labels[] = {0, 1, 2, 1, 0};
 
 static void open_trainer(void) {
     struct diagnostics diags = {0};

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "kernel/gemm.h"
-#include "runner.h"
-#include "storage/safetensors.h"
+#include "support/suite.h"
+#include "support/tensor_file.h"
 #include "train/trainer.h"
 
 #ifdef SN_DOUBLE
@@ -40,7 +40,7 @@ static void start_from(struct model *net, const struct tensor_file *file) {
         const struct stored_tensor *stored = find(file, "init.", net->tensors[i]->name);
         ck_assert_uint_eq(size_of(stored), net->tensors[i]->count);
         ck_assert_int_eq(stored->dims, net->tensors[i]->dims);
-        tensor_from_stored(net->tensors[i]->value, net->tensors[i], stored->data);
+        tensor_from_stored(net->tensors[i]->value, net->tensors[i], stored->data, 0, net->tensors[i]->count);
     }
 }
 
@@ -57,10 +57,10 @@ static void run_step(struct trainer *trainer, const struct tensor_file *file, in
     int pixels = (int)(images->shape[3] * images->shape[4]);
     size_t image = (size_t)(channels * pixels);
     real *last = mem_alloc((size_t)n * image * sizeof *last);
-    uint8_t *classes = mem_alloc((size_t)n);
+    int32_t *classes = mem_alloc((size_t)n * sizeof *classes);
     for (int i = 0; i < n; i++) {
         channels_last(last + (size_t)i * image, images->data + (size_t)(step * n + i) * image, channels, pixels);
-        classes[i] = (uint8_t)labels->data[step * n + i];
+        classes[i] = (int32_t)labels->data[step * n + i];
     }
     struct batch batch = {n, last, classes};
     *result = trainer_step(trainer, &batch);
@@ -79,7 +79,7 @@ static void check_tensors(const char *path, const struct model *net, const struc
         const struct tensor *tensor = net->tensors[i];
         const struct stored_tensor *expected = find(file, "final.", tensor->name);
         real *found = mem_alloc(tensor->count * sizeof *found);
-        tensor_to_stored(found, tensor, tensor->value);
+        tensor_to_stored(found, tensor, tensor->value, 0, tensor->count);
         for (size_t j = 0; j < tensor->count; j++)
             ck_assert_msg(fabs((double)(found[j] - expected->data[j])) <=
                               TOLERANCE * (1 + fabs((double)expected->data[j])),
@@ -115,13 +115,18 @@ START_TEST(equals_pytorch) {
 }
 END_TEST
 
+START_TEST(all_files_are_found) {
+    ck_assert_msg(files.gl_pathc > 100, "%zu files tests/golden/*.safetensors.gz below the working directory",
+                  files.gl_pathc);
+}
+END_TEST
+
 Suite *test_suite(void) {
     gemm_setup();
     glob("tests/golden/*.safetensors.gz", 0, NULL, &files);
     Suite *suite = suite_create("golden");
-    TCase *tcase = tcase_create("parity with PyTorch");
-    tcase_set_timeout(tcase, 60);
-    tcase_add_loop_test(tcase, equals_pytorch, 0, (int)files.gl_pathc);
-    suite_add_tcase(suite, tcase);
+    TCase *parity = suite_group(suite, "parity with PyTorch", 60, NULL, NULL);
+    tcase_add_test(parity, all_files_are_found);
+    tcase_add_loop_test(parity, equals_pytorch, 0, (int)files.gl_pathc);
     return suite;
 }

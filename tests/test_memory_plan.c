@@ -178,7 +178,8 @@ static void keep_apart(struct model *model) {
 }
 
 static void backward(struct model *model, const struct array *images, const struct array *logits) {
-    model_backward(model, model_step(model, model->batch, STEP_TRAIN), logits->data, images->data);
+    memcpy(model->head.scores_gradient, logits->data, logits->count * sizeof *logits->data);
+    model_backward(model, model_step(model, model->batch, STEP_TRAIN), images->data);
 }
 
 START_TEST(shared_memory_changes_no_bit_of_a_step) {

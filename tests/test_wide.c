@@ -22,7 +22,7 @@ static struct array random_array(uint64_t number, size_t count) {
     return array_random(&rng, count);
 }
 
-static void check_near(const char *what, const struct array *found, const double *expected) {
+static void check_close(const char *what, const struct array *found, const double *expected) {
     double error = relative_error(found, expected);
     ck_assert_msg(error < 1e-6, "%s: relative error %g", what, error);
 }
@@ -51,7 +51,7 @@ START_TEST(wide_views_are_summed) {
     view_sum(&mapped, &plain, 0, IMAGES * POSITIONS, sum.data);
     for (int i = 0; i < VALUES; i++)
         expected[i] = view_value(&mapped, i) + view_value(&plain, i);
-    check_near("sum", &sum, expected);
+    check_close("sum", &sum, expected);
     free(expected);
     struct array *all[] = {&a, &b, &scale, &shift, &sum};
     for (int i = 0; i < 5; i++)
@@ -90,8 +90,8 @@ START_TEST(wide_gradients_pass) {
     }
     const struct gradient_target target = {added.data, true, sums.data};
     gradient_pass(&target, &view, IMAGES, POSITIONS, &from, 2);
-    check_near("gradient", &added, expected);
-    check_near("sums", &sums, expected_sums);
+    check_close("gradient", &added, expected);
+    check_close("sums", &sums, expected_sums);
     free(expected);
     free(expected_sums);
     struct array *all[] = {&d, &data, &added, &channel, &sums};
@@ -111,8 +111,8 @@ START_TEST(wide_moments_are_measured_and_joined) {
         expected_mean[i % CHANNELS] += (double)x.data[i] / rows;
     for (int i = 0; i < VALUES; i++)
         expected_variance[i % CHANNELS] += pow((double)x.data[i] - expected_mean[i % CHANNELS], 2) / rows;
-    check_near("mean", &mean, expected_mean);
-    check_near("variance", &variance, expected_variance);
+    check_close("mean", &mean, expected_mean);
+    check_close("variance", &variance, expected_variance);
     free(expected_mean);
     free(expected_variance);
     struct array *all[] = {&x, &moments, &mean, &variance};
@@ -127,7 +127,7 @@ START_TEST(wide_sums_are_reduced) {
     for (int i = 0; i < VALUES; i++)
         expected[i % CHANNELS] += (double)partial.data[i];
     reduce_in_order(sums.data, partial.data, IMAGES * POSITIONS, CHANNELS);
-    check_near("sums", &sums, expected);
+    check_close("sums", &sums, expected);
     free(expected);
     array_free("partial", &partial);
     array_free("sums", &sums);

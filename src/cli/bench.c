@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "data/standardize.h"
 #include "kernel/gemm.h"
 #include "machine/cpu.h"
 #include "machine/rates.h"
@@ -44,7 +45,8 @@ static void count_layer(const struct layer *layer, int level, void *context) {
 
 static bool open_bench(struct bench *bench, const struct experiment *experiment, struct error *err) {
     uint64_t seed = (uint64_t)experiment->seed;
-    if (!dataset_load(&bench->dataset, experiment->data, seed, err) || !trainer_open(&bench->trainer, experiment, err))
+    if (!dataset_load(&bench->dataset, experiment->data, seed, err) ||
+        !standardize(&bench->dataset, experiment->data, err) || !trainer_open(&bench->trainer, experiment, err))
         return false;
     bench->loader =
         loader_train(&bench->dataset, experiment_data(experiment), seed, experiment->train.batch_size, 0, err);
@@ -52,9 +54,10 @@ static bool open_bench(struct bench *bench, const struct experiment *experiment,
         return false;
     chain_visit(&bench->trainer.model.chain, count_layer, bench);
     size_t measures = BENCH_LAYERS + PASS_DIRECTIONS * (size_t)bench->layers;
-    bench->samples = mem_alloc(measures * (size_t)bench->rounds * sizeof *bench->samples);
-    bench->times.seconds = mem_alloc((size_t)bench->layers * sizeof *bench->times.seconds);
-    return true;
+    bench->samples = mem_block(measures * (size_t)bench->rounds * sizeof *bench->samples);
+    bench->times.seconds = mem_block((size_t)bench->layers * sizeof *bench->times.seconds);
+    return (bench->samples && bench->times.seconds) ||
+           error_set_code(err, ERROR_NO_MEMORY, "not enough memory for the measurements");
 }
 
 void bench_close(struct bench *bench) {
@@ -89,7 +92,7 @@ static void evaluate(struct bench *bench, const struct batch *batch) {
     model_forward(model, model_step(model, batch->count, STEP_EVALUATE), batch->images);
 }
 
-/* Returns the last batch. */
+/* Returns the last batch; NULL: an image could not be fetched. */
 static const struct batch *measure_training(struct bench *bench, int round) {
     struct trainer *trainer = &bench->trainer;
     const struct batch *batch;
@@ -101,6 +104,8 @@ static const struct batch *measure_training(struct bench *bench, int round) {
     trainer->profile = &bench->times;
     while (!enough(steps, seconds)) {
         batch = loader_next(bench->loader);
+        if (!batch)
+            return NULL;
         trainer_step(trainer, batch);
         steps++;
         seconds = clock_seconds() - start;
@@ -132,22 +137,27 @@ static bool measure_machine(struct bench *bench, int round, struct error *err) {
 }
 
 /* What a step does for the first time is not measured: memory is touched, and the batches are being prepared. */
-static void warm_up(struct bench *bench) {
+static bool warm_up(struct bench *bench, struct error *err) {
     const struct batch *batch = loader_next(bench->loader);
+    if (!batch)
+        return loader_good(bench->loader, err);
     trainer_step(&bench->trainer, batch);
     evaluate(bench, batch);
     bench->peak_memory = cpu_peak_memory();
+    return true;
 }
 
 bool bench_run(struct bench *bench, const struct experiment *experiment, int rounds, struct error *err) {
     *bench = (struct bench){.rounds = rounds};
-    if (!open_bench(bench, experiment, err))
+    if (!open_bench(bench, experiment, err) || !warm_up(bench, err))
         return false;
-    warm_up(bench);
     for (int round = 0; round < rounds; round++) {
         if (!measure_machine(bench, round, err))
             return false;
-        measure_evaluation(bench, round, measure_training(bench, round));
+        const struct batch *batch = measure_training(bench, round);
+        if (!batch)
+            return loader_good(bench->loader, err);
+        measure_evaluation(bench, round, batch);
     }
     return true;
 }

@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "data/dataset.h"
+#include "data/image_arrays.h"
 #include "storage/gz_file.h"
 
 enum { SIDE = 28, IMAGE_BYTES = SIDE * SIDE, CLASSES = 10 };
@@ -82,10 +82,10 @@ static bool load_images(struct dataset *dataset, int split, struct file *file, i
     if (!read_images(file, in_file, err))
         return false;
     int count = *in_file < (uint32_t)limit ? (int)*in_file : limit;
-    if (!dataset_reserve(dataset, split, count, err))
+    if (!image_arrays_reserve(dataset, split, count, err))
         return false;
     dataset->splits[split].count = count;
-    memcpy(dataset->splits[split].pixels, file->bytes + header_bytes(3), (size_t)count * IMAGE_BYTES);
+    memcpy(image_arrays_pixels(dataset, split), file->bytes + header_bytes(3), (size_t)count * IMAGE_BYTES);
     return true;
 }
 
@@ -95,7 +95,8 @@ static bool load_labels(struct split *split, struct file *file, uint32_t images,
         return false;
     if (sizes[0] != images)
         return error_set(err, "%s: holds %u labels, but there are %u images", file->path, sizes[0], images);
-    memcpy(split->labels, file->bytes + header_bytes(1), (size_t)split->count);
+    for (int i = 0; i < split->count; i++)
+        split->labels[i] = file->bytes[header_bytes(1) + (size_t)i];
     return dataset_check_labels(file->path, split->labels, split->count, CLASSES, err);
 }
 
@@ -134,11 +135,12 @@ static bool fashion_mnist_load(struct dataset *dataset, const void *config, uint
                 err);
 }
 
-static void describe(struct dataset *dataset, const void *config) {
-    (void)config;
+static bool describe(struct dataset *dataset, const void *config, struct error *err) {
+    (void)config, (void)err;
     dataset->height = dataset->width = SIDE;
     dataset->channels = 1;
     dataset->classes = CLASSES;
+    return true;
 }
 
 #define COMMON_ROW INCLUDED_KEYS(struct idx_config, common, data_config_params)
@@ -159,6 +161,8 @@ const struct dataset_type dataset_mnist = {
              .config_size = sizeof(struct idx_config)},
     .describe = describe,
     .load = mnist_load,
+    .fetch = image_arrays_fetch,
+    .release = image_arrays_release,
 };
 
 const struct dataset_type dataset_fashion_mnist = {
@@ -168,4 +172,6 @@ const struct dataset_type dataset_fashion_mnist = {
              .config_size = sizeof(struct idx_config)},
     .describe = describe,
     .load = fashion_mnist_load,
+    .fetch = image_arrays_fetch,
+    .release = image_arrays_release,
 };

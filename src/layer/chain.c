@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#include "layer/chain_memory.h"
-
 enum { MOST_VALUES = 1 << 27, MAX_NAME_BYTES = 200 };
 
 static const char *layer_name(struct planner *planner, const struct choice *choice) {
@@ -103,8 +101,6 @@ bool chain_plan(struct chain *chain, struct planner *planner, const struct choic
     for (int s = 0; s < chain->block_count; s++)
         chain->blocks[s].inputs =
             arena_alloc(planner->arena, sizeof *chain->blocks[s].inputs * (size_t)chain->blocks[s].fold_count);
-    if (chain->level == 0)
-        chain_plan_memory(chain, planner);
     return true;
 }
 

@@ -30,8 +30,8 @@ struct chain {
     struct shape in, out;
 };
 
-/* Makes the layers of the list, from input to output shape, and asks for their memory. False after the first mistake,
- * which leaves the shapes behind it unknown. */
+/* Makes the layers of the list, from input to output shape. False after the first mistake, which leaves the shapes
+ * behind it unknown. */
 bool chain_plan(struct chain *chain, struct planner *planner, const struct choice_list *list, struct shape in);
 
 bool block_has_relu(const struct fused_block *block);

@@ -71,6 +71,16 @@ const struct fused_block *chain_plan_forward(struct chain *chain, struct planner
     return x;
 }
 
+void chain_plan_turn(const struct chain *chain, struct planner *planner) {
+    const struct fused_block *last = &chain->blocks[chain->block_count - 1];
+    plan_tick(planner);
+    planner->turn = planner->now;
+    plan_use_view(planner, last);
+    plan_use_kept(planner, last->layer);
+    if (chain->block_count > 1)
+        plan_use_view(planner, last - 1);
+}
+
 /* --- Backward ---------------------------------------------------------------------------------------------------- */
 
 bool chain_in_place(const struct chain *chain) {
@@ -144,18 +154,5 @@ void chain_plan_backward(struct chain *chain, struct planner *planner, struct pl
         block_plan_backward(block, planner, &own);
         d = own.dx;
         is_own = true;
-        if (chain->level == 0 && s == last)
-            planner->turn_ends = planner->now;
     }
-}
-
-void chain_plan_memory(struct chain *chain, struct planner *planner) {
-    const struct fused_block *last = chain_plan_forward(chain, planner, NULL);
-    plan_tick(planner);
-    planner->turn_begins = planner->turn_ends = planner->now;
-    plan_use_view(planner, last);
-    if (chain->block_count > 1)
-        plan_use_view(planner, last - 1); /* what goes into the classifier: the features */
-    if (!planner->forward_only)
-        chain_plan_backward(chain, planner, (struct planned_gradient){.d = NO_BUFFER, .dx = NO_BUFFER});
 }

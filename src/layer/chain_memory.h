@@ -7,14 +7,15 @@
 
 #include "layer/chain.h"
 
-/* Of the outermost chain, when all its layers are planned. */
-void chain_plan_memory(struct chain *chain, struct planner *planner);
-
 /* Marks what a reader of the block's values uses. NULL: the images, which lie elsewhere. */
 void plan_use_view(struct planner *planner, const struct fused_block *block);
 
 /* chain_forward. Returns the block whose view is the chain's output: x, if the chain is empty. */
 const struct fused_block *chain_plan_forward(struct chain *chain, struct planner *planner, const struct fused_block *x);
+
+/* The step between the passes of the outermost chain: somebody uses the last layer's output and what else it keeps (the
+ * lengths of its inputs), and its input (the features). */
+void chain_plan_turn(const struct chain *chain, struct planner *planner);
 
 /* What chain_backward and a layer's backward are given. */
 struct planned_gradient {

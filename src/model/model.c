@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/rng.h"
+#include "layer/chain_memory.h"
 
 /* --- Building ---------------------------------------------------------------------------------------------------- */
 
@@ -21,31 +22,66 @@ static bool check_names(struct model *model, struct diagnostics *diags, const st
     return good;
 }
 
+static const struct layer *last_layer(const struct model *model) {
+    return &model->chain.layers[model->chain.count - 1];
+}
+
+static bool plan_layers(struct model *model, const struct model_request *request, struct diagnostics *diags) {
+    struct chain *chain = &model->chain;
+    struct choice_list layers;
+    assert(request->layers->count);
+    if (!head_choose(&request->head, &model->arena, request->layers, &layers, diags) ||
+        !chain_plan(chain, &model->planner, &layers, request->in))
+        return false;
+    if (shape_size(&chain->out) == (size_t)request->classes)
+        return true;
+    return layer_error(&model->planner, last_layer(model),
+                       "the last layer puts out %dx%dx%d values, but the dataset has %d classes", chain->out.height,
+                       chain->out.width, chain->out.channels, request->classes);
+}
+
+/* What the head's owner asks for is used between the passes. */
+static void plan_head(struct model *model, const struct head_request *request) {
+    struct planner *planner = &model->planner;
+    model->head.kind = request->kind;
+    head_of(&model->head, last_layer(model));
+    if (request->plan)
+        request->plan(request->owner, planner, &model->head);
+    plan_use(planner, plan_buffer(planner, planner->scratch, &model->scratch));
+}
+
+/* The passes of a step, acted out: forward, the loss, backward. */
+static void plan_passes(struct model *model, const struct head_request *request) {
+    struct planner *planner = &model->planner;
+    size_t scores = shape_size(&model->chain.out) * (size_t)model->batch;
+    chain_plan_forward(&model->chain, planner, NULL);
+    chain_plan_turn(&model->chain, planner);
+    if (model->chain.blocks[model->chain.block_count - 1].fold_count)
+        plan_use(planner, plan_buffer(planner, scores, &model->output));
+    plan_head(model, request);
+    if (planner->forward_only)
+        return;
+    int gradient = plan_buffer(planner, scores, &model->head.scores_gradient);
+    plan_use(planner, gradient);
+    chain_plan_backward(&model->chain, planner, (struct planned_gradient){.d = gradient, .dx = NO_BUFFER});
+}
+
 bool model_plan(struct model *model, const struct model_request *request, struct diagnostics *diags) {
-    const struct choice_list *layers = request->layers;
-    int classes = request->classes, batch = request->batch;
-    *model = (struct model){.batch = batch};
+    *model = (struct model){.batch = request->batch};
     struct planner *planner = &model->planner;
     *planner = (struct planner){.arena = &model->arena,
                                 .diags = diags,
-                                .batch = batch,
+                                .batch = request->batch,
                                 .threads = request->threads,
                                 .forward_only = request->forward_only};
-    assert(layers->count);
-    if (!chain_plan(&model->chain, planner, layers, request->in))
+    if (!plan_layers(model, request, diags))
         return false;
-    const struct layer *last = &model->chain.layers[model->chain.count - 1];
-    if (shape_size(&model->chain.out) != (size_t)classes)
-        return layer_error(planner, last, "the last layer puts out %dx%dx%d values, but the dataset has %d classes",
-                           model->chain.out.height, model->chain.out.width, model->chain.out.channels, classes);
-    if (model->chain.blocks[model->chain.block_count - 1].fold_count)
-        plan_keep(planner, (size_t)classes * (size_t)batch, &model->output);
-    model->classifier = dense_operator(last);
+    plan_passes(model, &request->head);
     model->tensor_count = planner->tensor_count;
     model->tensors = arena_alloc(&model->arena, sizeof *model->tensors * (size_t)planner->tensor_count);
     for (int i = 0; i < planner->tensor_count; i++)
         model->tensors[i] = planned_tensor(planner, i);
-    return check_names(model, diags, layers);
+    return check_names(model, diags, request->layers);
 }
 
 static void initialise(const struct tensor *tensor, struct rng rng) {
@@ -63,6 +99,8 @@ bool model_allocate(struct model *model, uint64_t seed, struct error *err) {
 #pragma omp parallel for schedule(dynamic) num_threads(model->planner.threads)
     for (int i = 0; i < model->tensor_count; i++)
         initialise(model->tensors[i], rng_stream(seed, RNG_INITIAL_WEIGHTS, (uint64_t)i, 0));
+    head_of(&model->head, last_layer(model));
+    model->head.scores = model->output ? model->output : model->chain.blocks[model->chain.block_count - 1].y;
     return true;
 }
 
@@ -75,30 +113,24 @@ void model_free(struct model *model) {
 /* --- Passes ------------------------------------------------------------------------------------------------------ */
 
 struct step model_step(const struct model *model, int n, enum step_mode mode) {
-    return (struct step){.n = n, .mode = mode, .threads = model->planner.threads};
+    return (struct step){.n = n, .mode = mode, .threads = model->planner.threads, .scratch = model->scratch};
 }
 
 const real *model_forward(struct model *model, struct step step, const real *images) {
     struct view x = {.data = images, .channels = model->chain.in.channels};
     profile_begin(step.profile);
-    const struct view *logits = chain_forward(&model->chain, &step, &x);
-    if (!model->output)
-        return logits->data;
-    int positions = model->chain.out.height * model->chain.out.width;
-    view_read(logits, 0, step.n * positions, model->output, NULL);
-    return model->output;
-}
-
-int model_feature_width(const struct model *model) {
-    return conv_patch(&model->classifier->conv.g);
+    const struct view *scores = chain_forward(&model->chain, &step, &x);
+    if (model->output)
+        view_read(scores, 0, step.n * model->chain.out.height * model->chain.out.width, model->output, NULL);
+    return model->head.scores;
 }
 
 void model_features(const struct model *model, int n, const real *images, real *to) {
-    const struct conv_geometry *g = &model->classifier->conv.g;
+    const struct shape *in = &last_layer(model)->in;
     struct view input = {.data = images, .channels = model->chain.in.channels};
     if (model->chain.block_count > 1)
         input = model->chain.blocks[model->chain.block_count - 2].view;
-    view_read(&input, 0, n * g->height * g->width, to, NULL);
+    view_read(&input, 0, n * in->height * in->width, to, NULL);
 }
 
 void model_commit(struct model *model) {
@@ -107,27 +139,47 @@ void model_commit(struct model *model) {
             memcpy(model->tensors[i]->value, model->tensors[i]->next, model->tensors[i]->count * sizeof(real));
 }
 
-void model_backward(struct model *model, struct step step, const real *dlogits, const real *images) {
+void model_backward(struct model *model, struct step step, const real *images) {
     struct view x = {.data = images, .channels = model->chain.in.channels};
     profile_begin(step.profile);
-    chain_backward(&model->chain, &step, NULL, dlogits, &x);
+    chain_backward(&model->chain, &step, NULL, model->head.scores_gradient, &x);
 }
 
 /* --- Tensors ----------------------------------------------------------------------------------------------------- */
 
-/* to[a][c][b] = from[a][b][c] */
-static void swap_inner(real *to, const real *from, int a, int b, int c) {
-    for (int i = 0; i < a; i++)
-        for (int j = 0; j < b; j++)
-            for (int k = 0; k < c; k++)
-                to[((size_t)i * (size_t)c + (size_t)k) * (size_t)b + (size_t)j] =
-                    from[((size_t)i * (size_t)b + (size_t)j) * (size_t)c + (size_t)k];
+/* A place in [filters][inputs][kernel], the stored order of a tensor. */
+struct stored_place {
+    size_t filter, input, position;
+};
+
+static struct stored_place stored_place(const struct tensor *tensor, size_t index) {
+    size_t kernel = (size_t)tensor->kernel, inputs = (size_t)tensor->inputs;
+    return (struct stored_place){index / kernel / inputs, index / kernel % inputs, index % kernel};
 }
 
-void tensor_to_stored(real *stored, const struct tensor *tensor, const real *memory) {
-    swap_inner(stored, memory, tensor->filters, tensor->kernel, tensor->inputs);
+/* Where that value lies in memory, [filters][kernel][inputs]; goes on to the next one. */
+static size_t next_in_memory(const struct tensor *tensor, struct stored_place *at) {
+    size_t kernel = (size_t)tensor->kernel, inputs = (size_t)tensor->inputs;
+    size_t offset = (at->filter * kernel + at->position) * inputs + at->input;
+    if (++at->position == kernel) {
+        at->position = 0;
+        at->input++;
+    }
+    if (at->input == inputs) {
+        at->input = 0;
+        at->filter++;
+    }
+    return offset;
 }
 
-void tensor_from_stored(real *memory, const struct tensor *tensor, const real *stored) {
-    swap_inner(memory, stored, tensor->filters, tensor->inputs, tensor->kernel);
+void tensor_to_stored(real *values, const struct tensor *tensor, const real *memory, size_t first, size_t count) {
+    struct stored_place at = stored_place(tensor, first);
+    for (size_t i = 0; i < count; i++)
+        values[i] = memory[next_in_memory(tensor, &at)];
+}
+
+void tensor_from_stored(real *memory, const struct tensor *tensor, const real *values, size_t first, size_t count) {
+    struct stored_place at = stored_place(tensor, first);
+    for (size_t i = 0; i < count; i++)
+        memory[next_in_memory(tensor, &at)] = values[i];
 }

@@ -1,13 +1,14 @@
 #include "plan/plan.h"
 
+#include <assert.h>
+
 #include "base/number.h"
 
 /* A pointer to be filled in. */
 struct request {
     real **place;
     int buffer;
-    bool is_kept;
-    const void *owner; /* of what is kept */
+    const void *owner; /* of what is kept; else NULL */
 };
 
 struct tensor_place {
@@ -46,7 +47,7 @@ void plan_tensor(struct planner *planner, const char *owner, const struct tensor
 void plan_point(struct planner *planner, int buffer, real **place) {
     planner->requests =
         arena_grow(planner->arena, planner->requests, planner->request_count, sizeof *planner->requests);
-    planner->requests[planner->request_count++] = (struct request){place, buffer, false, NULL};
+    planner->requests[planner->request_count++] = (struct request){place, buffer, NULL};
 }
 
 int plan_buffer(struct planner *planner, size_t reals, real **place) {
@@ -57,10 +58,9 @@ int plan_buffer(struct planner *planner, size_t reals, real **place) {
 }
 
 void plan_keep(struct planner *planner, size_t reals, real **place) {
+    assert(planner->owner);
     plan_buffer(planner, reals, place);
-    struct request *request = &planner->requests[planner->request_count - 1];
-    request->is_kept = true;
-    request->owner = planner->owner;
+    planner->requests[planner->request_count - 1].owner = planner->owner;
 }
 
 void plan_scratch(struct planner *planner, size_t reals) {
@@ -74,25 +74,12 @@ void plan_use(struct planner *planner, int buffer) {
 
 void plan_use_kept(struct planner *planner, const void *owner) {
     for (int i = 0; i < planner->request_count; i++)
-        if (planner->requests[i].is_kept && planner->requests[i].owner == owner)
+        if (planner->requests[i].owner == owner)
             plan_use(planner, planner->requests[i].buffer);
 }
 
 void plan_tick(struct planner *planner) {
     planner->now++;
-}
-
-/* What belongs to no layer may be asked for before the clock has run, and after. */
-static size_t place_region(const struct planner *planner) {
-    struct memory_layout memory = planner->memory;
-    for (int i = 0; i < planner->request_count; i++) {
-        const struct request *request = &planner->requests[i];
-        if (request->is_kept && !request->owner) {
-            memory_use(&memory, request->buffer, planner->turn_begins);
-            memory_use(&memory, request->buffer, planner->turn_ends);
-        }
-    }
-    return memory_place(&memory) / sizeof(real);
 }
 
 /* --- Everything -------------------------------------------------------------------------------------------------- */
@@ -121,9 +108,12 @@ static void place_tensors(const struct planner *planner, struct plan_sizes *size
 }
 
 struct plan_sizes plan_sizes(const struct planner *planner) {
-    struct plan_sizes sizes = {.region = place_region(planner)};
+    struct memory_layout memory = planner->memory;
+    struct plan_sizes sizes = {
+        .region = memory_place(&memory) / sizeof(real),
+        .kept = memory_living(&memory, planner->turn) / sizeof(real),
+    };
     place_tensors(planner, &sizes);
-    sizes.kept = memory_living(&planner->memory, planner->turn_begins) / sizeof(real);
     sizes.total = sizes.trained + sizes.grads + sizes.buffers + sizes.next + sizes.region;
     return sizes;
 }

@@ -27,15 +27,14 @@ struct planner {
     bool forward_only;  /* nothing is trained: there are no gradients, and activations last until they are read */
     int layers;         /* numbered so far, for made-up names */
     int depth;          /* of the chain being planned */
-    const void *owner;  /* of what is kept: the layer being planned, or NULL */
+    const void *owner;  /* of what is kept: the layer being planned */
     size_t scratch;     /* reals of the layer being planned */
     struct tensor_place *tensors;
     int tensor_count;
     struct memory_layout memory;
     struct request *requests;
     int request_count;
-    int now;                    /* the clock */
-    int turn_begins, turn_ends; /* the time between the passes, and until the last layer has gone back */
+    int now, turn; /* the clock; the time between the passes */
 };
 
 /* What an owner, most often a layer, wants of a tensor, "OWNER.NAME". When the plan is carried out the pointers asked
@@ -55,8 +54,7 @@ void plan_tensor(struct planner *planner, const char *owner, const struct tensor
 /* The planned tensors in order of planning; pointers stay valid as long as the planner's arena. */
 struct tensor *planned_tensor(const struct planner *planner, int index);
 
-/* Memory that lasts from the layer's forward to its backward pass; of no layer: from the end of the forward pass until
- * the last layer has gone back. */
+/* Memory that lasts from the forward pass of the layer that is being planned to its backward pass. */
 void plan_keep(struct planner *planner, size_t reals, real **place);
 
 /* Scratch for one forward or backward call: step->scratch. */

@@ -112,7 +112,7 @@ bool ref_knows_angular(const char *angular) {
            same(angular, "learnable_sigmoid");
 }
 
-static double magnitude_value(const char *magnitude, double w_norm, double x_norm) {
+double ref_magnitude(const char *magnitude, double w_norm, double x_norm) {
     if (same(magnitude, "product"))
         return w_norm * x_norm;
     return same(magnitude, "linear") ? x_norm : 1;
@@ -165,7 +165,7 @@ void ref_operate(const struct ref_operator *op, const struct ref_geometry *g, in
             if (!ordinary) {
                 double x_norm = sqrt(squares[p] + op->epsilon), w_norm = norm_of(patch, w + f * patch, op->epsilon);
                 double cosine = *value / (w_norm * x_norm), k = op->k ? op->k[f] : 0;
-                *value = magnitude_value(op->magnitude, w_norm, x_norm) * angle_part(op, cosine, k);
+                *value = ref_magnitude(op->magnitude, w_norm, x_norm) * angle_part(op, cosine, k);
             }
             *value += b ? b[f] : 0;
         }
@@ -241,7 +241,7 @@ static double smoothed_target(int class, int label, int classes, double smoothin
     return (class == label ? 1 - smoothing : 0) + smoothing / classes;
 }
 
-double ref_softmax_loss(int n, int classes, const double *logits, const uint8_t *labels, double smoothing,
+double ref_softmax_loss(int n, int classes, const double *logits, const int32_t *labels, double smoothing,
                         double floor) {
     assert(classes > 0);
     double loss = 0, log_p[classes];
@@ -256,7 +256,7 @@ double ref_softmax_loss(int n, int classes, const double *logits, const uint8_t 
 }
 
 /* dL/dz_j = sum over i of dL/dp_i dp_i/dz_j, with dp_i/dz_j = p_i ([i = j] - p_j). */
-void ref_softmax_gradient(int n, int classes, double *dlogits, const double *logits, const uint8_t *labels,
+void ref_softmax_gradient(int n, int classes, double *dlogits, const double *logits, const int32_t *labels,
                           double smoothing, double floor) {
     double log_p[classes];
     for (int image = 0; image < n; image++) {
@@ -317,7 +317,7 @@ static double target_logit(const struct ref_angular_loss *loss, double cosine, d
 }
 
 double ref_angular_loss(const struct ref_angular_loss *loss, int n, int classes, const double *cosines,
-                        const double *lengths, const uint8_t *labels) {
+                        const double *lengths, const int32_t *labels) {
     double *logits = malloc((size_t)n * (size_t)classes * sizeof *logits);
     for (int i = 0; i < n; i++)
         for (int j = 0; j < classes; j++) {
@@ -368,6 +368,13 @@ void ref_adam(double rate, double beta1, double beta2, double epsilon, int step,
         double mean = first[i] / (1 - pow(beta1, step)), square = second[i] / (1 - pow(beta2, step));
         w[i] -= rate * mean / (sqrt(square) + epsilon);
     }
+}
+
+void ref_adamw(double rate, double beta1, double beta2, double epsilon, double decay, int step, size_t count, double *w,
+               const double *dw, double *first, double *second) {
+    for (size_t i = 0; i < count; i++)
+        w[i] -= rate * decay * w[i];
+    ref_adam(rate, beta1, beta2, epsilon, step, count, w, dw, first, second);
 }
 
 void ref_sgd(double rate, double momentum, bool nesterov, size_t count, double *w, const double *dw, double *velocity) {

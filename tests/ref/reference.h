@@ -38,6 +38,9 @@ void ref_box(const struct ref_geometry *g, int n, double *box, const double *r);
 bool ref_knows_magnitude(const char *magnitude);
 bool ref_knows_angular(const char *angular);
 
+/* h(|w|, |x|) */
+double ref_magnitude(const char *magnitude, double w_norm, double x_norm);
+
 /* g(theta), sigmoids in the paper's exponential form, and dg/dtheta. k: effective; only sigmoids look at it. */
 double ref_angular(const char *angular, double theta, double k);
 double ref_angular_slope(const char *angular, double theta, double k);
@@ -71,9 +74,9 @@ void ref_relu(size_t count, double *y, const double *x);
 /* --- Loss -------------------------------------------------------------------------------------------------------- */
 
 /* Mean over images of -sum t log(p + floor), t = 1 - smoothing (target class alone) + smoothing / classes. */
-double ref_softmax_loss(int n, int classes, const double *logits, const uint8_t *labels, double smoothing,
+double ref_softmax_loss(int n, int classes, const double *logits, const int32_t *labels, double smoothing,
                         double floor);
-void ref_softmax_gradient(int n, int classes, double *dlogits, const double *logits, const uint8_t *labels,
+void ref_softmax_gradient(int n, int classes, double *dlogits, const double *logits, const int32_t *labels,
                           double smoothing, double floor);
 
 /* g(m theta - p pi) - 2p, p = floor(m theta / pi) */
@@ -95,7 +98,7 @@ struct ref_angular_loss {
     double lambda; /* weight of the logit without margin; INFINITY: no margin */
 };
 double ref_angular_loss(const struct ref_angular_loss *loss, int n, int classes, const double *cosines,
-                        const double *lengths, const uint8_t *labels);
+                        const double *lengths, const int32_t *labels);
 
 /* --- Regularisation and optimizers ------------------------------------------------------------------------------- */
 
@@ -106,6 +109,9 @@ double ref_orthogonality(double factor, int filters, int patch, double *dw, cons
 /* One update, numbered from 1; first, second and velocity are 0 before it. */
 void ref_adam(double rate, double beta1, double beta2, double epsilon, int step, size_t count, double *w,
               const double *dw, double *first, double *second);
+/* AdamW, Loshchilov and Hutter 2019, algorithm 2: before it, w loses rate decay w. */
+void ref_adamw(double rate, double beta1, double beta2, double epsilon, double decay, int step, size_t count, double *w,
+               const double *dw, double *first, double *second);
 void ref_sgd(double rate, double momentum, bool nesterov, size_t count, double *w, const double *dw, double *velocity);
 
 #endif
