@@ -16,11 +16,10 @@ struct fused_block {
     real *gradient; /* of y's values before ReLU, [n][out]; NULL: the chain is given it */
     /* Of its gradient: [n][2][channels], and joined; scale_d, scale_x and offset of struct gradient, [3][channels]. */
     real *sums, *joined, *coefficients;
-    /* In the outermost chain, else NULL. */
     real *forward_scratch, *backward_scratch;
-    /* While planning: what was asked for up to the end of the block, and its own requests. */
-    size_t kept, work, scratch;
-    int first_request, last_request;
+    struct block_buffers {
+        int y, mean, variance, sums;
+    } buffers; /* while planning: NO_BUFFER where there is none */
 };
 
 struct chain {
@@ -31,20 +30,23 @@ struct chain {
     struct shape in, out;
 };
 
-/* Makes the layers of the list, from input to output shape, and asks for their memory. False after the first mistake,
- * which leaves the shapes behind it unknown. */
+/* Makes the layers of the list, from input to output shape. False after the first mistake, which leaves the shapes
+ * behind it unknown. */
 bool chain_plan(struct chain *chain, struct planner *planner, const struct choice_list *list, struct shape in);
+
+bool block_has_relu(const struct fused_block *block);
+/* Whether the gradient of its values reaches y through an unfold. */
+bool block_is_scaled(const struct fused_block *block);
+/* Whether the gradient of its values has to be written by a gradient_write before the block can use it. */
+bool block_is_unfinished(const struct fused_block *block);
 
 /* The chain's output (x itself for an empty chain), valid until the next call. */
 const struct view *chain_forward(struct chain *chain, const struct step *step, const struct view *x);
 
 /* dx NULL: the gradient of the input is not wanted. d: gradient of the output's values, [n][out]; may be dx->d where
- * chain_in_place. */
+ * chain_in_place (layer/chain_memory.h). */
 void chain_backward(struct chain *chain, const struct step *step, const struct gradient_target *dx, const real *d,
                     const struct view *x);
-
-/* Whether the gradient of the input may take the place of the output's, when both are of one size. */
-bool chain_in_place(const struct chain *chain);
 
 /* Calls visit for every layer in order, those within residual units after the unit itself. */
 void chain_visit(const struct chain *chain, void (*visit)(const struct layer *layer, int level, void *context),

@@ -36,6 +36,7 @@ struct layer {
     void *state;
     int number;            /* from 0 in the order of planning, which is chain_visit's */
     int64_t multiply_adds; /* an image, forward */
+    size_t scratch;        /* reals of step->scratch that it has asked for */
     bool in_place;         /* set by plan: backward may write the gradient of x over that of y */
 };
 
@@ -50,6 +51,8 @@ struct fold_gradient {
 };
 
 struct chain;
+struct fused_block;
+struct planned_gradient;
 
 struct layer_type {
     struct kind kind;
@@ -76,8 +79,12 @@ struct layer_type {
     bool wants_moments; /* in training, fold() needs the view's mean and variance */
     bool is_relu;       /* fold() sets the view's `relu`, and no unfold() is needed: gradient_write does its work */
 
-    /* The chains within a layer, by number from 0, then NULL. The member itself is NULL for simple layers. */
+    /* The three members below are NULL for layers without chains within. The chains, by number from 0, then NULL: */
     const struct chain *(*branch)(const struct layer *layer, int index);
+    /* forward and backward acted out on the planner's clock (layer/chain_memory.h), when all layers are planned:
+     * forward up to the layer's own step, in which it writes y; backward from its own step on, in which it reads dy. */
+    void (*plan_forward)(struct layer *layer, struct planner *planner, const struct fused_block *x);
+    void (*plan_backward)(struct layer *layer, struct planner *planner, const struct planned_gradient *gradient);
 };
 
 extern const struct registry layer_registry;

@@ -1,22 +1,24 @@
-/* The layers a spec can name: one line each. */
+/* The layers a spec can name: one line each, in the order in which help shows them. */
 #include "layer/layer.h"
 
-extern const struct layer_type layer_conv, layer_sphere_conv, layer_dense, layer_batch_norm, layer_sphere_norm,
-    layer_relu, layer_max_pool, layer_avg_pool, layer_residual, layer_flatten;
+#define LAYERS(ROW)                                                                                                    \
+    ROW(conv)                                                                                                          \
+    ROW(sphere_conv)                                                                                                   \
+    ROW(dense)                                                                                                         \
+    ROW(batch_norm)                                                                                                    \
+    ROW(sphere_norm)                                                                                                   \
+    ROW(relu)                                                                                                          \
+    ROW(max_pool)                                                                                                      \
+    ROW(avg_pool)                                                                                                      \
+    ROW(residual)                                                                                                      \
+    ROW(flatten)
 
-static const struct kind *const rows[] = {
-    &layer_conv.kind,
-    &layer_sphere_conv.kind,
-    &layer_dense.kind,
-    &layer_batch_norm.kind,
-    &layer_sphere_norm.kind,
-    &layer_relu.kind,
-    &layer_max_pool.kind,
-    &layer_avg_pool.kind,
-    &layer_residual.kind,
-    &layer_flatten.kind,
-    NULL,
-};
+#define DECLARE(NAME) extern const struct layer_type layer_##NAME;
+#define KIND(NAME) &layer_##NAME.kind,
+
+LAYERS(DECLARE)
+
+static const struct kind *const rows[] = {LAYERS(KIND) NULL};
 
 const struct registry layer_registry = {.noun = "layer", .rows = rows};
 

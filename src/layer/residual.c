@@ -1,6 +1,8 @@
 /* A residual unit (He et al. 2016): y = body(x) + shortcut(x). */
+#include <assert.h>
+
 #include "kernel/vector.h"
-#include "layer/chain.h"
+#include "layer/chain_memory.h"
 #include "layer/configs.h"
 #include "layer/profile.h"
 
@@ -13,9 +15,17 @@ static const struct param params[] = {
     END_OF_KEYS,
 };
 
+/* Where the gradient of the sum is, which both branches read. */
+enum sum_place {
+    SUM_IS_DY,    /* in dy->d, while dx lies elsewhere or is not wanted */
+    SUM_IS_DX,    /* in dy->d, which is also dx->d: the identity's share of dx, to which the body's is added */
+    SUM_IS_COPIED /* in memory of its own, since dy->d is not it, or is added to before it is read */
+};
+
 struct residual {
     struct chain body, shortcut;
-    real *sum_gradient; /* of y, where dy->d cannot serve */
+    enum sum_place sum_is;
+    real *sum_gradient; /* where it is copied */
 };
 
 static bool residual_plan(struct layer *layer, struct planner *planner) {
@@ -34,11 +44,36 @@ static bool residual_plan(struct layer *layer, struct planner *planner) {
                            "the body's output is %dx%dx%d, the shortcut's %dx%dx%d; they are to be added", body->height,
                            body->width, body->channels, shortcut->height, shortcut->width, shortcut->channels);
     layer->out = *body;
-    /* The identity's share of dx is dy itself, to which the body's is then added. */
-    layer->in_place = !unit->shortcut.block_count;
-    size_t own = plan_work(planner, shape_size(&layer->out) * (size_t)planner->batch);
-    plan_work_at(planner, own, &unit->sum_gradient);
+    layer->in_place = !unit->shortcut.block_count && chain_in_place(&unit->body);
     return true;
+}
+
+static void residual_plan_forward(struct layer *layer, struct planner *planner, const struct fused_block *x) {
+    struct residual *unit = layer->state;
+    const struct fused_block *body = chain_plan_forward(&unit->body, planner, x);
+    const struct fused_block *shortcut = chain_plan_forward(&unit->shortcut, planner, x);
+    plan_tick(planner);
+    plan_use_view(planner, body);
+    plan_use_view(planner, shortcut);
+}
+
+static void residual_plan_backward(struct layer *layer, struct planner *planner,
+                                   const struct planned_gradient *gradient) {
+    struct residual *unit = layer->state;
+    struct planned_gradient of_branch = *gradient;
+    bool in_place = gradient->dx != NO_BUFFER && gradient->dx == gradient->d;
+    of_branch.scaled = false;
+    unit->sum_is = in_place ? SUM_IS_DX : SUM_IS_DY;
+    if (gradient->scaled || (in_place && gradient->add)) {
+        unit->sum_is = SUM_IS_COPIED;
+        of_branch.d = plan_buffer(planner, shape_size(&layer->out) * (size_t)planner->batch, &unit->sum_gradient);
+        plan_use(planner, of_branch.d);
+    }
+    of_branch.add = gradient->add || unit->sum_is == SUM_IS_DX;
+    chain_plan_backward(&unit->body, planner, of_branch);
+    of_branch.add = true;
+    if (unit->sum_is != SUM_IS_DX)
+        chain_plan_backward(&unit->shortcut, planner, of_branch);
 }
 
 static void residual_forward(struct layer *layer, const struct step *step, real *y, const struct view *x,
@@ -59,34 +94,32 @@ static void residual_forward(struct layer *layer, const struct step *step, real 
     }
 }
 
-/* The gradient of y: dy->d, or where that is not it or will be overwritten too soon, in memory of its own. */
-static const real *gradient_of_sum(const struct layer *layer, const struct step *step, const struct gradient_target *dx,
-                                   const struct gradient *dy) {
+static void copy_sum_gradient(const struct layer *layer, const struct step *step, const struct gradient *dy) {
     const struct residual *unit = layer->state;
-    real *own = unit->sum_gradient;
     int positions = layer->out.height * layer->out.width;
-    bool overwritten = dx && dx->d == dy->d && (dx->add || !(layer->in_place && chain_in_place(&unit->body)));
-    if (!dy->scale_d && !overwritten)
-        return dy->d;
 #pragma omp parallel for schedule(static) num_threads(step->threads)
     for (int image = 0; image < step->n; image++)
-        gradient_read(dy, (size_t)image * (size_t)positions, positions, own + (size_t)image * shape_size(&layer->out));
-    return own;
+        gradient_read(dy, (size_t)image * (size_t)positions, positions,
+                      unit->sum_gradient + (size_t)image * shape_size(&layer->out));
 }
 
 static void residual_backward(struct layer *layer, const struct step *step, const struct gradient_target *dx,
                               const struct gradient *dy, const struct view *x) {
     struct residual *unit = layer->state;
-    bool identity = !unit->shortcut.block_count;
-    const real *sum = gradient_of_sum(layer, step, dx, dy);
+    const real *sum = dy->d;
+    if (unit->sum_is == SUM_IS_COPIED) {
+        copy_sum_gradient(layer, step, dy);
+        sum = unit->sum_gradient;
+    }
     profile_add(step->profile, layer, PASS_BACKWARD);
-    if (dx && identity && dx->d == sum) {
-        struct gradient_target whole = {dx->d, true, dx->sums};
+    if (unit->sum_is == SUM_IS_DX) {
+        assert(dx->d == dy->d);
+        const struct gradient_target whole = {dx->d, true, dx->sums};
         chain_backward(&unit->body, step, &whole, sum, x);
         return;
     }
-    struct gradient_target first = {dx ? dx->d : NULL, dx && dx->add, NULL};
-    struct gradient_target second = {first.d, true, dx ? dx->sums : NULL};
+    const struct gradient_target first = {dx ? dx->d : NULL, dx && dx->add, NULL};
+    const struct gradient_target second = {first.d, true, dx ? dx->sums : NULL};
     chain_backward(&unit->body, step, dx ? &first : NULL, sum, x);
     chain_backward(&unit->shortcut, step, dx ? &second : NULL, sum, x);
 }
@@ -103,4 +136,6 @@ const struct layer_type layer_residual = {
     .forward = residual_forward,
     .backward = residual_backward,
     .branch = residual_branch,
+    .plan_forward = residual_plan_forward,
+    .plan_backward = residual_plan_backward,
 };

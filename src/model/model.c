@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/rng.h"
+#include "layer/chain_memory.h"
 
 /* --- Building ---------------------------------------------------------------------------------------------------- */
 
@@ -25,46 +26,57 @@ static const struct layer *last_layer(const struct model *model) {
     return &model->chain.layers[model->chain.count - 1];
 }
 
-/* The gradient of the scores lasts as long as any activation does. */
-static bool plan_chain(struct model *model, const struct model_request *request, struct diagnostics *diags) {
-    struct planner *planner = &model->planner;
+static bool plan_layers(struct model *model, const struct model_request *request, struct diagnostics *diags) {
     struct chain *chain = &model->chain;
     struct choice_list layers;
-    size_t scores = (size_t)request->classes * (size_t)request->batch;
     assert(request->layers->count);
-    if (!head_choose(&request->head, &model->arena, request->layers, &layers, diags))
+    if (!head_choose(&request->head, &model->arena, request->layers, &layers, diags) ||
+        !chain_plan(chain, &model->planner, &layers, request->in))
         return false;
-    plan_keep(planner, scores, &model->head.scores_gradient);
-    if (!chain_plan(chain, planner, &layers, request->in))
-        return false;
-    if (shape_size(&chain->out) != (size_t)request->classes)
-        return layer_error(planner, last_layer(model),
-                           "the last layer puts out %dx%dx%d values, but the dataset has %d classes", chain->out.height,
-                           chain->out.width, chain->out.channels, request->classes);
-    if (chain->blocks[chain->block_count - 1].fold_count)
-        plan_keep(planner, scores, &model->output);
-    return true;
+    if (shape_size(&chain->out) == (size_t)request->classes)
+        return true;
+    return layer_error(&model->planner, last_layer(model),
+                       "the last layer puts out %dx%dx%d values, but the dataset has %d classes", chain->out.height,
+                       chain->out.width, chain->out.channels, request->classes);
 }
 
-/* Scratch lies where the backward pass has its own. */
+/* What the head's owner asks for is used between the passes. */
 static void plan_head(struct model *model, const struct head_request *request) {
     struct planner *planner = &model->planner;
     model->head.kind = request->kind;
     head_of(&model->head, last_layer(model));
-    planner->scratch = 0;
     if (request->plan)
         request->plan(request->owner, planner, &model->head);
-    plan_place(planner, planner->kept, planner->scratch, &model->scratch);
+    plan_use(planner, plan_buffer(planner, planner->scratch, &model->scratch));
+}
+
+/* The passes of a step, acted out: forward, the loss, backward. */
+static void plan_passes(struct model *model, const struct head_request *request) {
+    struct planner *planner = &model->planner;
+    size_t scores = shape_size(&model->chain.out) * (size_t)model->batch;
+    chain_plan_forward(&model->chain, planner, NULL);
+    chain_plan_turn(&model->chain, planner);
+    if (model->chain.blocks[model->chain.block_count - 1].fold_count)
+        plan_use(planner, plan_buffer(planner, scores, &model->output));
+    plan_head(model, request);
+    if (planner->forward_only)
+        return;
+    int gradient = plan_buffer(planner, scores, &model->head.scores_gradient);
+    plan_use(planner, gradient);
+    chain_plan_backward(&model->chain, planner, (struct planned_gradient){.d = gradient, .dx = NO_BUFFER});
 }
 
 bool model_plan(struct model *model, const struct model_request *request, struct diagnostics *diags) {
     *model = (struct model){.batch = request->batch};
     struct planner *planner = &model->planner;
-    *planner =
-        (struct planner){.arena = &model->arena, .diags = diags, .batch = request->batch, .threads = request->threads};
-    if (!plan_chain(model, request, diags))
+    *planner = (struct planner){.arena = &model->arena,
+                                .diags = diags,
+                                .batch = request->batch,
+                                .threads = request->threads,
+                                .forward_only = request->forward_only};
+    if (!plan_layers(model, request, diags))
         return false;
-    plan_head(model, &request->head);
+    plan_passes(model, &request->head);
     model->tensor_count = planner->tensor_count;
     model->tensors = arena_alloc(&model->arena, sizeof *model->tensors * (size_t)planner->tensor_count);
     for (int i = 0; i < planner->tensor_count; i++)

@@ -1,10 +1,14 @@
 #include "plan/plan.h"
 
+#include <assert.h>
+
+#include "base/number.h"
+
 /* A pointer to be filled in. */
 struct request {
     real **place;
-    size_t offset; /* in the region; of work, first in the outermost stage's */
-    bool is_work;
+    int buffer;
+    const void *owner; /* of what is kept; else NULL */
 };
 
 struct tensor_place {
@@ -16,13 +20,9 @@ struct tensor *planned_tensor(const struct planner *planner, int index) {
     return planner->tensors[index].tensor;
 }
 
-static int at_least_one(int count) {
-    return count > 0 ? count : 1;
-}
-
 void plan_tensor(struct planner *planner, const char *owner, const struct tensor_request *request) {
-    int kernel_h = at_least_one(request->kernel_h), kernel_w = at_least_one(request->kernel_w);
-    int inputs = at_least_one(request->inputs), kernel = kernel_h * kernel_w, dims = at_least_one(request->dims);
+    int kernel_h = larger(1, request->kernel_h), kernel_w = larger(1, request->kernel_w);
+    int inputs = larger(1, request->inputs), kernel = kernel_h * kernel_w, dims = larger(1, request->dims);
     struct tensor *tensor = arena_alloc(planner->arena, sizeof *tensor);
     *tensor = (struct tensor){
         .name = arena_printf(planner->arena, "%s.%s", owner, request->name),
@@ -42,46 +42,47 @@ void plan_tensor(struct planner *planner, const char *owner, const struct tensor
         (struct tensor_place){tensor, request->value, request->grad, request->next};
 }
 
-static void add_request(struct planner *planner, struct request request) {
+/* --- The region -------------------------------------------------------------------------------------------------- */
+
+void plan_point(struct planner *planner, int buffer, real **place) {
     planner->requests =
         arena_grow(planner->arena, planner->requests, planner->request_count, sizeof *planner->requests);
-    planner->requests[planner->request_count++] = request;
+    planner->requests[planner->request_count++] = (struct request){place, buffer, NULL};
 }
 
-void plan_place(struct planner *planner, size_t offset, size_t reals, real **place) {
-    add_request(planner, (struct request){place, offset, false});
-    if (planner->region < offset + real_aligned(reals))
-        planner->region = offset + real_aligned(reals);
+int plan_buffer(struct planner *planner, size_t reals, real **place) {
+    int buffer = memory_add(&planner->memory, planner->arena, reals * sizeof(real));
+    if (place)
+        plan_point(planner, buffer, place);
+    return buffer;
 }
 
 void plan_keep(struct planner *planner, size_t reals, real **place) {
-    plan_place(planner, planner->kept, reals, place);
-    planner->kept += real_aligned(reals);
+    assert(planner->owner);
+    plan_buffer(planner, reals, place);
+    planner->requests[planner->request_count - 1].owner = planner->owner;
 }
 
 void plan_scratch(struct planner *planner, size_t reals) {
-    if (reals > planner->scratch)
-        planner->scratch = reals;
+    planner->scratch = size_larger(planner->scratch, reals);
 }
 
-size_t plan_work(struct planner *planner, size_t reals) {
-    size_t offset = planner->work;
-    planner->work += real_aligned(reals);
-    return offset;
+void plan_use(struct planner *planner, int buffer) {
+    if (buffer != NO_BUFFER)
+        memory_use(&planner->memory, buffer, planner->now);
 }
 
-void plan_work_at(struct planner *planner, size_t offset, real **place) {
-    add_request(planner, (struct request){place, offset, true});
+void plan_use_kept(struct planner *planner, const void *owner) {
+    for (int i = 0; i < planner->request_count; i++)
+        if (planner->requests[i].owner == owner)
+            plan_use(planner, planner->requests[i].buffer);
 }
 
-void plan_place_work(struct planner *planner, int first, int end, size_t offset) {
-    for (int i = first; i < end; i++) {
-        struct request *request = &planner->requests[i];
-        if (request->is_work)
-            request->offset += offset;
-        request->is_work = false;
-    }
+void plan_tick(struct planner *planner) {
+    planner->now++;
 }
+
+/* --- Everything -------------------------------------------------------------------------------------------------- */
 
 /* Trained tensors first, so that an optimizer sees one contiguous block. */
 static void place_tensors(const struct planner *planner, struct plan_sizes *sizes) {
@@ -98,16 +99,39 @@ static void place_tensors(const struct planner *planner, struct plan_sizes *size
             sizes->trained = offset;
     }
     sizes->buffers = offset - sizes->trained;
+    if (planner->forward_only)
+        return;
+    sizes->grads = sizes->trained;
     for (int i = 0; i < planner->tensor_count; i++)
         if (planner->tensors[i].next)
             sizes->next += real_aligned(planner->tensors[i].tensor->count);
 }
 
 struct plan_sizes plan_sizes(const struct planner *planner) {
-    struct plan_sizes sizes = {.kept = planner->kept, .region = planner->region};
+    struct memory_layout memory = planner->memory;
+    struct plan_sizes sizes = {
+        .region = memory_place(&memory) / sizeof(real),
+        .kept = memory_living(&memory, planner->turn) / sizeof(real),
+    };
     place_tensors(planner, &sizes);
-    sizes.total = 2 * sizes.trained + sizes.buffers + sizes.next + sizes.region;
+    sizes.total = sizes.trained + sizes.grads + sizes.buffers + sizes.next + sizes.region;
     return sizes;
+}
+
+static void point_at_tensors(const struct planner *planner, const struct plan_memory *memory, real *next) {
+    for (int i = 0; i < planner->tensor_count; i++) {
+        const struct tensor_place *place = &planner->tensors[i];
+        struct tensor *tensor = place->tensor;
+        *place->value = tensor->value = memory->values + tensor->offset;
+        if (planner->forward_only)
+            continue;
+        if (place->grad)
+            *place->grad = tensor->grad = memory->grads + tensor->offset;
+        if (!place->next)
+            continue;
+        *place->next = tensor->next = next;
+        next += real_aligned(tensor->count);
+    }
 }
 
 bool plan_allocate(struct planner *planner, struct plan_memory *memory) {
@@ -117,19 +141,11 @@ bool plan_allocate(struct planner *planner, struct plan_memory *memory) {
         return false;
     memory->values = memory->block;
     memory->grads = memory->values + sizes.trained + sizes.buffers;
-    real *next = memory->grads + sizes.trained, *region = next + sizes.next;
-    for (int i = 0; i < planner->tensor_count; i++) {
-        const struct tensor_place *place = &planner->tensors[i];
-        struct tensor *tensor = place->tensor;
-        *place->value = tensor->value = memory->values + tensor->offset;
-        if (place->grad)
-            *place->grad = tensor->grad = memory->grads + tensor->offset;
-        if (!place->next)
-            continue;
-        *place->next = tensor->next = next;
-        next += real_aligned(tensor->count);
-    }
+    real *next = memory->grads + sizes.grads;
+    char *region = (char *)(next + sizes.next);
+    point_at_tensors(planner, memory, next);
     for (int i = 0; i < planner->request_count; i++)
-        *planner->requests[i].place = region + planner->requests[i].offset;
+        *planner->requests[i].place =
+            (real *)(void *)(region + planner->memory.buffers[planner->requests[i].buffer].offset);
     return true;
 }

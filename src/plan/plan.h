@@ -1,16 +1,21 @@
 /* The memory of a network, gathered while its layers are planned and then allocated at once.
  *
- * Besides its tensors a network has one region, in which memory that is not needed at the same time may overlap. What a
- * stage of the outermost chain keeps from forward to backward lies above what the stages before it keep, so that in the
- * backward pass everything above the current stage is free again: activation gradients and scratch go there. */
+ * Besides its tensors a network has one region for all that a step computes. Its buffers have lives (plan/memory.h):
+ * when all layers are planned, the two passes are acted out on the planner's clock, which marks what each step of them
+ * uses (layer/chain_memory.c). */
 #ifndef SPHERENET_PLAN_PLAN_H
 #define SPHERENET_PLAN_PLAN_H
 
+#include <stdbool.h>
+
 #include "base/mem.h"
+#include "plan/memory.h"
 #include "plan/tensor.h"
 #include "spec/node.h"
 
 enum { PLAN_LEVELS = 8 }; /* residual units within residual units */
+
+enum { NO_BUFFER = -1 };
 
 struct tensor_place;
 struct request;
@@ -19,15 +24,17 @@ struct planner {
     struct arena *arena;
     struct diagnostics *diags;
     int batch, threads; /* most images in a step, and threads that compute it */
+    bool forward_only;  /* nothing is trained: there are no gradients, and activations last until they are read */
     int layers;         /* numbered so far, for made-up names */
     int depth;          /* of the chain being planned */
+    const void *owner;  /* of what is kept: the layer being planned */
+    size_t scratch;     /* reals of the layer being planned */
     struct tensor_place *tensors;
     int tensor_count;
+    struct memory_layout memory;
     struct request *requests;
     int request_count;
-    size_t kept;          /* reals that last from forward to backward, so far: the region's lower part */
-    size_t work, scratch; /* reals of the outermost stage being planned: for its backward pass, for any one call */
-    size_t region;        /* reals in all */
+    int now, turn; /* the clock; the time between the passes */
 };
 
 /* What an owner, most often a layer, wants of a tensor, "OWNER.NAME". When the plan is carried out the pointers asked
@@ -47,28 +54,30 @@ void plan_tensor(struct planner *planner, const char *owner, const struct tensor
 /* The planned tensors in order of planning; pointers stay valid as long as the planner's arena. */
 struct tensor *planned_tensor(const struct planner *planner, int index);
 
-/* Memory that lasts from forward to backward. */
+/* Memory that lasts from the forward pass of the layer that is being planned to its backward pass. */
 void plan_keep(struct planner *planner, size_t reals, real **place);
 
 /* Scratch for one forward or backward call: step->scratch. */
 void plan_scratch(struct planner *planner, size_t reals);
 
-/* Memory that lasts through the backward pass of the outermost stage: its offset there, for plan_work_at. */
-size_t plan_work(struct planner *planner, size_t reals);
-void plan_work_at(struct planner *planner, size_t offset, real **place);
-
-/* Puts `reals` of the region at an offset in it. */
-void plan_place(struct planner *planner, size_t offset, size_t reals, real **place);
-
-/* Gives the work among the requests [first, end), once, its place in the region. */
-void plan_place_work(struct planner *planner, int first, int end, size_t offset);
+/* A buffer of the region, which lives as long as it is used. place: where its address goes, or NULL. */
+int plan_buffer(struct planner *planner, size_t reals, real **place);
+/* Another pointer to it. */
+void plan_point(struct planner *planner, int buffer, real **place);
+/* The buffer is used now; NO_BUFFER: nothing is. */
+void plan_use(struct planner *planner, int buffer);
+/* So is all that was kept for that layer. */
+void plan_use_kept(struct planner *planner, const void *owner);
+/* A step of a pass begins: what it uses must not overlap. */
+void plan_tick(struct planner *planner);
 
 /* What one network holds in memory, in reals. */
 struct plan_sizes {
-    size_t trained; /* values of trained tensors; as many gradients */
+    size_t trained; /* values of trained tensors */
+    size_t grads;   /* as many, or none where nothing is trained */
     size_t buffers; /* values of the others */
     size_t next;    /* what training makes of buffers */
-    size_t kept;    /* activations, and what else lasts from forward to backward */
+    size_t kept;    /* activations, and what else there is between the passes */
     size_t region;  /* with activation gradients and scratch */
     size_t total;
 };

@@ -18,9 +18,9 @@ static void plan_open(struct plan *plan, struct choice choice, struct head *head
     *planner = (struct planner){.arena = &plan->arena, .batch = n, .threads = threads};
     struct head_request request = loss_request(&plan->loss, choice);
     head->kind = request.kind;
-    plan_keep(planner, (size_t)n, &plan->lengths_gradient);
+    plan_use(planner, plan_buffer(planner, (size_t)n, &plan->lengths_gradient));
     request.plan(request.owner, planner, head);
-    plan_place(planner, planner->kept, planner->scratch, &plan->scratch);
+    plan_use(planner, plan_buffer(planner, planner->scratch, &plan->scratch));
     if (!plan_allocate(planner, &plan->memory))
         abort();
 }
