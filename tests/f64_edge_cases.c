@@ -48,7 +48,7 @@ START_TEST(zero_patch) {
     struct subject s;
     open_operator(&s, _i, "", (struct shape){3, 2, 5, false}, 2);
     memset(s.x, 0, input_count(&s) * sizeof(real));
-    const real *y = model_forward(&s.net, s.n, s.x, true);
+    const real *y = model_forward(&s.net, model_step(&s.net, s.n, STEP_TRAIN), s.x);
     for (size_t i = 0; i < output_count(&s); i++)
         ck_assert_msg(y[i] == 0, "y[%zu] is %g", i, y[i]);
     backward(&s, s.dx);
@@ -73,7 +73,7 @@ START_TEST(parallel_and_antiparallel) {
     for (int i = 0; i < FACTORS * CHANNELS; i++)
         s.x[i] = factors[i / CHANNELS] * w[i % CHANNELS];
     check_forward(&s, "y");
-    const real *y = model_forward(&s.net, s.n, s.x, true);
+    const real *y = model_forward(&s.net, model_step(&s.net, s.n, STEP_TRAIN), s.x);
     double length = sqrt(sum_of_squares(w, CHANNELS));
     for (int i = 0; i < FACTORS; i++) {
         double h = ref_magnitude(operation_of(&s)->magnitude->name, length, fabs(factors[i]) * length);
@@ -155,7 +155,8 @@ static void check_tiny_lengths(int operation, double x_factor, double w_factor) 
     for (int i = 0; i < COUNT(expected); i++)
         for (int c = 0; c < 5; c++)
             expected[i] += slope_at_zero(&s, i % 3) * w[i % 3 * 5 + c] * s.x[i / 3 * 5 + c];
-    check_near("y", model_forward(&s.net, s.n, s.x, true), expected, COUNT(expected), VALUE_TOLERANCE);
+    check_near("y", model_forward(&s.net, model_step(&s.net, s.n, STEP_TRAIN), s.x), expected, COUNT(expected),
+               VALUE_TOLERANCE);
     subject_close(&s);
 }
 
@@ -193,13 +194,14 @@ START_TEST(small_batch_in_a_large_plan) {
     subject_open(&small, yaml, in, out, 2, 2);
     subject_open(&large, yaml, in, out, 9, 9);
     memcpy(large.net.memory.values, small.net.memory.values, gradient_count(&small.net) * sizeof(real));
-    model_forward(&large.net, large.n, large.x, true);
+    model_forward(&large.net, model_step(&large.net, large.n, STEP_TRAIN), large.x);
     backward(&large, large.dx);
     large.n = small.n;
     memcpy(large.x, small.x, input_count(&small) * sizeof(real));
     memcpy(large.dy, small.dy, output_count(&small) * sizeof(real));
-    const real *expected = model_forward(&small.net, small.n, small.x, true);
-    check_near("y", model_forward(&large.net, large.n, large.x, true), expected, output_count(&small), 1e-14);
+    const real *expected = model_forward(&small.net, model_step(&small.net, small.n, STEP_TRAIN), small.x);
+    check_near("y", model_forward(&large.net, model_step(&large.net, large.n, STEP_TRAIN), large.x), expected,
+               output_count(&small), 1e-14);
     backward(&small, small.dx);
     backward(&large, large.dx);
     check_near("dx", large.dx, small.dx, input_count(&small), 1e-13);
@@ -213,7 +215,7 @@ END_TEST
 
 Suite *test_suite(void) {
     gemm_setup();
-    threads_set(1);
+    threads_decide(1);
     Suite *suite = suite_create("edge cases");
     TCase *edges = suite_group(suite, "edge cases", 120, NULL, NULL);
     tcase_add_loop_test(edges, zero_patch, 0, operator_count());

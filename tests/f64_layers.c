@@ -189,7 +189,8 @@ static void check_running_averages(double decay, bool debias, int batches) {
     for (int t = 1; t <= batches; t++) {
         double mean[CHANNELS], variance[CHANNELS], weight = (1 - decay) * pow(decay, batches - t) / (debias ? debt : 1);
         fill(&s.rng, s.x, input_count(&s), t);
-        model_forward(&s.net, s.n, s.x, true);
+        model_forward(&s.net, model_step(&s.net, s.n, STEP_TRAIN), s.x);
+        model_commit(&s.net);
         ref_moments(s.n * 35, CHANNELS, mean, variance, s.x);
         for (int c = 0; c < CHANNELS; c++) {
             means[c] += weight * mean[c];
@@ -199,7 +200,7 @@ static void check_running_averages(double decay, bool debias, int batches) {
     double expected[2 * 35 * CHANNELS];
     fill(&s.rng, s.x, input_count(&s), 2);
     for (int pass = 0; pass < 2; pass++) { /* evaluation leaves the averages as they are */
-        const real *y = model_forward(&s.net, 2, s.x, false);
+        const real *y = model_forward(&s.net, model_step(&s.net, 2, STEP_EVALUATE), s.x);
         ref_batch_norm(2 * 35, CHANNELS, expected, s.x, means, variances, 0.01, tensor_values(&s.net, "a", "weight"),
                        tensor_values(&s.net, "a", "bias"));
         check_near(yaml, y, expected, 2 * 35 * CHANNELS, VALUE_TOLERANCE);
@@ -223,7 +224,7 @@ START_TEST(batch_norm_before_any_batch_is_finite) {
     for (int debias = 0; debias < 2; debias++) {
         subject_open(&s, debias ? "layers: [{type: batch_norm}]" : "layers: [{type: batch_norm, debias: false}]", shape,
                      shape, 2, 2);
-        check_finite("y", model_forward(&s.net, s.n, s.x, false), output_count(&s));
+        check_finite("y", model_forward(&s.net, model_step(&s.net, s.n, STEP_EVALUATE), s.x), output_count(&s));
         subject_close(&s);
     }
 }
@@ -235,7 +236,8 @@ START_TEST(fixed_sphere_norm_is_the_identity) {
     struct subject s;
     struct shape shape = {7, 5, 3, false};
     subject_open(&s, "layers: [{type: sphere_norm, name: a, trained: false}]", shape, shape, 2, 2);
-    ck_assert_mem_eq(model_forward(&s.net, s.n, s.x, true), s.x, input_count(&s) * sizeof(real));
+    ck_assert_mem_eq(model_forward(&s.net, model_step(&s.net, s.n, STEP_TRAIN), s.x), s.x,
+                     input_count(&s) * sizeof(real));
     ck_assert_uint_eq(gradient_count(&s.net), 0);
     subject_close(&s);
 }
@@ -247,7 +249,7 @@ START_TEST(max_pool_of_equal_pixels) {
     subject_open(&s, "layers: [{type: max_pool}]", (struct shape){4, 6, 1, false}, (struct shape){2, 3, 1, false}, 1,
                  1);
     memset(s.x, 0, input_count(&s) * sizeof(real));
-    model_forward(&s.net, s.n, s.x, true);
+    model_forward(&s.net, model_step(&s.net, s.n, STEP_TRAIN), s.x);
     backward(&s, s.dx);
     for (int i = 0; i < 6; i++) {
         const real *corner = s.dx + i / 3 * 12 + i % 3 * 2;
@@ -267,7 +269,7 @@ END_TEST
 
 Suite *test_suite(void) {
     gemm_setup();
-    threads_set(1);
+    threads_decide(1);
     Suite *suite = suite_create("layers");
     TCase *layers = suite_group(suite, "layers", 120, NULL, NULL);
     tcase_add_loop_test(layers, every_layer_is_covered, 0, row_count(&layer_registry));

@@ -8,12 +8,12 @@
 #include "base/rng.h"
 #include "kernel/gemm.h"
 #include "layer/configs.h"
-#include "loss/loss.h"
 #include "machine/threads.h"
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
 #include "ref/reference.h"
 #include "support/array.h"
+#include "support/lone_loss.h"
 #include "support/suite.h"
 #include "train/trainer.h"
 
@@ -106,6 +106,7 @@ static int role_of(const struct tensor *tensor) {
 struct penalised {
     struct experiment experiment;
     struct model net;
+    struct loss loss;
 };
 
 static void penalised_open(struct penalised *p) {
@@ -113,8 +114,10 @@ static void penalised_open(struct penalised *p) {
     struct error err;
     memset(p, 0, sizeof *p);
     bool parsed = experiment_parse(&p->experiment, "test", penalty_spec, NULL, 0, &diags);
-    ck_assert_msg(parsed && experiment_plan(&p->experiment, &p->net, &diags), "%s", diags.text.data);
-    ck_assert_msg(model_allocate(&p->net, 1, &err), "%s", err.text);
+    ck_assert_msg(parsed && experiment_plan(&p->experiment, STEP_TRAIN, &p->net, &p->loss, &diags), "%s",
+                  diags.text.data);
+    ck_assert_msg(model_allocate(&p->net, &err), "%s", err.text);
+    model_draw(&p->net, 1);
     struct rng rng = rng_stream(5, RNG_TEST, 0, 0);
     for (int i = 0; i < p->net.tensor_count; i++) {
         const struct tensor *t = p->net.tensors[i];
@@ -150,8 +153,10 @@ static void check_penalties(const struct penalty_config *config) {
             expected.orthogonality += ref_orthogonality(config->orthogonality, t->shape[0], (int)t->count / t->shape[0],
                                                         gradients[i], t->value);
     }
-    real *work = mem_alloc((penalty_work(config, &p.net) + 1) * sizeof *work);
-    struct penalty_values found = penalty_add(config, &p.net, work);
+    struct penalties penalties = penalties_plan(config, &p.net, false, &p.net.arena);
+    real *work = mem_alloc((penalties.work + 1) * sizeof *work);
+    penalties_place(&penalties, work);
+    struct penalty_values found = penalties_add(&penalties, 2);
     check_value("weight decay", found.weight_decay, expected.weight_decay);
     check_value("orthogonality", found.orthogonality, expected.orthogonality);
     for (int i = 0; i < count; i++) {
@@ -231,30 +236,45 @@ static const struct optimizer_case {
     const char *yaml;
     bool adam, nesterov;
     double first, second, epsilon; /* beta1 and beta2; momentum */
+    double decay;                  /* decoupled, of the vector's later part */
 } optimizer_cases[] = {
-    {"row: {type: adam}", true, false, 0.9, 0.999, 1e-8},
-    {"row: {type: adam, beta1: 0.5, beta2: 0.9, epsilon: 0.1}", true, false, 0.5, 0.9, 0.1},
-    {"row: {type: adam, beta1: 0, beta2: 0}", true, false, 0, 0, 1e-8},
-    {"row: {type: sgd}", false, false, 0.9, 0, 0},
-    {"row: {type: sgd, momentum: 0}", false, false, 0, 0, 0},
-    {"row: {type: sgd, momentum: 0.8, nesterov: true}", false, true, 0.8, 0, 0},
+    {"row: {type: adam}", true, false, 0.9, 0.999, 1e-8, 0},
+    {"row: {type: adam, beta1: 0.5, beta2: 0.9, epsilon: 0.1}", true, false, 0.5, 0.9, 0.1, 0},
+    {"row: {type: adam, beta1: 0, beta2: 0}", true, false, 0, 0, 1e-8, 0},
+    {"row: adamw", true, false, 0.9, 0.999, 1e-8, 0.4},
+    {"row: {type: adamw, beta1: 0.5, beta2: 0.9, epsilon: 0.1}", true, false, 0.5, 0.9, 0.1, 2},
+    {"row: {type: sgd}", false, false, 0.9, 0, 0, 0},
+    {"row: {type: sgd, momentum: 0}", false, false, 0, 0, 0, 0},
+    {"row: {type: sgd, momentum: 0.8, nesterov: true}", false, true, 0.8, 0, 0, 0},
 };
 
 enum { STEPS = 10 };
 
 static void reference_step(const struct optimizer_case *c, double rate, int step, size_t count, double *w,
                            const double *dw, double *const *slots) {
-    if (c->adam)
-        ref_adam(rate, c->first, c->second, c->epsilon, step, count, w, dw, slots[0], slots[1]);
-    else
+    size_t first = count / 3;
+    if (c->adam) {
+        ref_adam(rate, c->first, c->second, c->epsilon, step, first, w, dw, slots[0], slots[1]);
+        ref_adamw(rate, c->first, c->second, c->epsilon, c->decay, step, count - first, w + first, dw + first,
+                  slots[0] + first, slots[1] + first);
+    } else {
         ref_sgd(rate, c->first, c->nesterov, count, w, dw, slots[0]);
+    }
+}
+
+/* The vectors in two spans, the second from `count` / 3 on. */
+static void update(struct choice optimizer, double decay, double rate, int number, size_t count, real *w,
+                   const real *dw, real *const *slots) {
+    size_t first = count / 3;
+    const struct span spans[] = {{.count = first}, {.offset = first, .count = count - first, .decay = decay}};
+    const struct update update = {rate, number, 2, count, w, dw, slots, spans, COUNT(spans)};
+    ((const struct optimizer_type *)optimizer.kind)->update(optimizer.config, &update);
 }
 
 static void check_optimizer(const struct optimizer_case *c, size_t count) {
     struct section section;
     struct rng rng = rng_stream(6, RNG_TEST, count, 0);
     section_open(&section, &optimizer_registry, c->yaml);
-    const struct optimizer_type *type = (const struct optimizer_type *)section.choice.kind;
     real *memory = mem_alloc(7 * count * sizeof *memory);
     real *w = memory, *expected = memory + count, *dw = memory + 2 * count;
     real *slots[2] = {memory + 3 * count, memory + 4 * count},
@@ -264,7 +284,7 @@ static void check_optimizer(const struct optimizer_case *c, size_t count) {
     for (int step = 1; step <= STEPS; step++) {
         double rate = 0.1 / step;
         fill(&rng, dw, count, step == 4 ? 0 : 1); /* a gradient of nothing must not stop the momentum */
-        type->step(section.choice.config, rate, step, count, w, dw, slots);
+        update(section.choice, c->decay, rate, step, count, w, dw, slots);
         reference_step(c, rate, step, count, expected, dw, expected_slots);
         check_near(c->yaml, w, expected, count, TOLERANCE);
     }
@@ -287,15 +307,40 @@ START_TEST(every_optimizer_is_covered) {
 }
 END_TEST
 
+/* Decoupled decay by role of the tensor, beside a gradient without it. */
+START_TEST(adamw_decays_the_roles_of_weight_decay_on) {
+    struct experiment experiment;
+    struct trainer trainer;
+    struct diagnostics diags = {0};
+    struct error err;
+    const char *const overrides[] = {"optimizer=adamw", "regularizer.weight_decay=0.25",
+                                     "regularizer.weight_decay_on=[sphere_weights, bias]"};
+    bool parsed = experiment_parse(&experiment, "test", penalty_spec, overrides, COUNT(overrides), &diags);
+    ck_assert_msg(parsed && trainer_open(&trainer, &experiment, &err), "%s", diags.text.data);
+    int decayed = 0;
+    for (int i = 0; i < trainer.span_count; i++) {
+        const struct span *span = &trainer.spans[i];
+        bool decays = span->role == ROLE_SPHERE_WEIGHT || span->role == ROLE_BIAS;
+        ck_assert_double_eq(span->decay, decays ? 0.25 : 0);
+        decayed += decays;
+    }
+    ck_assert_int_gt(decayed, 1);
+    ck_assert_int_gt(trainer.span_count, decayed);
+    for (int i = 0; i < trainer.penalties.count; i++)
+        ck_assert_double_eq(penalties_add(&trainer.penalties, 1).weight_decay, 0);
+    trainer_close(&trainer);
+    experiment_free(&experiment);
+}
+END_TEST
+
 START_TEST(optimizers_stay_finite) {
     static const double sizes[] = {0, 1e-30, 1e15};
     struct section section;
     section_open(&section, &optimizer_registry, optimizer_cases[_i].yaml);
-    const struct optimizer_type *type = (const struct optimizer_type *)section.choice.kind;
     real w[COUNT(sizes)] = {1, 1, 1}, first[COUNT(sizes)] = {0}, second[COUNT(sizes)] = {0};
     real *slots[2] = {first, second};
     for (int step = 1; step <= STEPS; step++)
-        type->step(section.choice.config, 1e-3, step, COUNT(sizes), w, sizes, slots);
+        update(section.choice, optimizer_cases[_i].decay, 1e-3, step, COUNT(sizes), w, sizes, slots);
     for (int i = 0; i < COUNT(sizes); i++)
         ck_assert_msg(isfinite(w[i]), "gradient %g makes weight %g", sizes[i], w[i]);
     ck_assert_double_eq(w[0], 1);
@@ -344,7 +389,7 @@ static const struct {
 START_TEST(schedule) {
     struct section section;
     section_open(&section, &schedule_registry, schedule_points[_i].yaml);
-    double found = schedule_factor(section.choice, schedule_points[_i].iteration, schedule_points[_i].total);
+    double found = schedule_factor(section.choice, schedule_points[_i].iteration + 1, schedule_points[_i].total);
     ck_assert_msg(fabs(found - schedule_points[_i].factor) <= 1e-15, "%s at %d: %.17g, expected %.17g",
                   schedule_points[_i].yaml, schedule_points[_i].iteration, found, schedule_points[_i].factor);
     arena_free(&section.arena);
@@ -378,14 +423,14 @@ static void penalise(const struct tensor *t, double *dw, double *decay, double *
 
 /* Checks one update against the gradient that a forward and backward pass of our own leaves. */
 static void check_trainer_step(struct trainer *trainer, const struct batch *batch, double rate, real **velocities) {
-    struct model *net = &trainer->net;
+    struct model *net = &trainer->model;
     const int count = net->tensor_count;
-    real dlogits[5 * 3], *expected[8];
+    real *expected[8];
     double decay = 0, orthogonality = 0;
-    const real *logits = model_forward(net, batch->count, batch->images, true);
+    const real *logits = model_forward(net, model_step(net, batch->count, STEP_TRAIN), batch->images);
     double fit = ref_softmax_loss(batch->count, 3, logits, batch->labels, 0, 0);
-    ref_softmax_gradient(batch->count, 3, dlogits, logits, batch->labels, 0, 0);
-    model_backward(net, batch->count, dlogits, batch->images);
+    ref_softmax_gradient(batch->count, 3, net->head.scores_gradient, logits, batch->labels, 0, 0);
+    model_backward(net, model_step(net, batch->count, STEP_TRAIN), batch->images);
     for (int i = 0; i < count; i++) {
         const struct tensor *t = net->tensors[i];
         real *dw = copy_of(t->grad, t->count);
@@ -413,17 +458,17 @@ START_TEST(trainer_steps) {
     struct error err;
     struct rng rng = rng_stream(8, RNG_TEST, 0, 0);
     real images[5 * 4 * 3 * 2], *velocities[8] = {NULL};
-    uint8_t labels[] = {0, 1, 2, 1, 0};
+    int32_t labels[] = {0, 1, 2, 1, 0};
     ck_assert_msg(experiment_parse(&experiment, "test", step_spec, NULL, 0, &diags), "%s", diags.text.data);
     ck_assert_msg(trainer_open(&trainer, &experiment, &err), "%s", err.text);
-    for (int i = 0; i < trainer.net.tensor_count; i++)
-        velocities[i] = mem_alloc(trainer.net.tensors[i]->count * sizeof(real));
+    for (int i = 0; i < trainer.model.tensor_count; i++)
+        velocities[i] = mem_alloc(trainer.model.tensors[i]->count * sizeof(real));
     for (int step = 0; step < COUNT(rates); step++) {
         fill(&rng, images, COUNT(images), 1);
         check_trainer_step(&trainer, &(struct batch){step == 2 ? 3 : 5, images, labels}, rates[step], velocities);
     }
     ck_assert_int_eq(trainer.iteration, COUNT(rates));
-    for (int i = 0; i < trainer.net.tensor_count; i++)
+    for (int i = 0; i < trainer.model.tensor_count; i++)
         free(velocities[i]);
     trainer_close(&trainer);
     experiment_free(&experiment);
@@ -447,14 +492,14 @@ static void check_softmax(int index, int n, int classes, double deviation) {
     struct section section;
     struct rng rng = rng_stream(9, RNG_TEST, (uint64_t)n, (uint64_t)classes);
     real logits[n * classes], found[n * classes], expected[n * classes];
-    uint8_t labels[n];
+    int32_t labels[n];
     open_softmax(&section, index);
     fill(&rng, logits, (size_t)(n * classes), deviation);
     for (int i = 0; i < n; i++)
-        labels[i] = (uint8_t)rng_below(&rng, (uint32_t)classes);
+        labels[i] = (int32_t)rng_below(&rng, (uint32_t)classes);
     struct loss_input in = {n, classes, logits, NULL, labels, NULL};
-    double value = loss_evaluate(section.choice, &in, 1, &(struct loss_gradient){found, NULL, NULL});
-    double alone = loss_evaluate(section.choice, &in, 0, NULL);
+    double value = lone_loss(section.choice, &in, 1, &(struct loss_gradient){found, NULL, NULL});
+    double alone = lone_loss(section.choice, &in, 0, NULL);
     double smoothing = softmax_cases[index].smoothing, floor = softmax_cases[index].floor;
     check_value("loss", value, ref_softmax_loss(n, classes, logits, labels, smoothing, floor));
     ck_assert_double_eq(value, alone);
@@ -478,11 +523,11 @@ static void check_certain(int index, double certain, double others, int label) {
     open_softmax(&section, index);
     double smoothing = softmax_cases[index].smoothing, floor = softmax_cases[index].floor;
     real logits[] = {certain, others, others}, dlogits[3];
-    uint8_t labels[] = {(uint8_t)label};
+    int32_t labels[] = {label};
     double sure = floor > 0 ? -log(1 + floor) : 0, never = floor > 0 ? -log(floor) : certain - others;
     double first = (label == 0 ? 1 - smoothing : 0) + smoothing / 3;
     struct loss_input in = {1, 3, logits, NULL, labels, NULL};
-    double value = loss_evaluate(section.choice, &in, 1, &(struct loss_gradient){dlogits, NULL, NULL});
+    double value = lone_loss(section.choice, &in, 1, &(struct loss_gradient){dlogits, NULL, NULL});
     check_value("loss", value, first * sure + (1 - first) * never);
     double expected[] = {floor > 0 ? 0 : 1 - first, 0, 0};
     for (int j = 1; j < 3; j++)
@@ -509,9 +554,9 @@ START_TEST(softmax_of_equal_logits) {
     open_softmax(&section, _i);
     for (int i = 0; i < COUNT(sizes); i++) {
         real logits[] = {sizes[i], sizes[i], sizes[i], sizes[i]}, dlogits[4];
-        uint8_t labels[] = {2};
+        int32_t labels[] = {2};
         struct loss_input in = {1, 4, logits, NULL, labels, NULL};
-        double value = loss_evaluate(section.choice, &in, 1, &(struct loss_gradient){dlogits, NULL, NULL});
+        double value = lone_loss(section.choice, &in, 1, &(struct loss_gradient){dlogits, NULL, NULL});
         check_value("loss", value, -log(0.25 + softmax_cases[_i].floor));
         ck_assert(isfinite(dlogits[0]) && isfinite(dlogits[2]));
     }
@@ -531,7 +576,7 @@ END_TEST
 
 Suite *test_suite(void) {
     gemm_setup();
-    threads_set(1);
+    threads_decide(1);
     Suite *suite = suite_create("optim");
     TCase *penalties = suite_group(suite, "penalties", 60, NULL, NULL);
     tcase_add_test(penalties, every_trained_tensor_has_its_role);
@@ -541,6 +586,7 @@ Suite *test_suite(void) {
     tcase_add_test(penalties, penalties_of_a_spec);
     TCase *optimizers = suite_group(suite, "optimizers", 60, NULL, NULL);
     tcase_add_loop_test(optimizers, optimizer, 0, COUNT(optimizer_cases));
+    tcase_add_test(optimizers, adamw_decays_the_roles_of_weight_decay_on);
     tcase_add_loop_test(optimizers, optimizers_stay_finite, 0, COUNT(optimizer_cases));
     tcase_add_test(optimizers, every_optimizer_is_covered);
     TCase *schedules = suite_group(suite, "schedules", 60, NULL, NULL);

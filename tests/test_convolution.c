@@ -102,9 +102,8 @@ static void conv_run(struct conv_results *c, int index, enum conv_choice algorit
     struct conv_geometry g;
     int n = geometry_case(index, &g);
     struct rng rng = rng_stream(22, RNG_TEST, (uint64_t)index, 0);
-    threads_set(threads);
     conv_inputs(c, &g, n, &rng);
-    conv_compute(c, &g, algorithm, n);
+    conv_compute(c, &g, algorithm, n, threads);
 }
 
 /* Everything of one geometry against the naive loops. */
@@ -117,7 +116,7 @@ static void check_convolution(int index, enum conv_choice algorithm) {
     ck_assert_int_eq(geometry.out_height, ref_out_height(&g));
     ck_assert_int_eq(geometry.out_width, ref_out_width(&g));
     conv_inputs(&c, &geometry, n, &rng);
-    conv_compute(&c, &geometry, algorithm, n);
+    conv_compute(&c, &geometry, algorithm, n, 2);
     double *x = doubles(&c.x), *w = doubles(&c.w), *dy = doubles(&c.dy), *r = doubles(&c.r);
     double *y = doubles(&c.y), *dx = doubles(&c.dx), *dw = doubles(&c.dw), *squares = doubles(&c.squares);
     double *box = doubles(&c.box);

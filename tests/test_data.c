@@ -105,7 +105,7 @@ static void check_image(int split, int index, int id, int label) {
     const struct split *images = &dataset.splits[split];
     ck_assert_int_lt(index, images->count);
     ck_assert_int_eq(images->labels[index], label);
-    const uint8_t *at = images->pixels + (size_t)index * dataset_image_bytes(&dataset);
+    const uint8_t *at = image_of(split, index);
     for (int y = 0; y < dataset.height; y++)
         for (int x = 0; x < dataset.width; x++)
             for (int c = 0; c < dataset.channels; c++)
@@ -122,10 +122,11 @@ START_TEST(rows_have_help_and_describe_without_files) {
         for (const struct param *p = kind->params; p->type != PARAM_END; p++)
             ck_assert(p->type == PARAM_INCLUDE || (p->help && !strchr(p->help, '\n')));
         struct dataset described = {0};
-        dataset_describe(&described, choice_default(&arena, kind));
+        ck_assert(dataset_describe(&described, choice_default(&arena, kind), &err));
         ck_assert_int_gt(described.height * described.width * described.channels, 0);
         ck_assert_int_ge(described.classes, 2);
-        ck_assert_ptr_null(described.splits[SPLIT_TRAIN].pixels);
+        ck_assert_ptr_null(described.images);
+        dataset_free(&described);
     }
     ck_assert_int_eq(rows, 5);
 }
@@ -136,9 +137,10 @@ START_TEST(defaults_are_as_documented) {
     const struct data_config *common = data.config;
     ck_assert_int_eq(common->train_limit, 0);
     ck_assert_int_eq(common->test_limit, 0);
-    ck_assert_int_eq(common->crop_padding, 0);
-    ck_assert(!common->flip);
-    ck_assert(common->pixel_mean == 127.5 && common->pixel_scale == 128);
+    ck_assert_int_eq(common->augment.crop_padding, 0);
+    ck_assert(!common->augment.flip);
+    ck_assert(common->pixel_mean.count == 1 && common->pixel_mean.values[0] == 127.5);
+    ck_assert(common->pixel_scale.count == 1 && common->pixel_scale.values[0] == 128);
     ck_assert_str_eq(*(const char **)value_of(data, "path"), "data/cifar100");
 }
 END_TEST
@@ -310,7 +312,7 @@ START_TEST(truncated_gzip) {
     const char *name = "train-labels-idx1-ubyte.gz";
     long sizes[] = {size_of(name) - 4, size_of(name) - 12, 6};
     ck_assert_int_eq(truncate(in_folder(name), sizes[_i]), 0);
-    check_error(choose("mnist"), "%s/%s: truncated gzip file", folder, name);
+    check_error(choose("mnist"), "%s/%s: damaged: the gzip stream is cut short", folder, name);
 }
 END_TEST
 
@@ -323,7 +325,8 @@ START_TEST(damaged_gzip) {
     fseek(stream, -8, SEEK_END);
     fputc(byte, stream);
     fclose(stream);
-    check_error(choose("mnist"), "%s/train-images-idx3-ubyte.gz: damaged gzip file", folder);
+    check_error(choose("mnist"), "%s/train-images-idx3-ubyte.gz: damaged: the gzip stream: incorrect data check",
+                folder);
 }
 END_TEST
 
@@ -459,7 +462,8 @@ START_TEST(cifar_bomb) {
     struct choice data = choose("cifar10");
     load(data);
     check_counts((int)records + 14, 2);
-    ck_assert_int_eq(dataset.splits[SPLIT_TRAIN].capacity, (int)records + 14);
+    const struct image_arrays *arrays = dataset.images;
+    ck_assert_int_eq(arrays->splits[SPLIT_TRAIN].capacity, (int)records + 14);
 }
 END_TEST
 

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "kernel/gemm.h"
-#include "storage/safetensors.h"
 #include "support/suite.h"
+#include "support/tensor_file.h"
 #include "train/trainer.h"
 
 #ifdef SN_DOUBLE
@@ -40,7 +40,7 @@ static void start_from(struct model *net, const struct tensor_file *file) {
         const struct stored_tensor *stored = find(file, "init.", net->tensors[i]->name);
         ck_assert_uint_eq(size_of(stored), net->tensors[i]->count);
         ck_assert_int_eq(stored->dims, net->tensors[i]->dims);
-        tensor_from_stored(net->tensors[i]->value, net->tensors[i], stored->data);
+        tensor_from_stored(net->tensors[i]->value, net->tensors[i], stored->data, 0, net->tensors[i]->count);
     }
 }
 
@@ -57,10 +57,10 @@ static void run_step(struct trainer *trainer, const struct tensor_file *file, in
     int pixels = (int)(images->shape[3] * images->shape[4]);
     size_t image = (size_t)(channels * pixels);
     real *last = mem_alloc((size_t)n * image * sizeof *last);
-    uint8_t *classes = mem_alloc((size_t)n);
+    int32_t *classes = mem_alloc((size_t)n * sizeof *classes);
     for (int i = 0; i < n; i++) {
         channels_last(last + (size_t)i * image, images->data + (size_t)(step * n + i) * image, channels, pixels);
-        classes[i] = (uint8_t)labels->data[step * n + i];
+        classes[i] = (int32_t)labels->data[step * n + i];
     }
     struct batch batch = {n, last, classes};
     *result = trainer_step(trainer, &batch);
@@ -79,7 +79,7 @@ static void check_tensors(const char *path, const struct model *net, const struc
         const struct tensor *tensor = net->tensors[i];
         const struct stored_tensor *expected = find(file, "final.", tensor->name);
         real *found = mem_alloc(tensor->count * sizeof *found);
-        tensor_to_stored(found, tensor, tensor->value);
+        tensor_to_stored(found, tensor, tensor->value, 0, tensor->count);
         for (size_t j = 0; j < tensor->count; j++)
             ck_assert_msg(fabs((double)(found[j] - expected->data[j])) <=
                               TOLERANCE * (1 + fabs((double)expected->data[j])),
@@ -100,7 +100,7 @@ START_TEST(equals_pytorch) {
     bool parsed = experiment_parse(&experiment, "golden.yaml", tensor_file_text(&file, "spec"), NULL, 0, &diags);
     ck_assert_msg(parsed, "%s: %s", path, diags.text.data);
     ck_assert_msg(trainer_open(&trainer, &experiment, &err), "%s", err.text);
-    start_from(&trainer.net, &file);
+    start_from(&trainer.model, &file);
     for (int step = 0; step < STEPS; step++) {
         struct step_result result;
         run_step(&trainer, &file, step, &result);
@@ -108,7 +108,7 @@ START_TEST(equals_pytorch) {
         check_loss(path, &file, "weight_decay", step, result.weight_decay);
         check_loss(path, &file, "orthogonality", step, result.orthogonality);
     }
-    check_tensors(path, &trainer.net, &file);
+    check_tensors(path, &trainer.model, &file);
     trainer_close(&trainer);
     experiment_free(&experiment);
     tensor_file_free(&file);

@@ -35,13 +35,13 @@ START_TEST(synthetic_is_a_function_of_the_seed) {
     load(data);
     ck_assert(dataset_load(&other, data, 1, &err));
     for (int s = 0; s < SPLIT_COUNT; s++) {
-        ck_assert_mem_eq(dataset.splits[s].pixels, other.splits[s].pixels, bytes);
-        ck_assert_mem_eq(dataset.splits[s].labels, other.splits[s].labels, 256);
+        ck_assert_mem_eq(image_of(s, 0), image_arrays_pixels(&other, s), bytes);
+        ck_assert_mem_eq(dataset.splits[s].labels, other.splits[s].labels, 256 * sizeof *other.splits[s].labels);
     }
-    ck_assert_mem_ne(dataset.splits[SPLIT_TRAIN].pixels, dataset.splits[SPLIT_TEST].pixels, bytes);
+    ck_assert_mem_ne(image_of(SPLIT_TRAIN, 0), image_of(SPLIT_TEST, 0), bytes);
     dataset_free(&other);
     ck_assert(dataset_load(&other, data, 2, &err));
-    ck_assert_mem_ne(dataset.splits[SPLIT_TRAIN].pixels, other.splits[SPLIT_TRAIN].pixels, bytes);
+    ck_assert_mem_ne(image_of(SPLIT_TRAIN, 0), image_arrays_pixels(&other, SPLIT_TRAIN), bytes);
     dataset_free(&other);
 }
 END_TEST
@@ -70,12 +70,12 @@ START_TEST(synthetic_can_be_learned) {
     for (int i = 0; i < train->count; i++) {
         images[train->labels[i]]++;
         for (int j = 0; j < size; j++)
-            means[train->labels[i] * size + j] += train->pixels[i * size + j];
+            means[train->labels[i] * size + j] += image_of(SPLIT_TRAIN, i)[j];
     }
     for (int j = 0; j < 10 * size; j++)
         means[j] /= images[j / size];
     for (int i = 0; i < test->count; i++)
-        right += nearest_mean(means, test->pixels + i * size, size, 10) == test->labels[i];
+        right += nearest_mean(means, image_of(SPLIT_TEST, i), size, 10) == test->labels[i];
     ck_assert_int_gt(right, 200);           /* of 256 */
     ck_assert_int_ge(images[9], 1024 / 10); /* about as many of each class */
 }
@@ -92,10 +92,10 @@ static struct data_config *common_of(struct choice data) {
 /* 23 images of 6x5x2, so that nothing is square or a power of two. */
 static struct choice load_small(bool flip, int crop_padding) {
     struct choice data = choose_synthetic(4, 6, 5, 2, 23);
-    common_of(data)->flip = flip;
-    common_of(data)->crop_padding = crop_padding;
-    common_of(data)->pixel_mean = 100;
-    common_of(data)->pixel_scale = 50;
+    common_of(data)->augment.flip = flip;
+    common_of(data)->augment.crop_padding = crop_padding;
+    common_of(data)->pixel_mean.values[0] = 100;
+    common_of(data)->pixel_scale.values[0] = 50;
     load(data);
     return data;
 }
@@ -118,19 +118,19 @@ static int reference_index(int64_t position) {
 
 /* Mirrors, then pads, then crops, each step on a whole image; returns [height][width][channels]. */
 static real *reference_image(const struct data_config *config, int index, int64_t position) {
-    int h = dataset.height, w = dataset.width, n = dataset.channels, pad = config->crop_padding;
+    int h = dataset.height, w = dataset.width, n = dataset.channels, pad = config->augment.crop_padding;
     struct rng rng = rng_stream(LOADER_SEED, RNG_AUGMENT, (uint64_t)position, 0);
-    bool mirror = rng_below(&rng, 2) && config->flip;
+    bool mirror = rng_below(&rng, 2) && config->augment.flip;
     int top = (int)rng_below(&rng, (uint32_t)(2 * pad + 1)), left = (int)rng_below(&rng, (uint32_t)(2 * pad + 1));
     int padded_width = w + 2 * pad;
-    const uint8_t *pixels = dataset.splits[SPLIT_TRAIN].pixels + (size_t)index * dataset_image_bytes(&dataset);
+    const uint8_t *pixels = image_of(SPLIT_TRAIN, index);
     real *padded = arena_alloc(&arena, (size_t)((h + 2 * pad) * padded_width * n) * sizeof *padded);
     for (int y = 0; y < h; y++)
         for (int x = 0; x < w; x++)
             for (int c = 0; c < n; c++) {
                 int value = pixels[(y * w + (mirror ? w - 1 - x : x)) * n + c];
                 padded[((y + pad) * padded_width + x + pad) * n + c] =
-                    (real)((value - config->pixel_mean) / config->pixel_scale);
+                    (real)((value - config->pixel_mean.values[0]) / config->pixel_scale.values[0]);
             }
     real *image = arena_alloc(&arena, (size_t)(h * w * n) * sizeof *image);
     for (int y = 0; y < h; y++)
@@ -190,7 +190,7 @@ START_TEST(resumed_batches_are_those_of_the_whole_run) {
     for (int k = 9; k < 20; k++) {
         const struct batch *a = loader_next(whole), *b = loader_next(resumed);
         ck_assert_mem_eq(a->images, b->images, bytes);
-        ck_assert_mem_eq(a->labels, b->labels, 7);
+        ck_assert_mem_eq(a->labels, b->labels, 7 * sizeof *a->labels);
     }
     loader_close(whole);
     loader_close(resumed);
@@ -200,11 +200,10 @@ END_TEST
 /* Images are told apart by their first value, which is made equal to their number. */
 START_TEST(every_image_is_used_once_an_epoch) {
     struct choice data = load_small(false, 0);
-    struct split *train = &dataset.splits[SPLIT_TRAIN];
     size_t size = dataset_image_bytes(&dataset);
     int visits[23] = {0}, in_order = 0;
     for (int i = 0; i < 23; i++)
-        train->pixels[(size_t)i * size] = (uint8_t)i;
+        *image_of(SPLIT_TRAIN, i) = (uint8_t)i;
     struct loader *loader = open_training(data, 5, 0);
     const struct batch *batch = NULL;
     for (int position = 0; position < 23 * 10; position++) {
@@ -223,12 +222,12 @@ END_TEST
 START_TEST(flips_and_crops_are_uniform) {
     enum { IMAGES = 9000, COLUMNS = 5 };
     struct choice data = load_small(true, 1);
-    struct split *train = &dataset.splits[SPLIT_TRAIN];
     size_t size = dataset_image_bytes(&dataset);
     int seen[2][3][3] = {0};
     for (size_t i = 0; i < size * 23; i++)
-        train->pixels[i] = (uint8_t)(101 + i % size / 2); /* less the mean of 100: 1 + row * COLUMNS + column */
-    common_of(data)->pixel_scale = 1;
+        image_of(SPLIT_TRAIN, 0)[i] =
+            (uint8_t)(101 + i % size / 2); /* less the mean of 100: 1 + row * COLUMNS + column */
+    common_of(data)->pixel_scale.values[0] = 1;
     struct loader *loader = open_training(data, IMAGES, 0);
     const struct batch *batch = loader_next(loader);
     for (int i = 0; i < IMAGES; i++) {
@@ -253,9 +252,9 @@ START_TEST(evaluation_is_in_order_with_a_smaller_last_batch) {
     struct loader *loader = loader_evaluate(&dataset, common_of(data), SPLIT_TEST, batch_sizes[_i], &err);
     for (const struct batch *batch; (batch = loader_next(loader)); index += batch->count) {
         ck_assert_int_eq(batch->count, 256 - index < batch_sizes[_i] ? 256 - index : batch_sizes[_i]);
-        ck_assert_mem_eq(batch->labels, test->labels + index, (size_t)batch->count);
+        ck_assert_mem_eq(batch->labels, test->labels + index, (size_t)batch->count * sizeof *batch->labels);
         for (size_t j = 0; j < (size_t)batch->count * size; j++)
-            ck_assert(batch->images[j] == (real)((test->pixels[(size_t)index * size + j] - 100.0) / 50.0));
+            ck_assert(batch->images[j] == (real)((image_of(SPLIT_TEST, index)[j] - 100.0) / 50.0));
     }
     ck_assert_int_eq(index, 256);
     ck_assert_ptr_null(loader_next(loader));

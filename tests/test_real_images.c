@@ -11,6 +11,7 @@
 #include "machine/threads.h"
 #include "support/convolution.h"
 #include "support/suite.h"
+#include "train/evaluate.h"
 #include "train/trainer.h"
 
 /* --- A network that is trained on CIFAR-10 ----------------------------------------------------------------------- */
@@ -63,8 +64,9 @@ static double accuracy_after_training(const char *const *sets, int count) {
     training_open(&t, spec, sets, count);
     for (int i = 0; i < STEPS; i++)
         trainer_step(&t.trainer, loader_next(t.loader));
-    ck_assert(trainer_evaluate(&t.trainer, &t.dataset, SPLIT_TEST, &result, NULL, &err));
-    free(result.confusion);
+    ck_assert(
+        evaluate_split(&t.experiment, &t.trainer.model, &t.trainer.loss, &t.dataset, SPLIT_TEST, &result, NULL, &err));
+    evaluation_free(&result);
     training_close(&t);
     return result.accuracy;
 }
@@ -116,14 +118,14 @@ static const real *weights_of(const struct model *net, const char *layer) {
 
 /* Sets the gradient of the block's output, and goes no further back: memory of gradients that are done with is used
  * again. */
-static void backward_to(struct training *t, int block, const struct batch *batch, const real *logits) {
-    struct chain tail = t->trainer.net.chain;
-    struct step pass = {.n = batch->count, .training = true};
-    struct loss_input in = {batch->count, t->dataset.classes, logits, NULL, batch->labels, NULL};
-    loss_evaluate(t->experiment.loss, &in, 1, &(struct loss_gradient){t->trainer.dlogits, NULL, NULL});
+static void backward_to(struct training *t, int block, const struct batch *batch) {
+    struct chain tail = t->trainer.model.chain;
+    struct step pass = model_step(&t->trainer.model, batch->count, STEP_TRAIN);
+    const struct head *head = &t->trainer.model.head;
+    loss_evaluate(&t->trainer.loss, &pass, head, batch->labels);
     tail.blocks += block;
     tail.block_count -= block;
-    chain_backward(&tail, &pass, NULL, t->trainer.dlogits, &tail.blocks[-1].view);
+    chain_backward(&tail, &pass, NULL, head->scores_gradient, &tail.blocks[-1].view);
 }
 
 static struct array array_copy(const real *values, size_t count) {
@@ -170,15 +172,15 @@ static struct conv_geometry real_operands(struct conv_results *c, const char *la
     training_open(&t, sphere_net, (const char *[]){path}, 1);
     for (int i = 0; i < WARM_UP; i++)
         trainer_step(&t.trainer, loader_next(t.loader));
-    struct model *net = &t.trainer.net;
+    struct model *net = &t.trainer.model;
     const struct batch *batch = loader_next(t.loader);
     ck_assert_int_eq(batch->count, IMAGES);
-    const real *logits = model_forward(net, IMAGES, batch->images, true);
+    model_forward(net, model_step(net, IMAGES, STEP_TRAIN), batch->images);
     int s = stage_of(&net->chain, layer);
     struct conv_geometry g = geometry_of(net->chain.blocks[s].layer);
     c->x = activations(&net->chain.blocks[s - 1].view, IMAGES * g.height * g.width);
     c->w = array_copy(weights_of(net, layer), (size_t)(g.filters * conv_patch(&g)));
-    backward_to(&t, s, batch, logits);
+    backward_to(&t, s, batch);
     c->dy = gradients(&net->chain.blocks[s], conv_positions(&g, IMAGES));
     c->r = array_new((size_t)conv_positions(&g, IMAGES));
     training_close(&t);
@@ -187,7 +189,7 @@ static struct conv_geometry real_operands(struct conv_results *c, const char *la
 
 static void check_way(struct conv_results *c, const struct conv_geometry *g, const char *layer, int way,
                       const double *y, const double *dx, const double *dw) {
-    conv_compute(c, g, ways[way].algorithm, IMAGES);
+    conv_compute(c, g, ways[way].algorithm, IMAGES, 2);
     double forward = relative_error(&c->y, y), data = relative_error(&c->dx, dx);
     double weights = relative_error(&c->dw, dw);
     printf("%s, %d to %d channels at %dx%d, %s: relative L2 error %.2e forward, %.2e data gradient, %.2e weight "
@@ -224,7 +226,7 @@ END_TEST
 /* For each test, in its own process: OpenMP that a process has used is not to be used by its children. */
 static void start(void) {
     gemm_setup();
-    threads_set(2);
+    threads_decide(2);
 }
 
 Suite *test_suite(void) {

@@ -123,7 +123,7 @@ START_TEST(missing_file_and_folder) {
     expect_message("No such file or directory");
     strcpy(path, folder);
     ck_assert(!tensor_file_read(&file, path, &file_error));
-    expect_message("Is a directory");
+    expect_message("is a directory, not a file");
 }
 END_TEST
 

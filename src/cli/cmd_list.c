@@ -20,6 +20,7 @@ static const struct {
     {"losses", {&loss_registry}},
     {"networks", {&network_registry}},
     {"datasets", {&dataset_registry}},
+    {"augmentations", {&augmentation_registry}},
     {"optimizers", {&optimizer_registry}},
     {"schedules", {&schedule_registry}},
 };
@@ -60,7 +61,7 @@ static enum exit_status run(int operand_count, const char *const *operands) {
 
 const struct command command_list = {
     .name = "list",
-    .operands = "[operators|layers|losses|networks|datasets|optimizers|schedules]",
+    .operands = "[operators|layers|losses|networks|datasets|augmentations|optimizers|schedules]",
     .summary = "Print what a spec can name.",
     .most_operands = 1,
     .run = run,

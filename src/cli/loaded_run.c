@@ -6,7 +6,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "machine/threads.h"
 #include "run/checkpoint.h"
 
 static int find_split(const char *name) {
@@ -24,17 +23,25 @@ static bool take_core(const struct experiment *experiment, struct error *err) {
     return true;
 }
 
-static bool load(struct loaded_run *t, const struct tensor_file *file, struct error *err) {
+static bool plan(struct loaded_run *t, struct error *err) {
+    struct diagnostics diags = {0};
+    bool planned = experiment_plan(&t->experiment, STEP_EVALUATE, &t->model, &t->loss, &diags);
+    if (!planned)
+        error_set(err, "%s", diags.text.data);
+    text_free(&diags.text);
+    return planned;
+}
+
+static bool load(struct loaded_run *t, struct safetensors *file, struct error *err) {
     struct best_test best;
     const struct experiment *e = &t->experiment;
-    threads_set(e->train.threads);
-    return take_core(e, err) && checkpoint_progress(file, t->path, &t->iteration, &best, err) &&
-           dataset_load(&t->dataset, e->data, (uint64_t)e->seed, err) && trainer_open(&t->trainer, e, err) &&
-           checkpoint_load(file, t->path, &t->trainer, false, err);
+    return take_core(e, err) && checkpoint_progress(file, t->path, &t->iteration, &best, err) && plan(t, err) &&
+           dataset_load_split(&t->dataset, e->data, (uint64_t)e->seed, t->split, err) &&
+           model_allocate(&t->model, err) && checkpoint_load_weights(file, t->path, &t->model, err);
 }
 
 /* The network as the checkpoint's spec describes it. */
-static enum exit_status open_file(struct loaded_run *t, const struct tensor_file *file, const struct values *overrides,
+static enum exit_status open_file(struct loaded_run *t, struct safetensors *file, const struct values *overrides,
                                   struct error *err) {
     struct diagnostics diags = {0};
     const char *spec = checkpoint_spec(file, t->path, err);
@@ -49,7 +56,7 @@ static enum exit_status open_file(struct loaded_run *t, const struct tensor_file
 
 enum exit_status loaded_run_open(struct loaded_run *trained, const char *command, const char *operand,
                                  const char *split, const struct values *overrides) {
-    struct tensor_file file;
+    struct safetensors file;
     struct error err;
     enum exit_status status = EXIT_FAILED;
     *trained = (struct loaded_run){.split = find_split(split)};
@@ -59,7 +66,7 @@ enum exit_status loaded_run_open(struct loaded_run *trained, const char *command
     }
     if (checkpoint_open(operand, trained->path, &file, &err)) {
         status = open_file(trained, &file, overrides, &err);
-        tensor_file_free(&file);
+        safetensors_close(&file);
     }
     if (status == EXIT_FAILED)
         fprintf(stderr, "spherenet: %s\n", err.text);
@@ -67,19 +74,18 @@ enum exit_status loaded_run_open(struct loaded_run *trained, const char *command
 }
 
 void loaded_run_close(struct loaded_run *trained) {
-    trainer_close(&trained->trainer);
+    model_free(&trained->model);
     dataset_free(&trained->dataset);
     experiment_free(&trained->experiment);
 }
 
 bool loaded_run_evaluate(struct loaded_run *trained, struct evaluation *result, struct features *features,
                          struct error *err) {
-    struct trainer *trainer = &trained->trainer;
-    bool wanted = trainer->net.classifier;
+    int width = trained->model.head.width, images = trained->dataset.splits[trained->split].count;
     *features = (struct features){0};
-    return (!wanted || features_allocate(features, trained->dataset.splits[trained->split].count,
-                                         model_feature_width(&trainer->net), err)) &&
-           trainer_evaluate(trainer, &trained->dataset, trained->split, result, wanted ? features : NULL, err);
+    return (!width || features_allocate(features, images, width, err)) &&
+           evaluate_split(&trained->experiment, &trained->model, &trained->loss, &trained->dataset, trained->split,
+                          result, width ? features : NULL, err);
 }
 
 /* --- Tables ------------------------------------------------------------------------------------------------------ */

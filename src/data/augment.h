@@ -1,30 +1,52 @@
-/* From uint8 pixels to network input: normalisation, and the random changes of training images. */
+/* The random changes of training images: the rows of a registry, each with keys of its own in the data section. What
+ * happens to an image is a pure function of the keys, the seed and the image's position in the run.
+ *
+ * To add one: a file with its keys and a `struct augmentation`, and their names in augment.c. */
 #ifndef SPHERENET_DATA_AUGMENT_H
 #define SPHERENET_DATA_AUGMENT_H
 
-#include "base/real.h"
-#include "data/dataset.h"
+#include <stdint.h>
 
-struct augment {
-    int height, width, channels;
+#include "base/rng.h"
+#include "spec/param.h"
+
+enum crop_fill { CROP_ZERO, CROP_MIRROR };
+
+/* Of all rows; part of data_config. */
+struct augment_config {
     bool flip;
-    int padding;
-    real normalised[256]; /* network input for every pixel value */
+    int crop_padding, crop_fill; /* pixels on each side; enum crop_fill */
 };
 
-/* What happens to one image: it is mirrored left-right or not, moved down and right by so many pixels (negative: up
- * and left), and what comes into view is zero network input. */
+/* What every row draws its numbers from. */
+struct augment_context {
+    uint64_t seed;
+    int64_t position; /* of the image in the run, counted in images */
+};
+
+/* The way of an image's pixels: mirrored left-right or not, then moved down and right by so many pixels (negative: up
+ * and left). What comes into view is zero network input, or the image again, mirrored at its border. */
 struct placement {
     bool flipped;
     int down, right;
+    bool mirror;
 };
 
-struct augment augment_make(const struct dataset *dataset, const struct data_config *config);
+struct augmentation {
+    struct kind kind; /* its keys are members of struct augment_config */
+    void (*place)(struct placement *placement, const struct augment_config *config,
+                  const struct augment_context *context);
+};
 
-/* The placement of the image at a position of the run, counted in images; a pure function of its arguments. */
-struct placement augment_draw(const struct augment *augment, uint64_t seed, int64_t position);
+extern const struct registry augmentation_registry;
+extern const struct param augment_params[]; /* the keys of all rows, of a struct augment_config */
 
-/* pixels [height][width][channels] to input, of the same shape. */
-void augment_apply(const struct augment *augment, struct placement placement, const uint8_t *pixels, real *input);
+/* The placement of a training image. That of a test image is all zeros. */
+struct placement augment_draw(const struct augment_config *config, const struct augment_context *context);
+
+/* One of the context's random streams. Stream 0 is for flips and crops. */
+static inline struct rng augment_rng(const struct augment_context *context, uint64_t stream) {
+    return rng_stream(context->seed, RNG_AUGMENT, (uint64_t)context->position, stream);
+}
 
 #endif

@@ -2,11 +2,9 @@
 
 #include <limits.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/mem.h"
 
-/* A new dataset is one file that defines its row, and the row's name in the two lists below. */
 extern const struct dataset_type dataset_cifar10, dataset_cifar100, dataset_mnist, dataset_fashion_mnist,
     dataset_synthetic;
 
@@ -24,13 +22,16 @@ const struct param data_config_params[] = {
             "load only the first so many training images; 0: all"),
     INT_KEY(struct data_config, test_limit, "test_limit", "0", 0, INT_MAX,
             "load only the first so many test images; 0: all"),
-    BOOL_KEY(struct data_config, flip, "flip", "false", "mirror training images left-right with probability 1/2"),
-    INT_KEY(struct data_config, crop_padding, "crop_padding", "0", 0, 16,
-            "zeros added on each side of a training image before a random crop of its size; 0: no crop"),
-    REAL_KEY(struct data_config, pixel_mean, "pixel_mean", "127.5", 0, 255,
-             "network input = (pixel - pixel_mean) / pixel_scale, pixels are 0 to 255"),
-    REAL_KEY(struct data_config, pixel_scale, "pixel_scale", "128", 1e-3, 1e6,
-             "network input = (pixel - pixel_mean) / pixel_scale; above 0"),
+    INCLUDED_KEYS(struct data_config, augment, augment_params),
+    REALS_KEY(struct data_config, pixel_mean, "pixel_mean", "127.5", 0, 255,
+              "network input = (pixel - pixel_mean) / pixel_scale, pixels are 0 to 255; one for all channels, or each"),
+    REALS_KEY(struct data_config, pixel_scale, "pixel_scale", "128", PIXEL_SCALE_MIN, 1e6, "of all channels, or each"),
+    BOOL_KEY(
+        struct data_config, standardize, "standardize", "false",
+        "take each channel's mean and standard deviation over the training images for the two, measured when a run "
+        "begins"),
+    INT_KEY(struct data_config, loader_threads, "loader_threads", "1", 1, 256,
+            "threads that prepare batches beside those of train.threads; results do not depend on it"),
     END_OF_KEYS,
 };
 
@@ -43,34 +44,9 @@ size_t dataset_image_bytes(const struct dataset *dataset) {
     return (size_t)dataset->height * (size_t)dataset->width * (size_t)dataset->channels;
 }
 
-static void free_split(struct split *split) {
-    free(split->pixels);
-    free(split->labels);
-}
-
-bool dataset_reserve(struct dataset *dataset, int split, int images, struct error *err) {
-    struct split *old = &dataset->splits[split];
-    size_t image_bytes = dataset_image_bytes(dataset), pixel_bytes = (size_t)images * image_bytes;
-    if (images <= old->capacity)
-        return true;
-    struct split new = {old->count, images, mem_block(pixel_bytes), mem_block((size_t)images)};
-    if (!new.pixels || !new.labels) {
-        free_split(&new);
-        return error_set(err, "data: not enough memory for %d %s images (%zu bytes)", images, split_names[split],
-                         pixel_bytes);
-    }
-    if (old->count) {
-        memcpy(new.pixels, old->pixels, (size_t)old->count * image_bytes);
-        memcpy(new.labels, old->labels, (size_t)old->count);
-    }
-    free_split(old);
-    *old = new;
-    return true;
-}
-
-bool dataset_check_labels(const char *path, const uint8_t *labels, int count, int classes, struct error *err) {
+bool dataset_check_labels(const char *path, const int32_t *labels, int count, int classes, struct error *err) {
     for (int i = 0; i < count; i++)
-        if (labels[i] >= classes)
+        if (labels[i] < 0 || labels[i] >= classes)
             return error_set(err, "%s: record %d: label %d is not below %d", path, i, labels[i], classes);
     return true;
 }
@@ -79,33 +55,56 @@ static const struct dataset_type *type_of(struct choice data) {
     return (const struct dataset_type *)data.kind; /* its first member */
 }
 
-void dataset_describe(struct dataset *dataset, struct choice data) {
-    type_of(data)->describe(dataset, data.config);
+static bool check_channels(const char *key, const struct real_list *list, int channels, struct error *err) {
+    return list->count == 1 || list->count == channels ||
+           error_set(err, "%s has %d values, the images %d channel%s", key, list->count, channels,
+                     channels == 1 ? "" : "s");
 }
 
-static bool check(const struct dataset *dataset, const char *name, struct error *err) {
-    for (int s = 0; s < SPLIT_COUNT; s++) {
-        const struct split *split = &dataset->splits[s];
-        if (split->count <= 0)
-            return error_set(err, "%s: there are no %s images", name, split_names[s]);
-        if (!dataset_check_labels(name, split->labels, split->count, dataset->classes, err))
-            return false;
-    }
-    return true;
+bool dataset_describe(struct dataset *dataset, struct choice data, struct error *err) {
+    const struct data_config *config = data.config;
+    *dataset = (struct dataset){.type = type_of(data)};
+    if (dataset->type->describe(dataset, config, err) &&
+        check_channels("pixel_mean", &config->pixel_mean, dataset->channels, err) &&
+        check_channels("pixel_scale", &config->pixel_scale, dataset->channels, err))
+        return true;
+    dataset_free(dataset);
+    return false;
 }
 
-bool dataset_load(struct dataset *dataset, struct choice data, uint64_t seed, struct error *err) {
-    *dataset = (struct dataset){0};
-    dataset_describe(dataset, data);
-    bool good = type_of(data)->load(dataset, data.config, seed, err) && check(dataset, data.kind->name, err);
+static bool load_split(struct dataset *dataset, struct choice data, uint64_t seed, int split, struct error *err) {
+    const struct split *loaded = &dataset->splits[split];
+    if (!dataset->type->load(dataset, data.config, split, seed, err))
+        return false;
+    if (loaded->count <= 0)
+        return error_set(err, "%s: there are no %s images", data.kind->name, split_names[split]);
+    return dataset_check_labels(data.kind->name, loaded->labels, loaded->count, dataset->classes, err);
+}
+
+/* The splits [first, last]. */
+static bool load_splits(struct dataset *dataset, struct choice data, uint64_t seed, int first, int last,
+                        struct error *err) {
+    bool good = dataset_describe(dataset, data, err);
+    for (int split = first; good && split <= last; split++)
+        good = load_split(dataset, data, seed, split, err);
     if (!good)
         dataset_free(dataset);
     mem_trim(); /* the files' bytes */
     return good;
 }
 
+bool dataset_load(struct dataset *dataset, struct choice data, uint64_t seed, struct error *err) {
+    return load_splits(dataset, data, seed, 0, SPLIT_COUNT - 1, err);
+}
+
+bool dataset_load_split(struct dataset *dataset, struct choice data, uint64_t seed, int split, struct error *err) {
+    return load_splits(dataset, data, seed, split, split, err);
+}
+
 void dataset_free(struct dataset *dataset) {
+    if (dataset->type)
+        dataset->type->release(dataset);
     for (int s = 0; s < SPLIT_COUNT; s++)
-        free_split(&dataset->splits[s]);
+        free(dataset->splits[s].labels);
     *dataset = (struct dataset){0};
 }

@@ -1,4 +1,6 @@
-/* Image datasets in memory: uint8 pixels and labels, a train and a test split. */
+/* Image datasets: labels, and what fetches the pixels of an image by its number; a train and a test split.
+ *
+ * To add one: a file with a `struct dataset_type`, and its name in the two lists of dataset.c. */
 #ifndef SPHERENET_DATA_DATASET_H
 #define SPHERENET_DATA_DATASET_H
 
@@ -6,63 +8,84 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "data/augment.h"
 #include "spec/param.h"
-
-struct split {
-    int count, capacity; /* images that there are; that there is room for */
-    uint8_t *pixels;     /* [count][height][width][channels] */
-    uint8_t *labels;     /* [count], each < classes */
-};
 
 enum { SPLIT_TRAIN, SPLIT_TEST, SPLIT_COUNT };
 extern const char *const split_names[]; /* "train", "test", NULL */
 
+enum { CHANNELS_MAX = REAL_LIST_MAX };
+
+struct split {
+    int count;       /* of images */
+    int32_t *labels; /* [count], each in [0, classes) */
+};
+
 struct dataset {
     int height, width, channels, classes;
+    const struct dataset_type *type;
     struct split splits[SPLIT_COUNT];
+    void *images; /* the type's own: where it takes pixels from */
 };
 
 /* First member of every dataset's configuration: keys that all datasets share. */
 struct data_config {
-    int train_limit, test_limit;    /* images; 0: all */
-    bool flip;                      /* mirror left-right with probability 1/2 */
-    int crop_padding;               /* pixels added on each side before a random crop of the original size; 0: none */
-    double pixel_mean, pixel_scale; /* network input = (pixel - mean) / scale */
+    int train_limit, test_limit; /* images; 0: all */
+    struct augment_config augment;
+    struct real_list pixel_mean,
+        pixel_scale;    /* network input = (pixel - mean) / scale: one for all channels, or each */
+    bool standardize;   /* the two are measured when a run begins: data/standardize.h */
+    int loader_threads; /* that prepare batches; no result depends on it */
 };
+#define PIXEL_SCALE_MIN 1e-3
 extern const struct param data_config_params[];
 
 struct dataset_type {
     struct kind kind;
-    /* Shape and number of classes, known from the configuration alone. */
-    void (*describe)(struct dataset *dataset, const void *config);
-    /* Reads both splits, at most data_config's limits of each (the first images in file order). */
-    bool (*load)(struct dataset *dataset, const void *config, uint64_t seed, struct error *err);
+    /* Sets height, width, channels, classes. They follow from the configuration alone where they can; a dataset that
+     * has to look at its files to know its classes may do so, and fail. */
+    bool (*describe)(struct dataset *dataset, const void *config, struct error *err);
+    /* Fills the labels of a split, at most data_config's limit of them (the first images in the dataset's own order),
+     * and prepares `images`. What it leaves on failure is freed by its caller. */
+    bool (*load)(struct dataset *dataset, const void *config, int split, uint64_t seed, struct error *err);
+    /* Writes the pixels of an image of a loaded dataset, [height][width][channels]. May be called by several threads at
+     * once. */
+    bool (*fetch)(const struct dataset *dataset, int split, int index, uint8_t *pixels, struct error *err);
+    /* Frees `images`, which may be NULL. */
+    void (*release)(struct dataset *dataset);
 };
 
 extern const struct registry dataset_registry;
 
-/* Sets height, width, channels, classes; no file is opened. */
-void dataset_describe(struct dataset *dataset, struct choice data);
+/* What is known of `data` (a row of dataset_registry) before it is loaded: shape and number of classes. Pass to
+ * dataset_free; on failure the dataset is left empty. */
+bool dataset_describe(struct dataset *dataset, struct choice data, struct error *err);
 
-/* Reads the splits named by `data` (a row of dataset_registry). On success both splits hold at least one image and
- * every label is below `classes`; pass to dataset_free. On failure the dataset is left empty.
- * The seed matters to the synthetic dataset only. */
+/* Makes both splits ready to be fetched from. On success each holds at least one image and every label is below
+ * `classes`; pass to dataset_free. On failure the dataset is left empty. The seed matters to the synthetic dataset
+ * only.
+ */
 bool dataset_load(struct dataset *dataset, struct choice data, uint64_t seed, struct error *err);
+
+/* The same with one split alone; the other one is left empty. */
+bool dataset_load_split(struct dataset *dataset, struct choice data, uint64_t seed, int split, struct error *err);
 void dataset_free(struct dataset *dataset); /* leaves it empty; an empty dataset is allowed */
 
-/* height * width * channels: the bytes of one image in split.pixels. */
+/* height * width * channels: the bytes of one image's pixels. */
 size_t dataset_image_bytes(const struct dataset *dataset);
+
+/* The pixels of image `index` of a split, dataset_image_bytes of them. Threads may fetch at the same time. */
+static inline bool dataset_fetch(const struct dataset *dataset, int split, int index, uint8_t *pixels,
+                                 struct error *err) {
+    return dataset->type->fetch(dataset, split, index, pixels, err);
+}
 
 /* For the files that read datasets: */
 
+/* Checks labels[0..count) of the file `path`; the error names the first bad record, counted from 0. */
+bool dataset_check_labels(const char *path, const int32_t *labels, int count, int classes, struct error *err);
+
 /* The most images to load of a split; INT_MAX where the configuration sets no limit. */
 int data_config_limit(const struct data_config *config, int split);
-
-/* Makes room for `images` > 0 images and labels in a split, which keeps its `count` images. What is new is zero; the
- * caller fills it and raises the count. Fails when there is not enough memory; the split is then as it was. */
-bool dataset_reserve(struct dataset *dataset, int split, int images, struct error *err);
-
-/* Checks labels[0..count) of the file `path`; the error names the first bad record, counted from 0. */
-bool dataset_check_labels(const char *path, const uint8_t *labels, int count, int classes, struct error *err);
 
 #endif

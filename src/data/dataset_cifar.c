@@ -6,7 +6,7 @@
 
 #include "base/number.h"
 #include "base/text.h"
-#include "data/dataset.h"
+#include "data/image_arrays.h"
 #include "storage/gz_file.h"
 
 enum { SIDE = 32, PLANE = SIDE * SIDE, CHANNELS = 3, IMAGE_BYTES = CHANNELS * PLANE };
@@ -86,13 +86,14 @@ static bool append_records(struct dataset *dataset, int split, const struct file
     int records = (int)(file->size / record_bytes), start = images->count;
     int count = smaller(records, limit - start);
     int room = count < limit - start ? records + expected_records(layout, folder, names, records) : count;
-    if (!dataset_reserve(dataset, split, start + smaller(room, limit - start), err))
+    if (!image_arrays_reserve(dataset, split, start + smaller(room, limit - start), err))
         return false;
+    uint8_t *pixels = image_arrays_pixels(dataset, split) + (size_t)start * IMAGE_BYTES;
 #pragma omp parallel for schedule(static)
     for (int i = 0; i < count; i++) {
         const uint8_t *record = file->bytes + (size_t)i * record_bytes;
         images->labels[start + i] = record[layout->label_offset];
-        interleave(images->pixels + (size_t)(start + i) * IMAGE_BYTES, record + layout->label_bytes);
+        interleave(pixels + (size_t)i * IMAGE_BYTES, record + layout->label_bytes);
     }
     images->count += count;
     return dataset_check_labels(file->path, images->labels + start, count, layout->classes, err);
@@ -113,48 +114,48 @@ static bool load_split(struct dataset *dataset, int split, const struct layout *
     return true;
 }
 
-static bool load(struct dataset *dataset, const struct layout *layout, const struct cifar_config *config,
+static bool load(struct dataset *dataset, const struct layout *layout, const struct cifar_config *config, int split,
                  struct error *err) {
     const char *first = layout->files[SPLIT_TRAIN][0];
     struct text subfolder = {0};
     text_printf(&subfolder, "%s/%s", config->path, layout->subfolder);
     bool unpacked = !file_exists(config->path, first) && file_exists(subfolder.data, first);
     const char *folder = unpacked ? subfolder.data : config->path;
-    bool ok = true;
-    for (int s = 0; ok && s < SPLIT_COUNT; s++)
-        ok = load_split(dataset, s, layout, folder, data_config_limit(&config->common, s), err);
+    bool ok = load_split(dataset, split, layout, folder, data_config_limit(&config->common, split), err);
     text_free(&subfolder);
     return ok;
 }
 
-static void describe(struct dataset *dataset, const struct layout *layout) {
+static bool describe(struct dataset *dataset, const struct layout *layout) {
     dataset->height = dataset->width = SIDE;
     dataset->channels = CHANNELS;
     dataset->classes = layout->classes;
+    return true;
 }
 
-static void cifar10_describe(struct dataset *dataset, const void *config) {
-    (void)config;
-    describe(dataset, &cifar10_layout);
+static bool cifar10_describe(struct dataset *dataset, const void *config, struct error *err) {
+    (void)config, (void)err;
+    return describe(dataset, &cifar10_layout);
 }
 
-static bool cifar10_load(struct dataset *dataset, const void *config, uint64_t seed, struct error *err) {
+static bool cifar10_load(struct dataset *dataset, const void *config, int split, uint64_t seed, struct error *err) {
     (void)seed;
-    return load(dataset, &cifar10_layout, config, err);
+    return load(dataset, &cifar10_layout, config, split, err);
 }
 
 static const struct layout *cifar100_layout(const struct cifar100_config *config) {
     return &cifar100_layouts[config->labels];
 }
 
-static void cifar100_describe(struct dataset *dataset, const void *config) {
-    describe(dataset, cifar100_layout(config));
+static bool cifar100_describe(struct dataset *dataset, const void *config, struct error *err) {
+    (void)err;
+    return describe(dataset, cifar100_layout(config));
 }
 
-static bool cifar100_load(struct dataset *dataset, const void *config, uint64_t seed, struct error *err) {
+static bool cifar100_load(struct dataset *dataset, const void *config, int split, uint64_t seed, struct error *err) {
     (void)seed;
     const struct cifar100_config *settings = config;
-    return load(dataset, cifar100_layout(settings), &settings->cifar, err);
+    return load(dataset, cifar100_layout(settings), &settings->cifar, split, err);
 }
 
 static const struct param cifar10_params[] = {
@@ -184,6 +185,8 @@ const struct dataset_type dataset_cifar10 = {
              .config_size = sizeof(struct cifar_config)},
     .describe = cifar10_describe,
     .load = cifar10_load,
+    .fetch = image_arrays_fetch,
+    .release = image_arrays_release,
 };
 
 const struct dataset_type dataset_cifar100 = {
@@ -194,4 +197,6 @@ const struct dataset_type dataset_cifar100 = {
              .config_size = sizeof(struct cifar100_config)},
     .describe = cifar100_describe,
     .load = cifar100_load,
+    .fetch = image_arrays_fetch,
+    .release = image_arrays_release,
 };

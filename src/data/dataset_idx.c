@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "data/dataset.h"
+#include "data/image_arrays.h"
 #include "storage/gz_file.h"
 
 enum { SIDE = 28, IMAGE_BYTES = SIDE * SIDE, CLASSES = 10 };
@@ -82,10 +82,10 @@ static bool load_images(struct dataset *dataset, int split, struct file *file, i
     if (!read_images(file, in_file, err))
         return false;
     int count = *in_file < (uint32_t)limit ? (int)*in_file : limit;
-    if (!dataset_reserve(dataset, split, count, err))
+    if (!image_arrays_reserve(dataset, split, count, err))
         return false;
     dataset->splits[split].count = count;
-    memcpy(dataset->splits[split].pixels, file->bytes + header_bytes(3), (size_t)count * IMAGE_BYTES);
+    memcpy(image_arrays_pixels(dataset, split), file->bytes + header_bytes(3), (size_t)count * IMAGE_BYTES);
     return true;
 }
 
@@ -95,7 +95,8 @@ static bool load_labels(struct split *split, struct file *file, uint32_t images,
         return false;
     if (sizes[0] != images)
         return error_set(err, "%s: holds %u labels, but there are %u images", file->path, sizes[0], images);
-    memcpy(split->labels, file->bytes + header_bytes(1), (size_t)split->count);
+    for (int i = 0; i < split->count; i++)
+        split->labels[i] = file->bytes[header_bytes(1) + (size_t)i];
     return dataset_check_labels(file->path, split->labels, split->count, CLASSES, err);
 }
 
@@ -114,31 +115,26 @@ static bool load_split(struct dataset *dataset, int split, const struct idx_conf
     return ok;
 }
 
-static bool load(struct dataset *dataset, const struct idx_config *config, const char *advice, struct error *err) {
-    for (int s = 0; s < SPLIT_COUNT; s++)
-        if (!load_split(dataset, s, config, advice, err))
-            return false;
-    return true;
-}
-
-static bool mnist_load(struct dataset *dataset, const void *config, uint64_t seed, struct error *err) {
+static bool mnist_load(struct dataset *dataset, const void *config, int split, uint64_t seed, struct error *err) {
     (void)seed;
-    return load(dataset, config, "get the four files of MNIST and set data.path to their folder", err);
+    return load_split(dataset, split, config, "get the four files of MNIST and set data.path to their folder", err);
 }
 
-static bool fashion_mnist_load(struct dataset *dataset, const void *config, uint64_t seed, struct error *err) {
+static bool fashion_mnist_load(struct dataset *dataset, const void *config, int split, uint64_t seed,
+                               struct error *err) {
     (void)seed;
-    return load(dataset, config,
-                "install Debian's package dataset-fashion-mnist, or get the four files from "
-                "https://github.com/zalandoresearch/fashion-mnist and set data.path to their folder",
-                err);
+    return load_split(dataset, split, config,
+                      "install Debian's package dataset-fashion-mnist, or get the four files from "
+                      "https://github.com/zalandoresearch/fashion-mnist and set data.path to their folder",
+                      err);
 }
 
-static void describe(struct dataset *dataset, const void *config) {
-    (void)config;
+static bool describe(struct dataset *dataset, const void *config, struct error *err) {
+    (void)config, (void)err;
     dataset->height = dataset->width = SIDE;
     dataset->channels = 1;
     dataset->classes = CLASSES;
+    return true;
 }
 
 #define COMMON_ROW INCLUDED_KEYS(struct idx_config, common, data_config_params)
@@ -159,6 +155,8 @@ const struct dataset_type dataset_mnist = {
              .config_size = sizeof(struct idx_config)},
     .describe = describe,
     .load = mnist_load,
+    .fetch = image_arrays_fetch,
+    .release = image_arrays_release,
 };
 
 const struct dataset_type dataset_fashion_mnist = {
@@ -168,4 +166,6 @@ const struct dataset_type dataset_fashion_mnist = {
              .config_size = sizeof(struct idx_config)},
     .describe = describe,
     .load = fashion_mnist_load,
+    .fetch = image_arrays_fetch,
+    .release = image_arrays_release,
 };

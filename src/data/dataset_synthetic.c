@@ -5,8 +5,9 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/number.h"
 #include "base/rng.h"
-#include "data/dataset.h"
+#include "data/image_arrays.h"
 
 enum { WAVES = 4, CYCLES_MAX = 2 };    /* a pattern: so many waves a channel, each of so many cycles at most */
 enum { SHIFT_PART = 8 };               /* shifts go up to this part of the height and width, either way */
@@ -20,12 +21,14 @@ struct synthetic_config {
     int classes, height, width, channels, train_images, test_images;
 };
 
-static void describe(struct dataset *dataset, const void *config) {
+static bool describe(struct dataset *dataset, const void *config, struct error *err) {
+    (void)err;
     const struct synthetic_config *settings = config;
     dataset->height = settings->height;
     dataset->width = settings->width;
     dataset->channels = settings->channels;
     dataset->classes = settings->classes;
+    return true;
 }
 
 /* Adds a wave to one channel of pattern [height][width][channels]. Whole cycles, so that it goes on across the edges.
@@ -42,11 +45,11 @@ static void add_wave(float *pattern, const struct dataset *dataset, int channel,
         }
 }
 
-/* [classes][height][width][channels], to be freed; NULL when there is not enough memory. */
-static float *make_patterns(const struct dataset *dataset, uint64_t seed) {
+/* Of the first classes: [count][height][width][channels], to be freed; NULL when there is not enough memory. */
+static float *make_patterns(const struct dataset *dataset, int count, uint64_t seed) {
     size_t size = dataset_image_bytes(dataset);
-    float *patterns = mem_block((size_t)dataset->classes * size * sizeof *patterns);
-    for (int k = 0; patterns && k < dataset->classes; k++) {
+    float *patterns = mem_block((size_t)count * size * sizeof *patterns);
+    for (int k = 0; patterns && k < count; k++) {
         struct rng rng = rng_stream(seed, RNG_SYNTHETIC, PATTERN_STREAM, (uint64_t)k);
         for (int c = 0; c < dataset->channels; c++)
             for (int w = 0; w < WAVES; w++)
@@ -78,38 +81,37 @@ static void make_image(uint8_t *pixels, const float *pattern, const struct datas
 
 static bool make_split(struct dataset *dataset, int split, int count, const float *patterns, uint64_t seed,
                        struct error *err) {
-    if (!dataset_reserve(dataset, split, count, err))
+    if (!image_arrays_reserve(dataset, split, count, err))
         return false;
     size_t size = dataset_image_bytes(dataset);
     struct split *images = &dataset->splits[split];
+    uint8_t *pixels = image_arrays_pixels(dataset, split);
     images->count = count;
     for (int i = 0; i < count; i++) {
         int label = i % dataset->classes; /* as many of each class; training shuffles */
-        images->labels[i] = (uint8_t)label;
-        make_image(images->pixels + (size_t)i * size, patterns + (size_t)label * size, dataset,
+        images->labels[i] = label;
+        make_image(pixels + (size_t)i * size, patterns + (size_t)label * size, dataset,
                    rng_stream(seed, RNG_SYNTHETIC, (uint64_t)split, (uint64_t)i));
     }
     return true;
 }
 
-static bool load(struct dataset *dataset, const void *config, uint64_t seed, struct error *err) {
+static bool load(struct dataset *dataset, const void *config, int split, uint64_t seed, struct error *err) {
     const struct synthetic_config *settings = config;
-    int counts[] = {[SPLIT_TRAIN] = settings->train_images, [SPLIT_TEST] = settings->test_images};
-    float *patterns = make_patterns(dataset, seed);
+    int images = split == SPLIT_TRAIN ? settings->train_images : settings->test_images;
+    int count = smaller(images, data_config_limit(&settings->common, split));
+    int used = smaller(dataset->classes, count); /* image i is of class i */
+    float *patterns = make_patterns(dataset, used, seed);
     if (!patterns)
-        return error_set(err, "data: not enough memory for the patterns of %d classes", dataset->classes);
-    bool ok = true;
-    for (int s = 0; ok && s < SPLIT_COUNT; s++) {
-        int limit = data_config_limit(&settings->common, s);
-        ok = make_split(dataset, s, counts[s] < limit ? counts[s] : limit, patterns, seed, err);
-    }
+        return error_set(err, "data: not enough memory for the patterns of %d classes", used);
+    bool ok = make_split(dataset, split, count, patterns, seed, err);
     free(patterns);
     return ok;
 }
 
 static const struct param synthetic_params[] = {
     INCLUDED_KEYS(struct synthetic_config, common, data_config_params),
-    INT_KEY(struct synthetic_config, classes, "classes", "10", 2, 256, "number of classes"),
+    INT_KEY(struct synthetic_config, classes, "classes", "10", 2, 1000000, "number of classes"),
     INT_KEY(struct synthetic_config, height, "height", "16", 1, 256, "height of the images, in pixels"),
     INT_KEY(struct synthetic_config, width, "width", "16", 1, 256, "width of the images, in pixels"),
     INT_KEY(struct synthetic_config, channels, "channels", "3", 1, 16, "channels of the images"),
@@ -127,4 +129,6 @@ const struct dataset_type dataset_synthetic = {
              .config_size = sizeof(struct synthetic_config)},
     .describe = describe,
     .load = load,
+    .fetch = image_arrays_fetch,
+    .release = image_arrays_release,
 };

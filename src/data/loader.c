@@ -6,48 +6,73 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/number.h"
 #include "base/rng.h"
-#include "data/augment.h"
+#include "data/normalize.h"
 
-/* One batch is with the caller, one is ready, one is being filled. */
-enum { SLOTS = 3 };
+enum { SLOTS = 3 };  /* one batch is with the caller, one is ready, one is being filled */
+enum { CHUNK = 16 }; /* images that a thread takes at a time */
 
 struct slot {
     struct batch batch;
     real *images;
-    uint8_t *labels;
+    int32_t *labels;
+    int left;      /* images still to be filled */
+    int failed_at; /* the first image that could not be fetched, and why; batch.count: none */
+    struct error error;
+};
+
+struct worker {
+    struct loader *loader;
+    pthread_t thread;
+    uint8_t *pixels; /* of the image that it works on */
 };
 
 struct loader {
-    /* Constant while the thread runs. */
-    const struct split *split;
+    /* Constant while threads run. */
+    const struct dataset *dataset;
+    int split, images;
     size_t image_size; /* elements */
-    struct augment augment;
+    struct augment_config augment;
+    struct normalizer normalizer;
     uint64_t seed;
     int batch_size;
     bool training;
     int64_t first, batches; /* iteration of batch 0; number of batches */
+    int worker_count;
+    struct worker *workers;
 
-    /* The thread's own. */
-    int *order; /* [split->count], the permutation of `epoch`; file order when evaluating */
+    pthread_mutex_t taking; /* guards what is to be done next: */
+    int64_t next_batch;
+    int next_image; /* of the batch */
+    int *order;     /* [images], the permutation of `epoch`; NULL when evaluating: file order */
     int64_t epoch;
 
-    struct slot slots[SLOTS]; /* batch n is in slot n % SLOTS: the thread's until filled, then the caller's */
-    pthread_t thread;
-    pthread_mutex_t mutex; /* guards what follows */
+    pthread_mutex_t mutex; /* guards what follows; taken after `taking` where both are */
     pthread_cond_t changed;
-    int64_t filled, released; /* batches that the thread has filled, that the caller is done with */
+    struct slot slots[SLOTS]; /* batch n is in slot n % SLOTS: the threads' until filled, then the caller's */
+    int64_t opened, released; /* batches that threads have begun to fill, that the caller is done with */
     bool stop;
 
     bool lent; /* the caller's own: it holds batch `released` */
 };
 
+/* --- The threads ------------------------------------------------------------------------------------------------- */
+
+/* Images of one batch that a thread has taken upon itself. */
+struct chunk {
+    struct slot *slot;
+    int first, count;
+    int64_t position;   /* of the first, in the run */
+    int indices[CHUNK]; /* in the split */
+};
+
 static void shuffle(struct loader *loader, int64_t epoch) {
     struct rng rng = rng_stream(loader->seed, RNG_SHUFFLE, (uint64_t)epoch, 0);
     int *order = loader->order;
-    for (int i = 0; i < loader->split->count; i++)
+    for (int i = 0; i < loader->images; i++)
         order[i] = i;
-    for (int i = loader->split->count - 1; i > 0; i--) {
+    for (int i = loader->images - 1; i > 0; i--) {
         int j = (int)rng_below(&rng, (uint32_t)i + 1);
         int image = order[i];
         order[i] = order[j];
@@ -58,55 +83,104 @@ static void shuffle(struct loader *loader, int64_t epoch) {
 
 /* The image at a position of the run: the permutations of epochs 0, 1, ... one after the other. */
 static int image_at(struct loader *loader, int64_t position) {
-    int64_t epoch = position / loader->split->count;
+    int64_t epoch = position / loader->images;
     if (!loader->training)
         return (int)position;
     if (epoch != loader->epoch)
         shuffle(loader, epoch);
-    return loader->order[position % loader->split->count];
+    return loader->order[position % loader->images];
 }
 
-static void fill_image(struct loader *loader, struct slot *slot, int i, int64_t position) {
-    int image = image_at(loader, position);
-    struct placement placement = {0};
-    if (loader->training)
-        placement = augment_draw(&loader->augment, loader->seed, position);
-    augment_apply(&loader->augment, placement, loader->split->pixels + (size_t)image * loader->image_size,
-                  slot->images + (size_t)i * loader->image_size);
-    slot->labels[i] = loader->split->labels[image];
+static int64_t first_position(const struct loader *loader, int64_t batch) {
+    return (loader->first + batch) * loader->batch_size;
 }
 
-static void fill_slot(struct loader *loader, struct slot *slot, int64_t iteration) {
-    int64_t start = iteration * loader->batch_size;
-    int count = loader->batch_size;
-    if (!loader->training && count > loader->split->count - start)
-        count = (int)(loader->split->count - start);
-    for (int i = 0; i < count; i++)
-        fill_image(loader, slot, i, start + i);
-    slot->batch.count = count;
+/* Images in a batch: the last one of an evaluation may be smaller. */
+static int batch_count(const struct loader *loader, int64_t batch) {
+    int64_t left = loader->images - first_position(loader, batch);
+    return loader->training || left > loader->batch_size ? loader->batch_size : (int)left;
 }
 
-/* Waits for a slot that the caller is done with; false when the loader is being closed. */
-static bool wait_for_slot(struct loader *loader) {
+/* Where the next batch begins, waits for a slot that the caller is done with. False when the loader is being closed. */
+static bool open_slot(struct loader *loader) {
     pthread_mutex_lock(&loader->mutex);
-    while (!loader->stop && loader->filled - loader->released == SLOTS)
+    bool begins = loader->next_image == 0;
+    while (!loader->stop && begins && loader->next_batch - loader->released == SLOTS)
         pthread_cond_wait(&loader->changed, &loader->mutex);
+    if (begins && !loader->stop) {
+        struct slot *slot = &loader->slots[loader->next_batch % SLOTS];
+        slot->batch.count = slot->left = slot->failed_at = batch_count(loader, loader->next_batch);
+        loader->opened++;
+    }
     bool go_on = !loader->stop;
     pthread_mutex_unlock(&loader->mutex);
     return go_on;
 }
 
-static void *fill_slots(void *argument) {
-    struct loader *loader = argument;
-    for (int64_t n = 0; n < loader->batches && wait_for_slot(loader); n++) {
-        fill_slot(loader, &loader->slots[n % SLOTS], loader->first + n);
-        pthread_mutex_lock(&loader->mutex);
-        loader->filled++;
-        pthread_cond_signal(&loader->changed);
-        pthread_mutex_unlock(&loader->mutex);
+/* False when there is nothing more to do. */
+static bool take_chunk(struct loader *loader, struct chunk *chunk) {
+    pthread_mutex_lock(&loader->taking);
+    bool taken = loader->next_batch < loader->batches && open_slot(loader);
+    if (taken) {
+        int in_batch = batch_count(loader, loader->next_batch);
+        chunk->slot = &loader->slots[loader->next_batch % SLOTS];
+        chunk->first = loader->next_image;
+        chunk->count = smaller(CHUNK, in_batch - chunk->first);
+        chunk->position = first_position(loader, loader->next_batch) + chunk->first;
+        for (int i = 0; i < chunk->count; i++)
+            chunk->indices[i] = image_at(loader, chunk->position + i);
+        loader->next_image += chunk->count;
+        if (loader->next_image == in_batch) {
+            loader->next_batch++;
+            loader->next_image = 0;
+        }
+    }
+    pthread_mutex_unlock(&loader->taking);
+    return taken;
+}
+
+/* failed_at: an image of the batch that could not be fetched, or the batch's count. */
+static void give_chunk(struct loader *loader, const struct chunk *chunk, int failed_at, const struct error *error) {
+    struct slot *slot = chunk->slot;
+    pthread_mutex_lock(&loader->mutex);
+    if (failed_at < slot->failed_at) {
+        slot->failed_at = failed_at;
+        slot->error = *error;
+    }
+    slot->left -= chunk->count;
+    if (slot->left == 0)
+        pthread_cond_broadcast(&loader->changed);
+    pthread_mutex_unlock(&loader->mutex);
+}
+
+static bool fill_image(const struct worker *worker, const struct chunk *chunk, int i, struct error *err) {
+    const struct loader *loader = worker->loader;
+    struct placement placement = {0};
+    int index = chunk->indices[i], in_batch = chunk->first + i;
+    if (!dataset_fetch(loader->dataset, loader->split, index, worker->pixels, err))
+        return false;
+    if (loader->training)
+        placement = augment_draw(&loader->augment, &(struct augment_context){loader->seed, chunk->position + i});
+    normalize_image(&loader->normalizer, placement, worker->pixels,
+                    chunk->slot->images + (size_t)in_batch * loader->image_size);
+    chunk->slot->labels[in_batch] = loader->dataset->splits[loader->split].labels[index];
+    return true;
+}
+
+static void *work(void *argument) {
+    const struct worker *worker = argument;
+    struct chunk chunk;
+    struct error err;
+    while (take_chunk(worker->loader, &chunk)) {
+        int filled = 0;
+        while (filled < chunk.count && fill_image(worker, &chunk, filled, &err))
+            filled++;
+        give_chunk(worker->loader, &chunk, filled < chunk.count ? chunk.first + filled : chunk.slot->batch.count, &err);
     }
     return NULL;
 }
+
+/* --- Opening ----------------------------------------------------------------------------------------------------- */
 
 size_t loader_bytes(const struct dataset *shape, int batch_size) {
     return 2 * SLOTS * (size_t)batch_size * dataset_image_bytes(shape) * sizeof(real);
@@ -118,12 +192,17 @@ static bool allocate(struct loader *loader) {
     for (int i = 0; i < SLOTS; i++) {
         struct slot *slot = &loader->slots[i];
         slot->images = mem_block(batch_size * loader->image_size * sizeof *slot->images);
-        slot->labels = mem_block(batch_size);
+        slot->labels = mem_block(batch_size * sizeof *slot->labels);
         slot->batch = (struct batch){.images = slot->images, .labels = slot->labels};
         ok = ok && slot->images && slot->labels;
     }
+    for (int i = 0; i < loader->worker_count; i++) {
+        struct worker *worker = &loader->workers[i];
+        *worker = (struct worker){.loader = loader, .pixels = mem_block(loader->image_size)};
+        ok = ok && worker->pixels;
+    }
     if (loader->training)
-        loader->order = mem_block((size_t)loader->split->count * sizeof *loader->order);
+        loader->order = mem_block((size_t)loader->images * sizeof *loader->order);
     return ok && (loader->order || !loader->training);
 }
 
@@ -132,31 +211,53 @@ static void release(struct loader *loader) {
         free(loader->slots[i].images);
         free(loader->slots[i].labels);
     }
+    for (int i = 0; i < loader->worker_count; i++)
+        free(loader->workers[i].pixels);
+    free(loader->workers);
     free(loader->order);
     free(loader);
 }
 
-/* The thread inherits a mask of all signals: it takes none. */
-static int start_thread(struct loader *loader) {
+/* Threads inherit a mask of all signals: they take none. Returns how many have started; where not all, errno says why.
+ */
+static int start_threads(struct loader *loader) {
+    int started = 0;
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int code = pthread_create(&loader->thread, NULL, fill_slots, loader);
+    errno = 0;
+    while (started < loader->worker_count && errno == 0) {
+        struct worker *worker = &loader->workers[started];
+        errno = pthread_create(&worker->thread, NULL, work, worker);
+        started += errno == 0;
+    }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return code;
+    return started;
+}
+
+static void stop_threads(struct loader *loader, int started) {
+    pthread_mutex_lock(&loader->mutex);
+    loader->stop = true;
+    pthread_cond_broadcast(&loader->changed);
+    pthread_mutex_unlock(&loader->mutex);
+    for (int i = 0; i < started; i++)
+        pthread_join(loader->workers[i].thread, NULL);
+    pthread_cond_destroy(&loader->changed);
+    pthread_mutex_destroy(&loader->mutex);
+    pthread_mutex_destroy(&loader->taking);
 }
 
 static bool start(struct loader *loader, struct error *err) {
     if (!allocate(loader))
         return error_set(err, "data: not enough memory for %d batches of %d images", SLOTS, loader->batch_size);
+    pthread_mutex_init(&loader->taking, NULL);
     pthread_mutex_init(&loader->mutex, NULL);
     pthread_cond_init(&loader->changed, NULL);
-    errno = start_thread(loader);
-    if (errno == 0)
+    int started = start_threads(loader);
+    if (started == loader->worker_count)
         return true;
     error_set_errno(err, "data: cannot start a thread");
-    pthread_cond_destroy(&loader->changed);
-    pthread_mutex_destroy(&loader->mutex);
+    stop_threads(loader, started);
     return false;
 }
 
@@ -164,9 +265,16 @@ static struct loader *open_loader(struct loader settings, const struct dataset *
                                   const struct data_config *config, struct error *err) {
     struct loader *loader = mem_alloc(sizeof *loader);
     *loader = settings;
+    loader->dataset = dataset;
+    loader->images = dataset->splits[loader->split].count;
     loader->image_size = dataset_image_bytes(dataset);
-    loader->augment = augment_make(dataset, config);
+    loader->augment = config->augment;
+    loader->normalizer = normalizer_make(dataset, config);
     loader->epoch = -1;
+    if (!loader->training)
+        loader->batches = ((int64_t)loader->images + loader->batch_size - 1) / loader->batch_size;
+    loader->worker_count = config->loader_threads;
+    loader->workers = mem_alloc((size_t)loader->worker_count * sizeof *loader->workers);
     if (start(loader, err))
         return loader;
     release(loader);
@@ -176,7 +284,7 @@ static struct loader *open_loader(struct loader settings, const struct dataset *
 struct loader *loader_train(const struct dataset *dataset, const struct data_config *config, uint64_t seed,
                             int batch_size, int64_t first, struct error *err) {
     struct loader settings = {
-        .split = &dataset->splits[SPLIT_TRAIN],
+        .split = SPLIT_TRAIN,
         .seed = seed,
         .batch_size = batch_size,
         .training = true,
@@ -188,46 +296,51 @@ struct loader *loader_train(const struct dataset *dataset, const struct data_con
 
 struct loader *loader_evaluate(const struct dataset *dataset, const struct data_config *config, int split,
                                int batch_size, struct error *err) {
-    const struct split *images = &dataset->splits[split];
-    struct loader settings = {
-        .split = images,
-        .batch_size = batch_size,
-        .batches = ((int64_t)images->count + batch_size - 1) / batch_size,
-    };
+    struct loader settings = {.split = split, .batch_size = batch_size};
     return open_loader(settings, dataset, config, err);
 }
+
+/* --- The caller -------------------------------------------------------------------------------------------------- */
 
 static void give_back(struct loader *loader) {
     pthread_mutex_lock(&loader->mutex);
     loader->released++;
-    pthread_cond_signal(&loader->changed);
+    pthread_cond_broadcast(&loader->changed);
     pthread_mutex_unlock(&loader->mutex);
     loader->lent = false;
+}
+
+/* The slot of the batch that the caller is to have next, once it is filled. */
+static const struct slot *wait_for_batch(struct loader *loader) {
+    int64_t wanted = loader->released; /* written by this thread only */
+    const struct slot *slot = &loader->slots[wanted % SLOTS];
+    pthread_mutex_lock(&loader->mutex);
+    while (loader->opened <= wanted || slot->left > 0)
+        pthread_cond_wait(&loader->changed, &loader->mutex);
+    pthread_mutex_unlock(&loader->mutex);
+    return slot;
 }
 
 const struct batch *loader_next(struct loader *loader) {
     if (loader->lent)
         give_back(loader);
-    int64_t wanted = loader->released; /* written by this thread only */
-    if (wanted == loader->batches)
+    if (loader->released == loader->batches)
         return NULL;
-    pthread_mutex_lock(&loader->mutex);
-    while (loader->filled == wanted)
-        pthread_cond_wait(&loader->changed, &loader->mutex);
-    pthread_mutex_unlock(&loader->mutex);
-    loader->lent = true;
-    return &loader->slots[wanted % SLOTS].batch;
+    const struct slot *slot = wait_for_batch(loader);
+    loader->lent = slot->failed_at == slot->batch.count;
+    return loader->lent ? &slot->batch : NULL;
+}
+
+bool loader_good(struct loader *loader, struct error *err) {
+    if (loader->lent || loader->released == loader->batches)
+        return true;
+    *err = wait_for_batch(loader)->error;
+    return false;
 }
 
 void loader_close(struct loader *loader) {
     if (!loader)
         return;
-    pthread_mutex_lock(&loader->mutex);
-    loader->stop = true;
-    pthread_cond_signal(&loader->changed);
-    pthread_mutex_unlock(&loader->mutex);
-    pthread_join(loader->thread, NULL);
-    pthread_cond_destroy(&loader->changed);
-    pthread_mutex_destroy(&loader->mutex);
+    stop_threads(loader, loader->worker_count);
     release(loader);
 }

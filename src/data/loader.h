@@ -1,8 +1,9 @@
-/* Batches, prepared by a background thread while the network computes.
+/* Batches, prepared by background threads while the network computes.
  *
  * A batch is a pure function of (dataset, configuration, seed, iteration): epoch e visits the images in a permutation
  * drawn from (seed, e), and the augmentation of an image is drawn from (seed, position in the run). So resuming needs
- * no loader state but the iteration. Batches run on across the end of an epoch; every image is used once an epoch. */
+ * no loader state but the iteration, and batches do not depend on the number of threads. Batches run on across the end
+ * of an epoch; every image is used once an epoch. */
 #ifndef SPHERENET_DATA_LOADER_H
 #define SPHERENET_DATA_LOADER_H
 
@@ -14,13 +15,13 @@
 struct batch {
     int count;
     const real *images;    /* [count][height][width][channels], normalised */
-    const uint8_t *labels; /* [count] */
+    const int32_t *labels; /* [count] */
 };
 
 struct loader;
 
 /* Both kinds of loader read the dataset until loader_close, so it must outlive them; the configuration is copied. All
- * memory is allocated here. NULL with an error when there is not enough of it, or when no thread can be started. */
+ * memory is allocated here. NULL with an error when there is not enough of it, or when a thread cannot be started. */
 
 /* Memory that a training and a testing loader take at the same time. */
 size_t loader_bytes(const struct dataset *shape, int batch_size);
@@ -34,10 +35,14 @@ struct loader *loader_train(const struct dataset *dataset, const struct data_con
 struct loader *loader_evaluate(const struct dataset *dataset, const struct data_config *config, int split,
                                int batch_size, struct error *err);
 
-/* The next batch, owned by the loader and valid until the following call; NULL after the last. */
+/* The next batch, owned by the loader and valid until the following call. NULL after the last, and where an image of
+ * the batch cannot be fetched. */
 const struct batch *loader_next(struct loader *loader);
 
-/* Stops the thread, whatever it is doing, and frees the loader and its batches; NULL is allowed. */
+/* After loader_next: false, with the reason, if it returned NULL for an image that cannot be fetched. */
+bool loader_good(struct loader *loader, struct error *err);
+
+/* Stops the threads, whatever they are doing, and frees the loader and its batches; NULL is allowed. */
 void loader_close(struct loader *loader);
 
 #endif

@@ -147,6 +147,21 @@ static void bind_ints(struct binder *b, const struct param *param, const struct 
             complain_type(b, &element, node->children[i], arena_printf(b->arena, "%s[%d]", path, i));
 }
 
+static void bind_reals(struct binder *b, const struct param *param, const struct node *node, const char *path,
+                       struct real_list *list) {
+    const struct param element = {.type = PARAM_REAL, .min = param->min, .max = param->max};
+    *list = (struct real_list){.count = 1};
+    if (node->type != NODE_LIST || node->count == 0 || node->count > REAL_LIST_MAX) {
+        if (!read_real(&element, node, &list->values[0]))
+            complain_type(b, param, node, path);
+        return;
+    }
+    list->count = node->count;
+    for (int i = 0; i < node->count; i++)
+        if (!read_real(&element, node->children[i], &list->values[i]))
+            complain_type(b, &element, node->children[i], arena_printf(b->arena, "%s[%d]", path, i));
+}
+
 static void bind_flags(struct binder *b, const struct param *param, const struct node *node, const char *path,
                        unsigned *flags) {
     *flags = 0;
@@ -311,6 +326,9 @@ static void bind_value(struct binder *b, void *value, const struct param *param,
         break;
     case PARAM_INTS:
         bind_ints(b, param, node, path, value);
+        break;
+    case PARAM_REALS:
+        bind_reals(b, param, node, path, value);
         break;
     case PARAM_ENUM:
         index = bind_name(b, param, node, path);

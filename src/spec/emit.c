@@ -81,6 +81,15 @@ static void put_ints(yaml_emitter_t *emitter, const struct int_list *list) {
     close_list(emitter);
 }
 
+static void put_reals(yaml_emitter_t *emitter, const struct real_list *list) {
+    if (list->count != 1)
+        open_list(emitter, true);
+    for (int i = 0; i < list->count; i++)
+        put_real(emitter, list->values[i]);
+    if (list->count != 1)
+        close_list(emitter);
+}
+
 static void put_params(yaml_emitter_t *emitter, const void *section, const struct param *params);
 
 static bool has_lists(const struct param *params) {
@@ -128,6 +137,9 @@ static void put_value(yaml_emitter_t *emitter, const void *value, const struct p
         break;
     case PARAM_INTS:
         put_ints(emitter, value);
+        break;
+    case PARAM_REALS:
+        put_reals(emitter, value);
         break;
     case PARAM_ROW:
         put_scalar(emitter, (*(const struct kind *const *)value)->name);
@@ -228,6 +240,11 @@ void param_describe(struct text *out, const struct param *param) {
     case PARAM_INTS:
         text_printf(out, "a list of at most %d whole numbers", INT_LIST_MAX);
         describe_range(out, param);
+        break;
+    case PARAM_REALS:
+        text_printf(out, "a number");
+        describe_range(out, param);
+        text_printf(out, ", or a list of at most %d of them", REAL_LIST_MAX);
         break;
     case PARAM_SECTION:
     case PARAM_INCLUDE:

@@ -20,6 +20,7 @@ enum param_type {
     PARAM_ENUM,    /* int: index into names */
     PARAM_FLAGS,   /* unsigned: one bit for each of names */
     PARAM_INTS,    /* struct int_list, min and max for each */
+    PARAM_REALS,   /* struct real_list, min and max for each; one number stands for a list of one */
     PARAM_SECTION, /* a struct described by params */
     PARAM_INCLUDE, /* a struct described by params whose keys stand in the including section itself */
     PARAM_ROW,     /* const struct kind *: a row of registry, by name */
@@ -32,7 +33,7 @@ struct param {
     enum param_type type;
     size_t offset;                   /* of the value in the section's struct */
     const char *fallback;            /* default, as one would write it in YAML; NULL: the key is required */
-    double min, max;                 /* inclusive; for PARAM_INTS of each element; both 0: no limit */
+    double min, max;                 /* inclusive; for lists of each element; both 0: no limit */
     const char *const *names;        /* PARAM_ENUM, PARAM_FLAGS: NULL-terminated */
     const struct param *params;      /* PARAM_SECTION, PARAM_INCLUDE */
     const struct registry *registry; /* PARAM_ROW, PARAM_KIND, PARAM_KINDS */
@@ -48,6 +49,8 @@ struct param {
     { KEY_AT(STRUCT, MEMBER, KEY, PARAM_REAL, HELP), .fallback = FALLBACK, .min = MIN, .max = MAX }
 #define INTS_KEY(STRUCT, MEMBER, KEY, FALLBACK, MIN, MAX, HELP)                                                        \
     { KEY_AT(STRUCT, MEMBER, KEY, PARAM_INTS, HELP), .fallback = FALLBACK, .min = MIN, .max = MAX }
+#define REALS_KEY(STRUCT, MEMBER, KEY, FALLBACK, MIN, MAX, HELP)                                                       \
+    { KEY_AT(STRUCT, MEMBER, KEY, PARAM_REALS, HELP), .fallback = FALLBACK, .min = MIN, .max = MAX }
 #define BOOL_KEY(STRUCT, MEMBER, KEY, FALLBACK, HELP)                                                                  \
     { KEY_AT(STRUCT, MEMBER, KEY, PARAM_BOOL, HELP), .fallback = FALLBACK }
 #define TEXT_KEY(STRUCT, MEMBER, KEY, FALLBACK, HELP)                                                                  \
@@ -69,11 +72,16 @@ struct param {
 #define END_OF_KEYS                                                                                                    \
     { .type = PARAM_END }
 
-enum { INT_LIST_MAX = 16 };
+enum { INT_LIST_MAX = 16, REAL_LIST_MAX = 16 };
 
 struct int_list {
     int count;
     int values[INT_LIST_MAX];
+};
+
+struct real_list {
+    int count; /* at least one */
+    double values[REAL_LIST_MAX];
 };
 
 /* First member of every registry row. */

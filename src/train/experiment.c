@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "loss/loss.h"
 #include "machine/openblas.h"
+#include "machine/threads.h"
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
 
@@ -90,32 +90,39 @@ static void check_core(const struct experiment *experiment, const struct node *r
     text_free(&message);
 }
 
-bool experiment_plan(const struct experiment *experiment, struct model *net, struct diagnostics *diags) {
+bool experiment_plan(const struct experiment *experiment, enum step_mode mode, struct model *model, struct loss *loss,
+                     struct diagnostics *diags) {
     struct shape in = {experiment->shape.height, experiment->shape.width, experiment->shape.channels, false};
     int batch = experiment->train.batch_size > 0 ? experiment->train.batch_size : 1; /* 0: itself a mistake */
-    return model_plan(net, &experiment->layers, in, experiment->shape.classes, batch, diags);
-}
+    struct model_request request = {
+        .layers = &experiment->layers,
+        .in = in,
+        .classes = experiment->shape.classes,
+        .batch = batch,
+        .threads = experiment->threads,
+        .forward_only = mode == STEP_EVALUATE,
 
-static void take_angles(struct experiment *experiment, struct diagnostics *diags) {
-    const struct choice *loss = &experiment->loss;
-    const struct loss_type *type = loss_type_of(*loss);
-    if (type->activation)
-        network_take_angles(&experiment->arena, type->kind.name, type->activation(loss->config), &experiment->layers,
-                            diags);
+    };
+    if (experiment->loss.kind) /* NULL: itself a mistake */
+        request.head = loss_request(loss, experiment->loss);
+    return model_plan(model, &request, diags);
 }
 
 /* Needs no more of the spec than its data and network to be right. */
 static void check_network(struct experiment *experiment, struct diagnostics *diags) {
     int mistakes = diags->count;
-    dataset_describe(&experiment->shape, experiment->data);
+    struct error err;
+    if (!dataset_describe(&experiment->shape, experiment->data, &err)) {
+        diagnose(diags, experiment->data.source, experiment->data.line, experiment->data.path, "%s", err.text);
+        return;
+    }
     network_expand(&experiment->arena, experiment->network, experiment->shape.classes, &experiment->layers, diags);
-    if (diags->count == mistakes && experiment->loss.kind)
-        take_angles(experiment, diags);
     if (diags->count > mistakes)
         return;
-    struct model net;
-    experiment_plan(experiment, &net, diags);
-    model_free(&net);
+    struct model model;
+    struct loss loss;
+    experiment_plan(experiment, STEP_TRAIN, &model, &loss, diags);
+    model_free(&model);
 }
 
 static bool read_tree(struct experiment *experiment, struct node *root, const char *path, const char *const *overrides,
@@ -131,6 +138,7 @@ static bool read_tree(struct experiment *experiment, struct node *root, const ch
     spec_bind(&experiment->arena, experiment, experiment_params, root, "", diags);
     if (!*experiment->name)
         experiment->name = name_from_path(&experiment->arena, path);
+    experiment->threads = threads_decide(experiment->train.threads);
     check_name(experiment, root, diags);
     check_core(experiment, root, diags);
     if (experiment->data.kind && experiment->network.kind)
@@ -153,6 +161,7 @@ bool experiment_parse(struct experiment *experiment, const char *source, const c
 }
 
 void experiment_free(struct experiment *experiment) {
+    dataset_free(&experiment->shape);
     arena_free(&experiment->arena);
 }
 

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "fuzz/fuzz.h"
 #include "run/checkpoint.h"
+#include "support/tensor_file.h"
 
 enum { GZIP_WINDOW_BITS = 16 + 15, MOST_INFLATED = 1 << 20, LENGTH_BYTES = 8, JSON_GROWTH = 1 << 12 };
 
@@ -34,7 +35,7 @@ static struct trainer *tiny_trainer(void) {
 }
 
 /* As `train --resume`, `train.init_from` and `eval` do. */
-static void resume(const struct tensor_file *file, const char *path) {
+static void resume(struct safetensors *file, const char *path) {
     struct trainer *trainer = tiny_trainer();
     struct experiment experiment;
     struct best_test best;
@@ -49,10 +50,10 @@ static void resume(const struct tensor_file *file, const char *path) {
     }
     if (checkpoint_progress(file, path, &iteration, &best, &err))
         fuzz_require(iteration >= 0 && best.iteration >= -1, "iterations are none below the first");
-    checkpoint_load(file, path, trainer, true, &err);
-    checkpoint_load(file, path, trainer, false, &err);
-    checkpoint_initialise(file, path, trainer, NULL, &err);
-    checkpoint_initialise(file, path, trainer, "c", &err);
+    checkpoint_load(file, path, trainer, &err);
+    checkpoint_load_weights(file, path, &trainer->model, &err);
+    checkpoint_initialise(file, path, &trainer->model, NULL, &err);
+    checkpoint_initialise(file, path, &trainer->model, "c", &err);
 }
 
 static size_t value_count(const struct stored_tensor *tensor) {
@@ -97,7 +98,7 @@ void fuzz_checkpoint_input(const uint8_t *data, size_t size) {
     fuzz_require(good || *err.text, "what is refused has a reason");
     if (!good)
         return;
-    resume(&file, path);
+    resume(&file.file, path);
     write_again(&file, path);
     tensor_file_free(&file);
 }

@@ -241,7 +241,7 @@ static double smoothed_target(int class, int label, int classes, double smoothin
     return (class == label ? 1 - smoothing : 0) + smoothing / classes;
 }
 
-double ref_softmax_loss(int n, int classes, const double *logits, const uint8_t *labels, double smoothing,
+double ref_softmax_loss(int n, int classes, const double *logits, const int32_t *labels, double smoothing,
                         double floor) {
     assert(classes > 0);
     double loss = 0, log_p[classes];
@@ -256,7 +256,7 @@ double ref_softmax_loss(int n, int classes, const double *logits, const uint8_t 
 }
 
 /* dL/dz_j = sum over i of dL/dp_i dp_i/dz_j, with dp_i/dz_j = p_i ([i = j] - p_j). */
-void ref_softmax_gradient(int n, int classes, double *dlogits, const double *logits, const uint8_t *labels,
+void ref_softmax_gradient(int n, int classes, double *dlogits, const double *logits, const int32_t *labels,
                           double smoothing, double floor) {
     double log_p[classes];
     for (int image = 0; image < n; image++) {
@@ -317,7 +317,7 @@ static double target_logit(const struct ref_angular_loss *loss, double cosine, d
 }
 
 double ref_angular_loss(const struct ref_angular_loss *loss, int n, int classes, const double *cosines,
-                        const double *lengths, const uint8_t *labels) {
+                        const double *lengths, const int32_t *labels) {
     double *logits = malloc((size_t)n * (size_t)classes * sizeof *logits);
     for (int i = 0; i < n; i++)
         for (int j = 0; j < classes; j++) {
@@ -328,6 +328,20 @@ double ref_angular_loss(const struct ref_angular_loss *loss, int n, int classes,
     double value = ref_softmax_loss(n, classes, logits, labels, loss->smoothing, loss->floor);
     free(logits);
     return value;
+}
+
+double ref_sphereface2(const struct ref_sphereface2 *loss, int n, int classes, const double *cosines,
+                       const int32_t *labels, double bias) {
+    double sum = 0, s = loss->scale;
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < classes; j++) {
+            double g = 2 * pow((cosines[i * classes + j] + 1) / 2, loss->exponent) - 1;
+            if (j == labels[i])
+                sum += loss->balance / s * log1p(exp(-(s * (g - loss->margin) + bias)));
+            else
+                sum += (1 - loss->balance) / s * log1p(exp(s * (g + loss->margin) + bias));
+        }
+    return loss->loss_weight * sum / n;
 }
 
 /* --- Regularisation and optimizers ------------------------------------------------------------------------------- */
@@ -368,6 +382,13 @@ void ref_adam(double rate, double beta1, double beta2, double epsilon, int step,
         double mean = first[i] / (1 - pow(beta1, step)), square = second[i] / (1 - pow(beta2, step));
         w[i] -= rate * mean / (sqrt(square) + epsilon);
     }
+}
+
+void ref_adamw(double rate, double beta1, double beta2, double epsilon, double decay, int step, size_t count, double *w,
+               const double *dw, double *first, double *second) {
+    for (size_t i = 0; i < count; i++)
+        w[i] -= rate * decay * w[i];
+    ref_adam(rate, beta1, beta2, epsilon, step, count, w, dw, first, second);
 }
 
 void ref_sgd(double rate, double momentum, bool nesterov, size_t count, double *w, const double *dw, double *velocity) {

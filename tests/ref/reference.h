@@ -74,9 +74,9 @@ void ref_relu(size_t count, double *y, const double *x);
 /* --- Loss -------------------------------------------------------------------------------------------------------- */
 
 /* Mean over images of -sum t log(p + floor), t = 1 - smoothing (target class alone) + smoothing / classes. */
-double ref_softmax_loss(int n, int classes, const double *logits, const uint8_t *labels, double smoothing,
+double ref_softmax_loss(int n, int classes, const double *logits, const int32_t *labels, double smoothing,
                         double floor);
-void ref_softmax_gradient(int n, int classes, double *dlogits, const double *logits, const uint8_t *labels,
+void ref_softmax_gradient(int n, int classes, double *dlogits, const double *logits, const int32_t *labels,
                           double smoothing, double floor);
 
 /* g(m theta - p pi) - 2p, p = floor(m theta / pi) */
@@ -98,7 +98,14 @@ struct ref_angular_loss {
     double lambda; /* weight of the logit without margin; INFINITY: no margin */
 };
 double ref_angular_loss(const struct ref_angular_loss *loss, int n, int classes, const double *cosines,
-                        const double *lengths, const uint8_t *labels);
+                        const double *lengths, const int32_t *labels);
+
+/* margin: 0 where a test has none. */
+struct ref_sphereface2 {
+    double scale, margin, exponent, balance, loss_weight;
+};
+double ref_sphereface2(const struct ref_sphereface2 *loss, int n, int classes, const double *cosines,
+                       const int32_t *labels, double bias);
 
 /* --- Regularisation and optimizers ------------------------------------------------------------------------------- */
 
@@ -109,6 +116,9 @@ double ref_orthogonality(double factor, int filters, int patch, double *dw, cons
 /* One update, numbered from 1; first, second and velocity are 0 before it. */
 void ref_adam(double rate, double beta1, double beta2, double epsilon, int step, size_t count, double *w,
               const double *dw, double *first, double *second);
+/* AdamW, Loshchilov and Hutter 2019, algorithm 2: before it, w loses rate decay w. */
+void ref_adamw(double rate, double beta1, double beta2, double epsilon, double decay, int step, size_t count, double *w,
+               const double *dw, double *first, double *second);
 void ref_sgd(double rate, double momentum, bool nesterov, size_t count, double *w, const double *dw, double *velocity);
 
 #endif

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "storage/safetensors.h"
+#include "support/tensor_file.h"
 
 /* Check cannot print long texts; this names the first line that differs. */
 void expect_same_lines(const char *text, const char *other, const char *what);

@@ -23,8 +23,8 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "machine/openblas.h"
-#include "storage/safetensors.h"
 #include "support/compare.h"
+#include "support/tensor_file.h"
 
 /* Every layer that keeps state, and a layer wide enough that most of the time goes into writing checkpoints. */
 static const char *const spec =

@@ -61,6 +61,10 @@ void load(struct choice data) {
     ck_assert_msg(dataset_load(&dataset, data, 1, &err), "%s", err.text);
 }
 
+uint8_t *image_of(int split, int index) {
+    return image_arrays_pixels(&dataset, split) + (size_t)index * dataset_image_bytes(&dataset);
+}
+
 void check_counts(int train, int test) {
     ck_assert_int_eq(dataset.splits[SPLIT_TRAIN].count, train);
     ck_assert_int_eq(dataset.splits[SPLIT_TEST].count, test);

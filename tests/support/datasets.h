@@ -3,7 +3,7 @@
 #define SPHERENET_TESTS_SUPPORT_DATASETS_H
 
 #include "base/error.h"
-#include "data/dataset.h"
+#include "data/image_arrays.h"
 #include "spec/bind.h"
 #include "support/folder.h"
 
@@ -23,6 +23,9 @@ void *value_of(struct choice data, const char *key);
 void set_int(struct choice data, const char *key, int value);
 
 void load(struct choice data); /* the dataset under test, in place of the one before */
+
+/* The pixels of an image of the dataset under test, which keeps them in memory. */
+uint8_t *image_of(int split, int index);
 
 void check_counts(int train, int test);
 void check_shape(int height, int width, int channels, int classes);

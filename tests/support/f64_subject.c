@@ -58,9 +58,10 @@ static void parse_layers(struct subject *s, const char *yaml) {
 static void plan_net(struct model *net, const struct choice_list *layers, struct shape in, int outputs, int batch) {
     struct diagnostics diags = {0};
     struct error err;
-    bool planned = model_plan(net, layers, in, outputs, batch, &diags);
+    bool planned = model_plan(net, &(struct model_request){layers, in, outputs, batch, 1, false, {0}}, &diags);
     ck_assert_msg(planned, "%s", diags.text.data);
-    ck_assert_msg(model_allocate(net, 7, &err), "%s", err.text);
+    ck_assert_msg(model_allocate(net, &err), "%s", err.text);
+    model_draw(net, 7);
     text_free(&diags.text);
 }
 
@@ -89,14 +90,14 @@ void subject_close(struct subject *s) {
 }
 
 void backward(struct subject *s, real *dx) {
-    struct step pass = {.n = s->n, .training = true};
+    struct step step = model_step(&s->net, s->n, STEP_TRAIN);
     struct view x = {.data = s->x, .channels = s->in.channels};
     struct gradient_target target = {.d = dx};
-    chain_backward(&s->net.chain, &pass, dx ? &target : NULL, s->dy, &x);
+    chain_backward(&s->net.chain, &step, dx ? &target : NULL, s->dy, &x);
 }
 
 void check_all_finite(struct subject *s) {
-    check_finite("y", model_forward(&s->net, s->n, s->x, true), output_count(s));
+    check_finite("y", model_forward(&s->net, model_step(&s->net, s->n, STEP_TRAIN), s->x), output_count(s));
     backward(s, s->dx);
     check_finite("dx", s->dx, input_count(s));
     for (int i = 0; i < s->net.tensor_count; i++) {
@@ -108,7 +109,7 @@ void check_all_finite(struct subject *s) {
 }
 
 void check_forward(struct subject *s, const char *what) {
-    const real *y = model_forward(&s->net, s->n, s->x, true);
+    const real *y = model_forward(&s->net, model_step(&s->net, s->n, STEP_TRAIN), s->x);
     struct signal expected = reference_chain(&s->net, &s->layers, (struct signal){s->n, s->in, s->x});
     ck_assert_uint_eq(shape_size(&expected.shape), shape_size(&s->out));
     check_near(what, y, expected.values, output_count(s), VALUE_TOLERANCE);
@@ -174,7 +175,7 @@ static void check_gradient(struct function f, struct rng *rng, double noise) {
 
 static double weighted_output(void *context) {
     struct subject *s = context;
-    const real *y = model_forward(&s->net, s->n, s->x, true);
+    const real *y = model_forward(&s->net, model_step(&s->net, s->n, STEP_TRAIN), s->x);
     double sum = 0;
     for (size_t i = 0; i < output_count(s); i++)
         sum += s->dy[i] * y[i];
@@ -182,7 +183,7 @@ static double weighted_output(void *context) {
 }
 
 static double weighted_output_terms(struct subject *s) {
-    const real *y = model_forward(&s->net, s->n, s->x, true);
+    const real *y = model_forward(&s->net, model_step(&s->net, s->n, STEP_TRAIN), s->x);
     double sum = 0;
     for (size_t i = 0; i < output_count(s); i++)
         sum += fabs(s->dy[i] * y[i]);
@@ -203,7 +204,7 @@ void check_tensor_gradients(struct model *net, double (*value)(void *), void *co
 static void check_gradients(struct subject *s) {
     double noise = VALUE_NOISE * weighted_output_terms(s);
     real *x = copy_of(s->x, input_count(s));
-    model_forward(&s->net, s->n, s->x, true);
+    model_forward(&s->net, model_step(&s->net, s->n, STEP_TRAIN), s->x);
     ck_assert_mem_eq(s->x, x, input_count(s) * sizeof *x);
     backward(s, s->dx);
     ck_assert_mem_eq(s->x, x, input_count(s) * sizeof *x);
@@ -222,12 +223,13 @@ static void forget_gradients(struct model *net) {
 
 /* What the trainer calls: no gradient of the images. Those of the tensors stay as they were, bit by bit. */
 static void check_gradients_without_dx(struct subject *s) {
-    model_forward(&s->net, s->n, s->x, true);
+    model_forward(&s->net, model_step(&s->net, s->n, STEP_TRAIN), s->x);
     backward(s, s->dx);
     real *expected = copy_of(s->net.memory.grads, gradient_count(&s->net));
     forget_gradients(&s->net);
-    model_forward(&s->net, s->n, s->x, true);
-    model_backward(&s->net, s->n, s->dy, s->x);
+    model_forward(&s->net, model_step(&s->net, s->n, STEP_TRAIN), s->x);
+    memcpy(s->net.head.scores_gradient, s->dy, output_count(s) * sizeof(real));
+    model_backward(&s->net, model_step(&s->net, s->n, STEP_TRAIN), s->x);
     for (int i = 0; i < s->net.tensor_count; i++) {
         const struct tensor *t = s->net.tensors[i];
         if (t->trained)

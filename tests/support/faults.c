@@ -17,8 +17,8 @@
 
 #include "base/text.h"
 #include "machine/openblas.h"
-#include "storage/safetensors.h"
 #include "support/compare.h"
+#include "support/tensor_file.h"
 
 enum { SECONDS = 10 };
 

@@ -2,7 +2,7 @@
 #ifndef SPHERENET_TESTS_SUPPORT_RUN_FOLDER_H
 #define SPHERENET_TESTS_SUPPORT_RUN_FOLDER_H
 
-#include "storage/safetensors.h"
+#include "support/tensor_file.h"
 
 extern const char *const train_header, *const eval_header;
 

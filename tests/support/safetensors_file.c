@@ -119,6 +119,7 @@ void expect_refused(void) {
     ck_assert_msg(!tensor_file_read(&file, path, &file_error), "it was read");
     ck_assert_msg(strncmp(file_error.text, path, strlen(path)) == 0, "no path in \"%s\"", file_error.text);
     ck_assert_uint_gt(strlen(file_error.text), strlen(path) + 2);
-    ck_assert_ptr_null(file.memory);
+    ck_assert_ptr_null(file.tensors);
+    ck_assert_ptr_null(file.file.reader);
     ck_assert_int_eq(file.tensor_count, 0);
 }

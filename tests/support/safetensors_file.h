@@ -3,8 +3,8 @@
 #define SPHERENET_TESTS_SUPPORT_SAFETENSORS_FILE_H
 
 #include "base/error.h"
-#include "storage/safetensors.h"
 #include "support/folder.h"
+#include "support/tensor_file.h"
 
 enum { MEGABYTE = 1 << 20, SMALL_TENSORS = 6, SMALL_TEXTS = 4 };
 
