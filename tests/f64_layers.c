@@ -175,16 +175,16 @@ static struct signal signal_copy(struct signal x) {
 
 static struct signal operate(const struct model *net, const char *name, const struct operator_config *config,
                              struct ref_geometry g, struct signal x) {
-    ck_assert_msg(ref_knows_magnitude(config->magnitude->name), "tests/ref lacks magnitude %s",
-                  config->magnitude->name);
-    ck_assert_msg(ref_knows_angular(config->angular->name), "tests/ref lacks angular activation %s",
-                  config->angular->name);
+    ck_assert_msg(ref_knows_magnitude(config->magnitude.kind->name), "tests/ref lacks magnitude %s",
+                  config->magnitude.kind->name);
+    ck_assert_msg(ref_knows_angular(config->angular.kind->name), "tests/ref lacks angular activation %s",
+                  config->angular.kind->name);
     struct signal y = signal_new(x.n, (struct shape){ref_out_height(&g), ref_out_width(&g), g.filters, false});
     double *k = mem_alloc((size_t)g.filters * sizeof *k);
     const struct tensor *trained = find_tensor(net, name, "k");
     for (int f = 0; f < g.filters; f++)
         k[f] = trained ? fabs(trained->value[trained->count > 1 ? f : 0]) + config->k_offset : config->k;
-    struct ref_operator op = {config->magnitude->name, config->angular->name, config->epsilon, ANGULAR_CLAMP, k};
+    struct ref_operator op = {config->magnitude.kind->name, config->angular.kind->name, config->epsilon, ANGULAR_CLAMP, k};
     ref_operate(&op, &g, x.n, y.values, x.values, tensor_values(net, name, "weight"), tensor_values(net, name, "bias"));
     free(k);
     return y;
@@ -875,12 +875,12 @@ static double slope_at_zero(const struct subject *s, int filter) {
     const struct operator_config *config = operation_of(s);
     const double *w = tensor_values(&s->net, "a", "weight") + filter * s->in.channels;
     double x_norm = sqrt(config->epsilon), w_norm = sqrt(sum_of_squares(w, s->in.channels) + config->epsilon);
-    double slope = -ref_angular_slope(config->angular->name, M_PI / 2, effective_k(s, filter)) / (w_norm * x_norm);
-    if (strcmp(config->magnitude->name, "sphere") == 0)
+    double slope = -ref_angular_slope(config->angular.kind->name, M_PI / 2, effective_k(s, filter)) / (w_norm * x_norm);
+    if (strcmp(config->magnitude.kind->name, "sphere") == 0)
         return slope;
-    if (strcmp(config->magnitude->name, "linear") == 0)
+    if (strcmp(config->magnitude.kind->name, "linear") == 0)
         return slope * x_norm;
-    return strcmp(config->angular->name, "cosine") == 0 ? 1 : slope * x_norm * w_norm;
+    return strcmp(config->angular.kind->name, "cosine") == 0 ? 1 : slope * x_norm * w_norm;
 }
 
 START_TEST(zero_patch) {
@@ -915,7 +915,7 @@ START_TEST(parallel_and_antiparallel) {
     const real *y = model_forward(&s.net, model_step(&s.net, s.n, STEP_TRAIN), s.x);
     double length = sqrt(sum_of_squares(w, CHANNELS)), h[FACTORS];
     for (int i = 0; i < FACTORS; i++) {
-        const char *magnitude = operation_of(&s)->magnitude->name;
+        const char *magnitude = operation_of(&s)->magnitude.kind->name;
         h[i] = strcmp(magnitude, "sphere") == 0 ? 1 : fabs(factors[i]) * length;
         h[i] *= strcmp(magnitude, "product") == 0 ? length : 1;
         ck_assert_double_eq_tol(y[i * 3] / h[i], factors[i] < 0 ? -1 : 1, 0.02);

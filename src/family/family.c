@@ -36,7 +36,8 @@ void network_expand(struct arena *arena, struct choice network, int classes, str
 }
 
 static bool is_ordinary(const struct operator_config *operation) {
-    return operation->magnitude == &magnitude_product.kind && ((const struct angular *)operation->angular)->identity;
+    return operation->magnitude.kind == &magnitude_product.kind &&
+           ((const struct angular *)operation->angular.kind)->identity;
 }
 
 static bool can_take_angles(const char *loss, struct choice last, struct diagnostics *diags) {
@@ -69,10 +70,10 @@ void network_take_angles(struct arena *arena, const char *loss, const struct ope
     *config = *(const struct dense_config *)last->config;
     config->angles = true;
     config->cosines = *activation;
-    config->cosines.magnitude = &magnitude_sphere.kind;
-    config->cosines.angular = &angular_cosine.kind;
+    config->cosines.magnitude.kind = &magnitude_sphere.kind;
+    config->cosines.angular.kind = &angular_cosine.kind;
     config->cosines.epsilon = config->operation.epsilon;
-    config->trains_k = activation->angular && ((const struct angular *)activation->angular)->trains_k;
+    config->trains_k = activation->angular.kind && ((const struct angular *)activation->angular.kind)->trains_k;
     last->config = config;
 }
 

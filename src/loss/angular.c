@@ -22,7 +22,7 @@ struct angular_config {
 };
 
 static const struct angular *angular_of(const struct angular_config *config) {
-    const struct kind *angular = config->activation.angular;
+    const struct kind *angular = config->activation.angular.kind;
     return angular ? (const struct angular *)angular : &angular_cosine;
 }
 

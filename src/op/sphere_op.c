@@ -35,8 +35,8 @@ const struct param ordinary_operator_params[] = {OPERATOR_PARAMS("product")};
 bool sphere_op_init(struct sphere_op *op, const struct operator_config *config, const struct conv_geometry *geometry,
                     enum conv_choice algorithm, bool bias) {
     *op = (struct sphere_op){
-        .magnitude = (const struct magnitude *)config->magnitude,
-        .angular = (const struct angular *)config->angular,
+        .magnitude = (const struct magnitude *)config->magnitude.kind,
+        .angular = (const struct angular *)config->angular.kind,
         .config = config,
         .bias = bias,
     };

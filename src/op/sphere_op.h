@@ -24,10 +24,10 @@ enum k_sharing { K_PER_FILTER, K_PER_LAYER };
 
 /* The section `operator` of a layer. */
 struct operator_config {
-    const struct kind *magnitude, *angular; /* rows of the two tables */
-    double k;                               /* sigmoid */
-    double initial_k, k_offset;             /* learnable_sigmoid: effective k = |k| + k_offset */
-    int k_shared;                           /* enum k_sharing */
+    struct choice magnitude, angular; /* rows of the two tables */
+    double k;                         /* sigmoid */
+    double initial_k, k_offset;       /* learnable_sigmoid: effective k = |k| + k_offset */
+    int k_shared;                     /* enum k_sharing */
     double epsilon;
 };
 extern const struct param activation_params[];        /* the keys of k alone */
