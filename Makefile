@@ -44,7 +44,9 @@ LINK_release := $(if $(HARDENING),-pie -Wl$(comma)-z$(comma)relro$(comma)-z$(com
 # that fail or kill the program in hundreds of runs; one that trains on real images, in the loops of all others.
 TSAN_ENV = OMP_TOOL_LIBRARIES=$(shell $(CLANG) -print-resource-dir)/../../libarcher.so CK_EXCLUDE_TAGS=file-limit \
            CK_TIMEOUT_MULTIPLIER=10 TSAN_OPTIONS=ignore_noninstrumented_modules=1
-NOT_TSAN := $(patsubst %,tests/test_%.c,faults kill real_images)
+# Start the program thousands of times.
+CRASH_SUITES := $(patsubst %,tests/test_%.c,faults kill signals)
+NOT_TSAN := $(CRASH_SUITES) tests/test_real_images.c
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 \
             -Wundef -Wpointer-arith -Wcast-align -Wwrite-strings
@@ -63,7 +65,9 @@ LIBRARY  := $(filter-out $(B)/src/cli/main.o,$(OBJECTS))
 # SKIP: suites that a target can do without.
 SUITES   := $(filter-out $(SKIP),$(sort $(wildcard tests/$(if $(filter %64,$(VARIANT)),f64,test)_*.c)))
 PROGRAMS := $(SUITES:%.c=$(B)/%)
-SUPPORT  := $(patsubst %.c,$(B)/%.o,tests/runner.c $(filter-out tests/faults/%,$(sort $(wildcard tests/*/*.c))))
+# tests/support/f64_*.c serve the suites in double arithmetic alone.
+SUPPORT  := $(patsubst %.c,$(B)/%.o,tests/runner.c $(filter-out tests/faults/% $(if $(filter %64,$(VARIANT)),,tests/support/f64_%), \
+                                                                  $(sort $(wildcard tests/*/*.c))))
 FUZZ_SUPPORT := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard tests/fuzz/*.c)))
 
 all: spherenet ## build ./spherenet (the default)
@@ -145,8 +149,8 @@ run-fuzz-%: $(B)/tests/fuzz_% $(B)/spec.dict
 # Faults and kills start the program thousands of times, and what it does with files does not depend on the CPU.
 portable: ## the tests of programs built for x86-64-v2 and x86-64-v3
 ifneq ($(X86_64),)
-	@$(MAKE) --no-print-directory test ARCH=x86-64-v2 SKIP='tests/test_faults.c tests/test_kill.c'
-	@$(MAKE) --no-print-directory test ARCH=x86-64-v3 SKIP='tests/test_faults.c tests/test_kill.c'
+	@$(MAKE) --no-print-directory test ARCH=x86-64-v2 SKIP='$(CRASH_SUITES)'
+	@$(MAKE) --no-print-directory test ARCH=x86-64-v3 SKIP='$(CRASH_SUITES)'
 else
 	@echo "portable: nothing to do, the compiler makes programs for $(shell $(CC) -dumpmachine), not for x86-64"
 endif

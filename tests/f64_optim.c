@@ -13,35 +13,15 @@
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
 #include "ref/reference.h"
-#include "runner.h"
+#include "support/array.h"
+#include "support/suite.h"
 #include "train/trainer.h"
 
-#define COUNT(array) (int)(sizeof(array) / sizeof *(array))
 #define TOLERANCE 1e-12
-
-static void fill(struct rng *rng, real *values, size_t count, double deviation) {
-    for (size_t i = 0; i < count; i++)
-        values[i] = deviation * rng_normal(rng);
-}
-
-static void check_near(const char *what, const real *found, const double *expected, size_t count) {
-    double scale = 0;
-    for (size_t i = 0; i < count; i++)
-        scale = fmax(scale, fabs(expected[i]));
-    for (size_t i = 0; i < count; i++)
-        ck_assert_msg(fabs(found[i] - expected[i]) <= TOLERANCE * scale, "%s[%zu] is %.17g, expected %.17g", what, i,
-                      found[i], expected[i]);
-}
 
 static void check_value(const char *what, double found, double expected) {
     ck_assert_msg(fabs(found - expected) <= TOLERANCE * fabs(expected), "%s is %.17g, expected %.17g", what, found,
                   expected);
-}
-
-static real *copy_of(const real *values, size_t count) {
-    real *copy = mem_alloc(count * sizeof *copy);
-    memcpy(copy, values, count * sizeof *copy);
-    return copy;
 }
 
 /* --- One row of a registry with its keys ------------------------------------------------------------------------- */
@@ -176,7 +156,8 @@ static void check_penalties(const struct penalty_config *config) {
     check_value("orthogonality", found.orthogonality, expected.orthogonality);
     for (int i = 0; i < count; i++) {
         if (gradients[i])
-            check_near(p.net.tensors[i]->name, p.net.tensors[i]->grad, gradients[i], p.net.tensors[i]->count);
+            check_near(p.net.tensors[i]->name, p.net.tensors[i]->grad, gradients[i], p.net.tensors[i]->count,
+                       TOLERANCE);
         free(gradients[i]);
     }
     free(work);
@@ -285,7 +266,7 @@ static void check_optimizer(const struct optimizer_case *c, size_t count) {
         fill(&rng, dw, count, step == 4 ? 0 : 1); /* a gradient of nothing must not stop the momentum */
         type->step(section.choice.config, rate, step, count, w, dw, slots);
         reference_step(c, rate, step, count, expected, dw, expected_slots);
-        check_near(c->yaml, w, expected, count);
+        check_near(c->yaml, w, expected, count, TOLERANCE);
     }
     free(memory);
     arena_free(&section.arena);
@@ -419,7 +400,7 @@ static void check_trainer_step(struct trainer *trainer, const struct batch *batc
     check_value("weight decay", result.weight_decay, decay);
     check_value("orthogonality", result.orthogonality, orthogonality);
     for (int i = 0; i < count; i++) {
-        check_near(net->tensors[i]->name, net->tensors[i]->value, expected[i], net->tensors[i]->count);
+        check_near(net->tensors[i]->name, net->tensors[i]->value, expected[i], net->tensors[i]->count, TOLERANCE);
         free(expected[i]);
     }
 }
@@ -478,7 +459,7 @@ static void check_softmax(int index, int n, int classes, double deviation) {
     check_value("loss", value, ref_softmax_loss(n, classes, logits, labels, smoothing, floor));
     ck_assert_double_eq(value, alone);
     ref_softmax_gradient(n, classes, expected, logits, labels, smoothing, floor);
-    check_near("dlogits", found, expected, (size_t)(n * classes));
+    check_near("dlogits", found, expected, (size_t)(n * classes), TOLERANCE);
     arena_free(&section.arena);
 }
 
@@ -548,33 +529,26 @@ END_TEST
 
 /* --- Suite ------------------------------------------------------------------------------------------------------- */
 
-static TCase *add_case(Suite *suite, const char *name) {
-    TCase *tcase = tcase_create(name);
-    tcase_set_timeout(tcase, 60);
-    suite_add_tcase(suite, tcase);
-    return tcase;
-}
-
 Suite *test_suite(void) {
     gemm_setup();
     threads_decide(1);
     Suite *suite = suite_create("optim");
-    TCase *penalties = add_case(suite, "penalties");
+    TCase *penalties = suite_group(suite, "penalties", 60, NULL, NULL);
     tcase_add_test(penalties, every_trained_tensor_has_its_role);
     tcase_add_test(penalties, weight_decay_by_role);
     tcase_add_test(penalties, orthogonality_by_role);
     tcase_add_test(penalties, both_penalties);
     tcase_add_test(penalties, penalties_of_a_spec);
-    TCase *optimizers = add_case(suite, "optimizers");
+    TCase *optimizers = suite_group(suite, "optimizers", 60, NULL, NULL);
     tcase_add_loop_test(optimizers, optimizer, 0, COUNT(optimizer_cases));
     tcase_add_loop_test(optimizers, optimizers_stay_finite, 0, COUNT(optimizer_cases));
     tcase_add_test(optimizers, every_optimizer_is_covered);
-    TCase *schedules = add_case(suite, "schedules");
+    TCase *schedules = suite_group(suite, "schedules", 60, NULL, NULL);
     tcase_add_loop_test(schedules, schedule, 0, COUNT(schedule_points));
     tcase_add_test(schedules, every_schedule_is_covered);
-    TCase *steps = add_case(suite, "trainer");
+    TCase *steps = suite_group(suite, "trainer", 60, NULL, NULL);
     tcase_add_test(steps, trainer_steps);
-    TCase *losses = add_case(suite, "losses");
+    TCase *losses = suite_group(suite, "losses", 60, NULL, NULL);
     tcase_add_test(losses, every_loss_is_covered);
     tcase_add_loop_test(losses, softmax, 0, COUNT(softmax_cases));
     tcase_add_loop_test(losses, softmax_of_extreme_logits, 0, COUNT(softmax_cases));

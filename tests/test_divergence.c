@@ -1,6 +1,4 @@
 /* Gradients as one vector, and steps whose loss or gradient is not finite. */
-#include "runner.h"
-
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -9,10 +7,9 @@
 #include "machine/threads.h"
 #include "optim/gradient.h"
 #include "support/array.h"
+#include "support/suite.h"
 #include "train/divergence.h"
 #include "train/trainer.h"
-
-#define COUNT(array) (int)(sizeof(array) / sizeof *(array))
 
 /* --- Norms ------------------------------------------------------------------------------------------------------- */
 

@@ -9,11 +9,9 @@
 #include "kernel/gemm.h"
 #include "loss/loss.h"
 #include "machine/threads.h"
-#include "runner.h"
 #include "support/convolution.h"
+#include "support/suite.h"
 #include "train/trainer.h"
-
-#define COUNT(array) (int)(sizeof(array) / sizeof *(array))
 
 /* --- A network that is trained on CIFAR-10 ----------------------------------------------------------------------- */
 
@@ -229,14 +227,6 @@ static void start(void) {
     threads_decide(2);
 }
 
-static TCase *add_case(Suite *suite, const char *name) {
-    TCase *tcase = tcase_create(name);
-    tcase_set_timeout(tcase, 300);
-    tcase_add_checked_fixture(tcase, start, NULL);
-    suite_add_tcase(suite, tcase);
-    return tcase;
-}
-
 Suite *test_suite(void) {
     Suite *suite = suite_create("real images");
     const char *data = getenv("SPHERENET_TEST_DATA");
@@ -246,9 +236,9 @@ Suite *test_suite(void) {
         printf("real images: skipped: SPHERENET_TEST_DATA names no folder with cifar10-mini\n");
         return suite;
     }
-    TCase *learning = add_case(suite, "learning");
+    TCase *learning = suite_group(suite, "learning", 300, start, NULL);
     tcase_add_loop_test(learning, learns, 0, 5);
-    TCase *convolutions = add_case(suite, "convolutions");
+    TCase *convolutions = suite_group(suite, "convolutions", 300, start, NULL);
     tcase_add_loop_test(convolutions, transform_domain_on_real_activations, 0, COUNT(inner));
     return suite;
 }

@@ -1,26 +1,10 @@
 /* Rows that a key of a section names, whose own keys stand in that section: what is read, written and said of them. */
-#include "runner.h"
-
 #include <string.h>
 
 #include "spec/bind.h"
+#include "support/specs.h"
+#include "support/suite.h"
 #include "train/experiment.h"
-
-static struct arena arena;
-static struct diagnostics diags;
-
-static void nothing(void) {
-}
-
-static void release(void) {
-    text_free(&diags.text);
-    diags.count = 0;
-    arena_free(&arena);
-}
-
-static const char *messages(void) {
-    return diags.text.data ? diags.text.data : "";
-}
 
 /* --- A section that names two rows ------------------------------------------------------------------------------- */
 
@@ -71,8 +55,7 @@ static const struct param cart_params[] = {
 
 static struct cart bind_with(const char *text, const char *override, bool stored) {
     struct cart cart = {0};
-    struct node *root = yaml_read(&arena, "a.yaml", text, strlen(text), &diags);
-    ck_assert_msg(root != NULL, "%s", messages());
+    struct node *root = read_good(text);
     if (override)
         ck_assert_msg(node_override(&arena, root, override, &diags), "%s", messages());
     if (stored)
@@ -274,12 +257,9 @@ END_TEST
 
 /* --- Suite ------------------------------------------------------------------------------------------------------- */
 
-#define COUNT(ARRAY) (int)(sizeof(ARRAY) / sizeof *(ARRAY))
-
 Suite *test_suite(void) {
     Suite *suite = suite_create("spec rows");
-    TCase *tests = tcase_create("rows with keys");
-    tcase_add_checked_fixture(tests, nothing, release);
+    TCase *tests = suite_group(suite, "rows with keys", 0, NULL, specs_tear_down);
     tcase_add_test(tests, keys_of_the_named_rows_are_read);
     tcase_add_test(tests, keys_may_stand_before_the_row);
     tcase_add_test(tests, a_row_by_default_has_its_defaults);
@@ -290,6 +270,5 @@ Suite *test_suite(void) {
     tcase_add_test(tests, a_stored_spec_may_have_no_unknown_keys);
     tcase_add_test(tests, the_command_line_over_a_stored_spec_is_checked);
     tcase_add_test(tests, a_key_has_one_meaning_in_a_section);
-    suite_add_tcase(suite, tests);
     return suite;
 }

@@ -54,7 +54,8 @@ struct chain;
 struct layer_type {
     struct kind kind;
     size_t state_size;
-    /* From layer->in and its configuration: sets layer->out and asks the planner for memory. False after layer_error. */
+    /* From layer->in and its configuration: sets layer->out and asks the planner for memory. False after layer_error.
+     */
     bool (*plan)(struct layer *layer, struct planner *planner);
 
     /* A layer either computes: */

@@ -1,0 +1,159 @@
+/* tools/: sweeps, pictures, the comparison with PyTorch, and what make would do on another machine. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "support/program.h"
+#include "support/suite.h"
+
+/* --- Sweeps and pictures ----------------------------------------------------------------------------------------- */
+
+static const char *const tiny_sweep =
+    "spec spec.yaml\n"
+    "row cosine\n"
+    "row linear network.layers[0].operator.angular=linear\n"
+    "column plain network.layers[3].bias=false\n"
+    "column margin network.layers[3].bias=false 'loss={type: a_softmax, margin: 2}'\n";
+
+static int sweep(const char *arguments) {
+    return shell(arena_printf(&arena, "'%s/tools/sweep' %s >output.txt 2>errors.txt", home, arguments));
+}
+
+/* The second time nothing is trained; a run that was lost is trained again, and the table is as before. */
+START_TEST(a_sweep_goes_on_where_it_stopped) {
+    if (!disk_exists("/usr/bin/python3"))
+        return;
+    disk_write_text("tiny.sweep", tiny_sweep);
+    ck_assert_int_eq(sweep("tiny.sweep --seeds 1,2 --out sweep"), 0);
+    const char *table = read_text("sweep/table.csv"), *runs = read_text("sweep/runs.csv");
+    ck_assert_ptr_nonnull(strstr(table, "\nlinear,margin,2,2,0,"));
+    double accuracy;
+    const char *last = strstr(read_text("sweep/linear_margin_s2/eval.csv"), "\n24,");
+    ck_assert_int_eq(sscanf(last, "\n24,%*[^,],test,%*[^,],%lf,", &accuracy), 1);
+    ck_assert_ptr_nonnull(strstr(runs, arena_printf(&arena, "\nlinear,margin,2,finished,24,%g,", accuracy)));
+    ck_assert_int_eq(shell("rm -r sweep/cosine_plain_s1"), 0);
+    ck_assert_int_eq(sweep("tiny.sweep --seeds 1,2 --out sweep"), 0);
+    ck_assert_str_eq(read_text("sweep/table.csv"), table);
+}
+END_TEST
+
+START_TEST(a_sweep_with_mistakes_does_not_start) {
+    if (!disk_exists("/usr/bin/python3"))
+        return;
+    disk_write_text("tiny.sweep", arena_printf(&arena, "%srow wrong seed=x\nrwo again\n", tiny_sweep));
+    ck_assert_int_eq(sweep("tiny.sweep --out sweep"), 2);
+    errors = read_text("errors.txt");
+    expect_error("tiny.sweep:7: ");
+    disk_write_text("tiny.sweep",
+                    arena_printf(&arena, "%srow wrong network.layers[0].operator.angular=cosin\n", tiny_sweep));
+    ck_assert_int_eq(sweep("tiny.sweep --out sweep"), 2);
+    errors = read_text("errors.txt");
+    expect_error("tiny.sweep:6: ");
+    expect_error("did you mean \"cosine\"?");
+    ck_assert(!disk_exists("sweep/cosine_plain_s1"));
+}
+END_TEST
+
+static int plot(const char *arguments) {
+    return shell(arena_printf(&arena, "'%s/tools/'%s >output.txt 2>errors.txt", home, arguments));
+}
+
+START_TEST(pictures_are_drawn) {
+    if (!disk_exists("/usr/bin/gnuplot"))
+        return;
+    run(0, "train spec.yaml --set 'network.layers[2]={type: dense, units: 2, name: feature}'");
+    run(0, "train spec.yaml --run-dir 'another run' --set train.iterations=12");
+    run(0, "features runs/tiny --out features.csv");
+    ck_assert_int_eq(plot("plot_curves.sh --out both runs/tiny 'another run'"), 0);
+    ck_assert_int_eq(plot("plot_features.sh features.csv"), 0);
+    static const char *const pictures[] = {"both.png", "both.svg", "features.png", "features.svg"};
+    for (size_t i = 0; i < sizeof pictures / sizeof *pictures; i++)
+        ck_assert_msg(strlen(read_text(pictures[i])) > 0, "%s", pictures[i]);
+    ck_assert_ptr_nonnull(strstr(read_text("both.svg"), "another run"));
+    ck_assert_int_eq(plot("plot_curves.sh nowhere"), 1);
+    disk_write_text("three.csv", "label,prediction,f0,f1,f2\n0,0,1,2,3\n");
+    ck_assert_int_ne(plot("plot_features.sh three.csv"), 0);
+    errors = read_text("errors.txt");
+    expect_error("network.features=2");
+}
+END_TEST
+
+/* --- The comparison with PyTorch --------------------------------------------------------------------------------- */
+
+/* The comparison with PyTorch is no part of these tests, but without PyTorch it says what to install. */
+START_TEST(bench_peers_says_what_is_missing) {
+    if (!disk_exists("/usr/bin/python3"))
+        return;
+    disk_write_text("torch.py", "raise ImportError('no torch here')\n");
+    int status = shell(arena_printf(&arena, "PYTHONPATH=. '%s/tools/bench_peers' spec.yaml 2>errors.txt", home));
+    ck_assert_int_eq(status, 1);
+    ck_assert_str_eq(read_text("errors.txt"), "bench_peers: no torch here; it runs on Debian's PyTorch: apt-get "
+                                              "install python3-torch python3-yaml\n");
+}
+END_TEST
+
+/* Whether the comparison can run; to import PyTorch takes seconds. */
+static bool has_torch(void) {
+    return !shell("/usr/bin/python3 -c 'import torch, yaml' >/dev/null 2>&1");
+}
+
+START_TEST(bench_peers_says_what_was_killed) {
+    if (!has_torch())
+        return;
+    disk_write_text("killed", "#!/bin/sh\nkill -KILL $$\n");
+    ck_assert_int_eq(chmod("killed", 0777), 0);
+    int status = shell(arena_printf(&arena, "SPHERENET=./killed '%s/tools/bench_peers' spec.yaml 2>errors.txt", home));
+    ck_assert_int_eq(status, 1);
+    ck_assert_str_eq(read_text("errors.txt"), "bench_peers: ./killed bench: killed by signal 9, Killed\n");
+    disk_write_text("child.py", "import importlib.machinery, signal, sys\n"
+                                "loader = importlib.machinery.SourceFileLoader('bench_peers', sys.argv[1])\n"
+                                "loader.load_module().in_child(signal.raise_signal, signal.SIGKILL)\n");
+    status =
+        shell(arena_printf(&arena, "/usr/bin/python3 -W ignore child.py '%s/tools/bench_peers' 2>errors.txt", home));
+    ck_assert_int_eq(status, 1);
+    ck_assert_str_eq(read_text("errors.txt"), "bench_peers: the process that runs PyTorch was killed; is there not "
+                                              "enough memory?\n");
+}
+END_TEST
+
+/* --- Building ---------------------------------------------------------------------------------------------------- */
+
+/* What make would do with a compiler for that machine, from outside of the make that may run this test. */
+static char *make_would(const char *target, const char *machine) {
+    disk_write_text("compiler", arena_printf(&arena, "#!/bin/sh\necho %s\n", machine));
+    ck_assert_int_eq(chmod("compiler", 0777), 0);
+    const char *command = arena_printf(
+        &arena, "env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -n -C '%s' CC='%s/compiler' %s >would.txt 2>&1", home,
+        folder, target);
+    ck_assert_int_eq(shell(command), 0);
+    return read_text("would.txt");
+}
+
+START_TEST(the_compiler_says_what_is_built_for) {
+    if (!disk_exists(arena_printf(&arena, "%s/Makefile", home)) || shell("make --version >/dev/null 2>&1"))
+        return;
+    ck_assert_ptr_nonnull(strstr(make_would("spherenet", "x86_64-linux-gnu"), " -mprefer-vector-width=512 "));
+    ck_assert_ptr_null(strstr(make_would("spherenet", "aarch64-linux-gnu"), "-mprefer-vector-width"));
+    ck_assert_ptr_nonnull(strstr(make_would("portable", "x86_64-linux-gnu"), " -march=x86-64-v3 "));
+    char *nothing = make_would("portable", "aarch64-linux-gnu");
+    ck_assert_ptr_nonnull(strstr(nothing, "programs for aarch64-linux-gnu, not for x86-64"));
+    ck_assert_ptr_null(strstr(nothing, "-march="));
+}
+END_TEST
+
+/* --- Suite ------------------------------------------------------------------------------------------------------- */
+
+Suite *test_suite(void) {
+    Suite *suite = suite_create("tools");
+    TCase *tools = suite_group(suite, "tools", 120, program_set_up, program_tear_down);
+    tcase_add_test(tools, a_sweep_goes_on_where_it_stopped);
+    tcase_add_test(tools, a_sweep_with_mistakes_does_not_start);
+    tcase_add_test(tools, pictures_are_drawn);
+    tcase_add_test(tools, bench_peers_says_what_is_missing);
+    tcase_add_test(tools, bench_peers_says_what_was_killed);
+
+    TCase *building = suite_group(suite, "building", 120, program_set_up, program_tear_down);
+    tcase_add_test(building, the_compiler_says_what_is_built_for);
+    return suite;
+}
