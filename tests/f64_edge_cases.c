@@ -40,12 +40,8 @@ static double slope_at_zero(const struct subject *s, int filter) {
     const struct operator_config *config = operation_of(s);
     const double *w = tensor_values(&s->net, "a", "weight") + filter * s->in.channels;
     double x_norm = sqrt(config->epsilon), w_norm = sqrt(sum_of_squares(w, s->in.channels) + config->epsilon);
-    double slope = -ref_angular_slope(config->angular.kind->name, M_PI / 2, effective_k(s, filter)) / (w_norm * x_norm);
-    if (strcmp(config->magnitude.kind->name, "sphere") == 0)
-        return slope;
-    if (strcmp(config->magnitude.kind->name, "linear") == 0)
-        return slope * x_norm;
-    return strcmp(config->angular.kind->name, "cosine") == 0 ? 1 : slope * x_norm * w_norm;
+    double slope = -ref_angular_slope(config->angular.kind->name, M_PI / 2, effective_k(s, filter));
+    return ref_magnitude(config->magnitude.kind->name, w_norm, x_norm) * slope / (w_norm * x_norm);
 }
 
 START_TEST(zero_patch) {
@@ -78,12 +74,10 @@ START_TEST(parallel_and_antiparallel) {
         s.x[i] = factors[i / CHANNELS] * w[i % CHANNELS];
     check_forward(&s, "y");
     const real *y = model_forward(&s.net, model_step(&s.net, s.n, STEP_TRAIN), s.x);
-    double length = sqrt(sum_of_squares(w, CHANNELS)), h[FACTORS];
+    double length = sqrt(sum_of_squares(w, CHANNELS));
     for (int i = 0; i < FACTORS; i++) {
-        const char *magnitude = operation_of(&s)->magnitude.kind->name;
-        h[i] = strcmp(magnitude, "sphere") == 0 ? 1 : fabs(factors[i]) * length;
-        h[i] *= strcmp(magnitude, "product") == 0 ? length : 1;
-        ck_assert_double_eq_tol(y[i * 3] / h[i], factors[i] < 0 ? -1 : 1, 0.02);
+        double h = ref_magnitude(operation_of(&s)->magnitude.kind->name, length, fabs(factors[i]) * length);
+        ck_assert_double_eq_tol(y[i * 3] / h, factors[i] < 0 ? -1 : 1, 0.02);
     }
     check_all_finite(&s);
     subject_close(&s);

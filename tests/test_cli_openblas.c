@@ -53,8 +53,8 @@ START_TEST(machine_and_kernels_are_told) {
 END_TEST
 
 START_TEST(slow_kernels_from_the_environment_are_told) {
-    if (!kernels_can_be_chosen() || cpu_vectors() == CPU_SSE || cpu_has(CPU_FMA4))
-        return;
+    SKIP_IF(!kernels_can_be_chosen(), "OpenBLAS does not let its kernels be chosen");
+    SKIP_IF(cpu_vectors() == CPU_SSE || cpu_has(CPU_FMA4), "this CPU has no kernels that are slow for it");
     const char *warning = arena_printf(&arena,
                                        "warning: OPENBLAS_CORETYPE=prescott in the environment makes OpenBLAS use "
                                        "Prescott kernels (SSE), but this CPU has %s: products may take up to %d times "
@@ -78,8 +78,7 @@ START_TEST(slow_kernels_from_the_environment_are_told) {
 END_TEST
 
 START_TEST(kernels_are_those_of_the_spec) {
-    if (!kernels_can_be_chosen())
-        return;
+    SKIP_IF(!kernels_can_be_chosen(), "OpenBLAS does not let its kernels be chosen");
     run(0, "train spec.yaml --set train.openblas_core=Prescott");
     expect_kernels(output, "Prescott");
     ck_assert_ptr_nonnull(strstr(read_text("runs/tiny/spec.yaml"), "openblas_core: Prescott\n"));
@@ -132,8 +131,7 @@ START_TEST(the_program_starts_over_once) {
 END_TEST
 
 START_TEST(a_spec_from_a_pipe_cannot_start_over) {
-    if (!kernels_can_be_chosen())
-        return;
+    SKIP_IF(!kernels_can_be_chosen(), "OpenBLAS does not let its kernels be chosen");
     const char *command =
         "cat spec.yaml | \"$SPHERENET\" train /dev/stdin --set train.openblas_core=Prescott 2>errors.txt";
     ck_assert_int_eq(shell(command), 1);
@@ -147,8 +145,7 @@ START_TEST(a_spec_from_a_pipe_cannot_start_over) {
 END_TEST
 
 START_TEST(a_name_that_openblas_does_not_know_is_told) {
-    if (!kernels_can_be_chosen())
-        return;
+    SKIP_IF(!kernels_can_be_chosen(), "OpenBLAS does not let its kernels be chosen");
     ck_assert_int_eq(setenv(BLAS_CORE_VARIABLE, "fastest", 1), 0);
     run(0, "train spec.yaml");
     const char *start =

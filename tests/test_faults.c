@@ -225,8 +225,8 @@ START_TEST(calls_fail_one_by_one) {
     struct states states = {0};
     struct text counts = {0};
     int mistakes = 0;
-    if (!can_fail || is_left_out("CYCLE", cycle->name))
-        return;
+    SKIP_IF(!can_fail, "the kernel does not let system calls be trapped");
+    SKIP_IF(is_left_out("CYCLE", cycle->name), "CYCLE names another");
     make_references();
     struct expected expected = expect(cycle);
     for (int kind = FAULT_NONE + 1; kind < FAULT_KINDS; kind++) {
@@ -258,8 +258,7 @@ static void expect_borne(const struct cycle *cycle, const struct expected *expec
 START_TEST(files_cannot_grow) {
     const struct cycle *cycle = &cycles[_i];
     struct states states = {0};
-    if (!can_fail)
-        return;
+    SKIP_IF(!can_fail, "the kernel does not let system calls be trapped");
     make_references();
     struct expected expected = expect(cycle);
     int status = -1, runs = 0;
@@ -298,10 +297,8 @@ static void unmount(void) {
 
 START_TEST(a_disk_is_full) {
     const struct cycle *cycle = &cycles[_i];
-    if (!can_fail)
-        return;
-    if (!may_mount)
-        return (void)printf("faults: %s: full disks are left out, since nothing can be mounted here\n", cycle->name);
+    SKIP_IF(!can_fail, "the kernel does not let system calls be trapped");
+    SKIP_IF(!may_mount, "nothing can be mounted here");
     make_references();
     struct expected expected = expect(cycle);
     disk_remove("run");
@@ -324,10 +321,8 @@ START_TEST(a_disk_is_full) {
 END_TEST
 
 START_TEST(a_folder_is_read_only) {
-    if (!can_fail)
-        return;
-    if (!may_mount)
-        return (void)printf("faults: read-only folders are left out, since nothing can be mounted here\n");
+    SKIP_IF(!can_fail, "the kernel does not let system calls be trapped");
+    SKIP_IF(!may_mount, "nothing can be mounted here");
     make_references();
     for (size_t i = 0; i < sizeof cycles / sizeof *cycles; i++) {
         const struct cycle *cycle = &cycles[i];

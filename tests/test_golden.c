@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "kernel/gemm.h"
-#include "runner.h"
 #include "storage/safetensors.h"
+#include "support/suite.h"
 #include "train/trainer.h"
 
 #ifdef SN_DOUBLE
@@ -115,13 +115,18 @@ START_TEST(equals_pytorch) {
 }
 END_TEST
 
+START_TEST(all_files_are_found) {
+    ck_assert_msg(files.gl_pathc > 100, "%zu files tests/golden/*.safetensors.gz below the working directory",
+                  files.gl_pathc);
+}
+END_TEST
+
 Suite *test_suite(void) {
     gemm_setup();
     glob("tests/golden/*.safetensors.gz", 0, NULL, &files);
     Suite *suite = suite_create("golden");
-    TCase *tcase = tcase_create("parity with PyTorch");
-    tcase_set_timeout(tcase, 60);
-    tcase_add_loop_test(tcase, equals_pytorch, 0, (int)files.gl_pathc);
-    suite_add_tcase(suite, tcase);
+    TCase *parity = suite_group(suite, "parity with PyTorch", 60, NULL, NULL);
+    tcase_add_test(parity, all_files_are_found);
+    tcase_add_loop_test(parity, equals_pytorch, 0, (int)files.gl_pathc);
     return suite;
 }

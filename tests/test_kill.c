@@ -70,8 +70,7 @@ END_TEST
 
 /* One kill for each, or each so manieth, call that changes a name or a size, and a resume that goes to the end. */
 START_TEST(no_call_is_a_bad_place_to_die) {
-    if (!tracing)
-        return;
+    SKIP_IF(!tracing, "processes cannot be traced here");
     make_whole_runs();
     int wanted = kills_wanted(20), kills = 0;
     int stride = wanted < whole_calls[0] ? whole_calls[0] / wanted : 1;
@@ -117,8 +116,7 @@ START_TEST(the_soak_finds_what_is_wrong) {
         "latest.safetensors.gz: points to iteration-00000021.safetensors.gz, not to iteration-00000024",
         "link.tmp: left over\n",
     };
-    if (!disk_exists("/usr/bin/python3"))
-        return;
+    SKIP_IF(!disk_exists("/usr/bin/python3"), "there is no /usr/bin/python3");
     train_whole("whole-1", 1, NULL);
     FILE *file = fopen("damaged", "w");
     ck_assert(file && fputs(damaged_program, file) >= 0 && fclose(file) == 0 && chmod("damaged", 0777) == 0);

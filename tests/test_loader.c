@@ -327,6 +327,39 @@ START_TEST(the_thread_takes_no_signals) {
 }
 END_TEST
 
+/* --- Memory ------------------------------------------------------------------------------------------------------ */
+
+/* Of this process, now. */
+static double resident_bytes(void) {
+    long pages = 0;
+    FILE *stream = fopen("/proc/self/statm", "r");
+    ck_assert_ptr_nonnull(stream);
+    ck_assert_int_eq(fscanf(stream, "%*d %ld", &pages), 1);
+    fclose(stream);
+    return (double)pages * (double)sysconf(_SC_PAGESIZE);
+}
+
+/* What a training is refused for when there is less of it. Three batches of each loader, and all of its memory has been
+ * written to. */
+START_TEST(loaders_take_what_they_tell) {
+    enum { BATCH = 1024 };
+    struct choice data = choose_synthetic(4, 32, 32, 3, 4 * BATCH);
+    set_int(data, "test_images", 4 * BATCH);
+    load(data);
+    double before = resident_bytes();
+    struct loader *training = open_training(data, BATCH, 0);
+    struct loader *evaluation = loader_evaluate(&dataset, common_of(data), SPLIT_TEST, BATCH, &err);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_ptr_nonnull(loader_next(training));
+        ck_assert_ptr_nonnull(loader_next(evaluation));
+    }
+    double taken = resident_bytes() - before, told = (double)loader_bytes(&dataset, BATCH);
+    ck_assert_msg(taken <= 1.25 * told && told <= 1.25 * taken, "%.1f MB taken, %.1f MB told", taken / 1e6, told / 1e6);
+    loader_close(training);
+    loader_close(evaluation);
+}
+END_TEST
+
 /* --- Suite ------------------------------------------------------------------------------------------------------- */
 
 Suite *test_suite(void) {
@@ -344,5 +377,8 @@ Suite *test_suite(void) {
     tcase_add_test(loading, a_batch_stays_until_the_next_call);
     tcase_add_test(loading, closing_at_any_time);
     tcase_add_test(loading, the_thread_takes_no_signals);
+    TCase *memory = suite_group(suite, "memory", 60, dataset_set_up, dataset_tear_down);
+    tcase_set_tags(memory, "memory");
+    tcase_add_test(memory, loaders_take_what_they_tell);
     return suite;
 }

@@ -41,7 +41,7 @@ static void check_with_gradient(const struct loss_case *c) {
             EXPECT(isfinite(gradients.cosines[i]), "%s: scores[%d] is %g", c->yaml, i, gradients.cosines[i]);
         for (int i = 0; i < in.n; i++) {
             EXPECT(isfinite(gradients.lengths[i]), "%s: lengths[%d] is %g", c->yaml, i, gradients.lengths[i]);
-            EXPECT(looks_at_lengths(c) || gradients.lengths[i] == 0, "%s: lengths[%d] is %g", c->yaml, i,
+            EXPECT(c->row->looks_at_lengths || gradients.lengths[i] == 0, "%s: lengths[%d] is %g", c->yaml, i,
                    gradients.lengths[i]);
         }
     }
@@ -68,18 +68,18 @@ END_TEST
 
 /* What a spec that names the loss alone gets: the method's values. */
 static const struct {
-    const char *type, *angular;
+    const char *type;
+    int activation; /* its place in the table of them */
     double margin, scale;
     struct ref_annealing annealing;
 } defaults[] = {
-    {"w_softmax", "cosine", 1, 1, {0, 0, 0, 0}},        {"a_softmax", "cosine", 4, 1, {1000, 0.12, 1, 5}},
-    {"ga_softmax", "linear", 4, 1, {1000, 0.12, 1, 5}}, {"cosface", "cosine", 0.35, 64, {0, 0, 1, 0}},
-    {"arcface", "cosine", 0.5, 64, {0, 0, 1, 0}},
+    {"w_softmax", 0, 1, 1, {0, 0, 0, 0}},        {"a_softmax", 0, 4, 1, {1000, 0.12, 1, 5}},
+    {"ga_softmax", 1, 4, 1, {1000, 0.12, 1, 5}}, {"cosface", 0, 0.35, 64, {0, 0, 1, 0}},
+    {"arcface", 0, 0.5, 64, {0, 0, 1, 0}},
 };
 
 START_TEST(defaults_of_a_spec) {
-    struct loss_case c = {.row = &loss_rows[_i],
-                          .activation = &activations[strcmp(defaults[_i].angular, "linear") == 0]};
+    struct loss_case c = {.row = &loss_rows[_i], .activation = &activations[defaults[_i].activation]};
     struct inputs in;
     ck_assert_str_eq(defaults[_i].type, c.row->type);
     c.margin = defaults[_i].margin;
@@ -178,7 +178,8 @@ static void check_nan(const struct loss_case *c) {
     sample(&in, c, 3);
     in.lengths[0] = (real)NAN;
     double value = evaluate(c, &in, 1, NULL);
-    EXPECT(isnan(value) == looks_at_lengths(c), "%s: the loss is %g where a length is not a number", c->yaml, value);
+    EXPECT(isnan(value) == c->row->looks_at_lengths, "%s: the loss is %g where a length is not a number", c->yaml,
+           value);
 }
 
 START_TEST(a_nan_stays_one) {

@@ -89,8 +89,7 @@ END_TEST
 START_TEST(a_signal_asks_for_a_checkpoint) {
     static const char *const none = "--set train.checkpoint_every=0 --set train.eval_every=0";
     int iterations[ITERATIONS + 1];
-    if (!tracing)
-        return;
+    SKIP_IF(!tracing, "processes cannot be traced here");
     struct process process = start_training("run", 1, none, true);
     do {
         struct moment moment = {.writes = true, .nth = 1};
@@ -139,8 +138,7 @@ END_TEST
 
 /* A process finds no run, waits, and makes its folder when another one has begun and finished a run there. */
 START_TEST(a_run_that_came_in_between_is_left_alone) {
-    if (!tracing)
-        return;
+    SKIP_IF(!tracing, "processes cannot be traced here");
     make_whole_runs();
     struct process late = start_training("run", 1, NULL, true);
     struct moment first = {.nth = 1};

@@ -22,8 +22,7 @@ static int sweep(const char *arguments) {
 
 /* The second time nothing is trained; a run that was lost is trained again, and the table is as before. */
 START_TEST(a_sweep_goes_on_where_it_stopped) {
-    if (!disk_exists("/usr/bin/python3"))
-        return;
+    SKIP_IF(!disk_exists("/usr/bin/python3"), "there is no /usr/bin/python3");
     disk_write_text("tiny.sweep", tiny_sweep);
     ck_assert_int_eq(sweep("tiny.sweep --seeds 1,2 --out sweep"), 0);
     const char *table = read_text("sweep/table.csv"), *runs = read_text("sweep/runs.csv");
@@ -39,8 +38,7 @@ START_TEST(a_sweep_goes_on_where_it_stopped) {
 END_TEST
 
 START_TEST(a_sweep_with_mistakes_does_not_start) {
-    if (!disk_exists("/usr/bin/python3"))
-        return;
+    SKIP_IF(!disk_exists("/usr/bin/python3"), "there is no /usr/bin/python3");
     disk_write_text("tiny.sweep", arena_printf(&arena, "%srow wrong seed=x\nrwo again\n", tiny_sweep));
     ck_assert_int_eq(sweep("tiny.sweep --out sweep"), 2);
     errors = read_text("errors.txt");
@@ -60,8 +58,7 @@ static int plot(const char *arguments) {
 }
 
 START_TEST(pictures_are_drawn) {
-    if (!disk_exists("/usr/bin/gnuplot"))
-        return;
+    SKIP_IF(!disk_exists("/usr/bin/gnuplot"), "there is no /usr/bin/gnuplot");
     run(0, "train spec.yaml --set 'network.layers[2]={type: dense, units: 2, name: feature}'");
     run(0, "train spec.yaml --run-dir 'another run' --set train.iterations=12");
     run(0, "features runs/tiny --out features.csv");
@@ -83,8 +80,7 @@ END_TEST
 
 /* The comparison with PyTorch is no part of these tests, but without PyTorch it says what to install. */
 START_TEST(bench_peers_says_what_is_missing) {
-    if (!disk_exists("/usr/bin/python3"))
-        return;
+    SKIP_IF(!disk_exists("/usr/bin/python3"), "there is no /usr/bin/python3");
     disk_write_text("torch.py", "raise ImportError('no torch here')\n");
     int status = shell(arena_printf(&arena, "PYTHONPATH=. '%s/tools/bench_peers' spec.yaml 2>errors.txt", home));
     ck_assert_int_eq(status, 1);
@@ -99,8 +95,7 @@ static bool has_torch(void) {
 }
 
 START_TEST(bench_peers_says_what_was_killed) {
-    if (!has_torch())
-        return;
+    SKIP_IF(!has_torch(), "python3-torch or python3-yaml is not installed");
     disk_write_text("killed", "#!/bin/sh\nkill -KILL $$\n");
     ck_assert_int_eq(chmod("killed", 0777), 0);
     int status = shell(arena_printf(&arena, "SPHERENET=./killed '%s/tools/bench_peers' spec.yaml 2>errors.txt", home));
@@ -131,8 +126,7 @@ static char *make_would(const char *target, const char *machine) {
 }
 
 START_TEST(the_compiler_says_what_is_built_for) {
-    if (!disk_exists(arena_printf(&arena, "%s/Makefile", home)) || shell("make --version >/dev/null 2>&1"))
-        return;
+    SKIP_IF(shell("make --version >/dev/null 2>&1"), "there is no make");
     ck_assert_ptr_nonnull(strstr(make_would("spherenet", "x86_64-linux-gnu"), " -mprefer-vector-width=512 "));
     ck_assert_ptr_null(strstr(make_would("spherenet", "aarch64-linux-gnu"), "-mprefer-vector-width"));
     ck_assert_ptr_nonnull(strstr(make_would("portable", "x86_64-linux-gnu"), " -march=x86-64-v3 "));

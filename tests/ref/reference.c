@@ -112,7 +112,7 @@ bool ref_knows_angular(const char *angular) {
            same(angular, "learnable_sigmoid");
 }
 
-static double magnitude_value(const char *magnitude, double w_norm, double x_norm) {
+double ref_magnitude(const char *magnitude, double w_norm, double x_norm) {
     if (same(magnitude, "product"))
         return w_norm * x_norm;
     return same(magnitude, "linear") ? x_norm : 1;
@@ -165,7 +165,7 @@ void ref_operate(const struct ref_operator *op, const struct ref_geometry *g, in
             if (!ordinary) {
                 double x_norm = sqrt(squares[p] + op->epsilon), w_norm = norm_of(patch, w + f * patch, op->epsilon);
                 double cosine = *value / (w_norm * x_norm), k = op->k ? op->k[f] : 0;
-                *value = magnitude_value(op->magnitude, w_norm, x_norm) * angle_part(op, cosine, k);
+                *value = ref_magnitude(op->magnitude, w_norm, x_norm) * angle_part(op, cosine, k);
             }
             *value += b ? b[f] : 0;
         }

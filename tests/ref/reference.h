@@ -38,6 +38,9 @@ void ref_box(const struct ref_geometry *g, int n, double *box, const double *r);
 bool ref_knows_magnitude(const char *magnitude);
 bool ref_knows_angular(const char *angular);
 
+/* h(|w|, |x|) */
+double ref_magnitude(const char *magnitude, double w_norm, double x_norm);
+
 /* g(theta), sigmoids in the paper's exponential form, and dg/dtheta. k: effective; only sigmoids look at it. */
 double ref_angular(const char *angular, double theta, double k);
 double ref_angular_slope(const char *angular, double theta, double k);

@@ -266,6 +266,9 @@ int run_with_fault(const char *command, enum fault_kind kind, long at) {
     ck_assert_int_eq(write(server, "", 1), 1);
     ck_assert_msg(read(server, &status, sizeof status) == sizeof status, "the program did not start: %s",
                   read_text("errors.txt"));
+    ck_assert_msg(!*page->unsynced, "spherenet %s: %s has its name before it is on the disk", command, page->unsynced);
+    ck_assert_msg(status || kind != FAULT_NONE || !page->unsynced_folders,
+                  "spherenet %s: the name of a file is not on the disk", command);
     return status;
 }
 

@@ -19,22 +19,14 @@ static const struct ref_annealing annealings[] = {
 static const struct { double smoothing, floor; } targets[] = {{0, 0}, {0.1, 0}, {0, 1e-4}, {0.01, 1e-4}};
 
 const struct loss_row loss_rows[LOSS_ROWS] = {
-    {"w_softmax", COUNT(activations), 1, 1, 1, COUNT(targets), {1}, {1}},
-    {"a_softmax", 1, 5, 1, COUNT(annealings), 1, {1, 2, 3, 4, 7}, {1}},
-    {"ga_softmax", COUNT(activations), 5, 1, COUNT(annealings), 1, {1, 2, 3, 4, 7}, {1}},
-    {"cosface", 1, 3, 3, COUNT(annealings), 1, {0, 0.35, 2}, {64, 1, 0.01}},
-    {"arcface", 1, 4, 3, COUNT(annealings), 1, {0, 0.5, 1.7, 3.14}, {64, 1, 0.01}},
+    {"w_softmax", COUNT(activations), 1, 1, 1, COUNT(targets), true, false, {1}, {1}},
+    {"a_softmax", 1, 5, 1, COUNT(annealings), 1, true, false, {1, 2, 3, 4, 7}, {1}},
+    {"ga_softmax", COUNT(activations), 5, 1, COUNT(annealings), 1, true, false, {1, 2, 3, 4, 7}, {1}},
+    {"cosface", 1, 3, 3, COUNT(annealings), 1, false, false, {0, 0.35, 2}, {64, 1, 0.01}},
+    {"arcface", 1, 4, 3, COUNT(annealings), 1, false, true, {0, 0.5, 1.7, 3.14}, {64, 1, 0.01}},
 };
 
 const int64_t iterations[LOSS_ITERATIONS] = {0, 1, 10, 1000000};
-
-bool is(const struct loss_case *c, const char *type) {
-    return strcmp(c->row->type, type) == 0;
-}
-
-bool looks_at_lengths(const struct loss_case *c) {
-    return !is(c, "cosface") && !is(c, "arcface");
-}
 
 struct choice bind_loss(struct arena *arena, const char *yaml) {
     struct param params[] = {{.key = "loss", .type = PARAM_KIND, .registry = &loss_registry}, {.type = PARAM_END}};
@@ -101,7 +93,7 @@ void each_case(int row, void (*check)(const struct loss_case *c)) {
 }
 
 double expected_lambda(const struct loss_case *c, int64_t iteration) {
-    return is(c, "w_softmax") ? 0 : ref_lambda(&c->annealing, (double)iteration);
+    return ref_lambda(&c->annealing, (double)iteration);
 }
 
 struct ref_angular_loss reference(const struct loss_case *c, int64_t iteration) {
@@ -147,9 +139,9 @@ double reference_value(const struct loss_case *c, const struct inputs *in, int64
 
 int breaks(const struct loss_case *c, double *angles) {
     int count = 0;
-    if (is(c, "arcface"))
+    if (c->row->adds_margin)
         angles[count++] = M_PI - c->margin;
-    for (int p = 1; looks_at_lengths(c) && p < c->margin; p++)
+    for (int p = 1; c->row->looks_at_lengths && p < c->margin; p++)
         angles[count++] = p * M_PI / c->margin;
     return count;
 }
@@ -193,7 +185,7 @@ double largest_logit(const struct loss_case *c, const struct inputs *in) {
     double length = 0;
     for (int i = 0; i < in->n; i++)
         length = fmax(length, in->lengths[i]);
-    return looks_at_lengths(c) ? length * (2 * c->margin - 1) : c->scale * (1 + c->margin);
+    return c->row->looks_at_lengths ? length * (2 * c->margin - 1) : c->scale * (1 + c->margin);
 }
 
 /* A logit and the sum over images take a few roundings, and that of the angle counts for up to `margin` times as much,

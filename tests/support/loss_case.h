@@ -23,6 +23,8 @@ extern const int64_t iterations[LOSS_ITERATIONS];
 extern const struct loss_row {
     const char *type;
     int activations, margins, scales, annealings, targets;
+    bool looks_at_lengths;
+    bool adds_margin; /* to the angle, beyond pi too */
     double margin[MARGINS], scale[SCALES];
 } loss_rows[LOSS_ROWS];
 
@@ -35,9 +37,6 @@ struct loss_case {
     struct arena arena;
     struct choice loss;
 };
-
-bool is(const struct loss_case *c, const char *type);
-bool looks_at_lengths(const struct loss_case *c);
 
 /* yaml: "loss: ...", which has to be right. */
 struct choice bind_loss(struct arena *arena, const char *yaml);
