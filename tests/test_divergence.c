@@ -82,7 +82,7 @@ enum { BATCH = 5, IMAGE = 6 * 6 * 2 };
 static struct experiment experiment;
 static struct trainer trainer;
 static struct array images;
-static uint8_t labels[] = {0, 1, 2, 1, 0};
+static int32_t labels[] = {0, 1, 2, 1, 0};
 
 static void open_trainer(void) {
     struct diagnostics diags = {0};

@@ -57,10 +57,10 @@ static void run_step(struct trainer *trainer, const struct tensor_file *file, in
     int pixels = (int)(images->shape[3] * images->shape[4]);
     size_t image = (size_t)(channels * pixels);
     real *last = mem_alloc((size_t)n * image * sizeof *last);
-    uint8_t *classes = mem_alloc((size_t)n);
+    int32_t *classes = mem_alloc((size_t)n * sizeof *classes);
     for (int i = 0; i < n; i++) {
         channels_last(last + (size_t)i * image, images->data + (size_t)(step * n + i) * image, channels, pixels);
-        classes[i] = (uint8_t)labels->data[step * n + i];
+        classes[i] = (int32_t)labels->data[step * n + i];
     }
     struct batch batch = {n, last, classes};
     *result = trainer_step(trainer, &batch);

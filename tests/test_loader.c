@@ -36,7 +36,7 @@ START_TEST(synthetic_is_a_function_of_the_seed) {
     ck_assert(dataset_load(&other, data, 1, &err));
     for (int s = 0; s < SPLIT_COUNT; s++) {
         ck_assert_mem_eq(dataset.splits[s].pixels, other.splits[s].pixels, bytes);
-        ck_assert_mem_eq(dataset.splits[s].labels, other.splits[s].labels, 256);
+        ck_assert_mem_eq(dataset.splits[s].labels, other.splits[s].labels, 256 * sizeof *other.splits[s].labels);
     }
     ck_assert_mem_ne(dataset.splits[SPLIT_TRAIN].pixels, dataset.splits[SPLIT_TEST].pixels, bytes);
     dataset_free(&other);
@@ -190,7 +190,7 @@ START_TEST(resumed_batches_are_those_of_the_whole_run) {
     for (int k = 9; k < 20; k++) {
         const struct batch *a = loader_next(whole), *b = loader_next(resumed);
         ck_assert_mem_eq(a->images, b->images, bytes);
-        ck_assert_mem_eq(a->labels, b->labels, 7);
+        ck_assert_mem_eq(a->labels, b->labels, 7 * sizeof *a->labels);
     }
     loader_close(whole);
     loader_close(resumed);
@@ -253,7 +253,7 @@ START_TEST(evaluation_is_in_order_with_a_smaller_last_batch) {
     struct loader *loader = loader_evaluate(&dataset, common_of(data), SPLIT_TEST, batch_sizes[_i], &err);
     for (const struct batch *batch; (batch = loader_next(loader)); index += batch->count) {
         ck_assert_int_eq(batch->count, 256 - index < batch_sizes[_i] ? 256 - index : batch_sizes[_i]);
-        ck_assert_mem_eq(batch->labels, test->labels + index, (size_t)batch->count);
+        ck_assert_mem_eq(batch->labels, test->labels + index, (size_t)batch->count * sizeof *batch->labels);
         for (size_t j = 0; j < (size_t)batch->count * size; j++)
             ck_assert(batch->images[j] == (real)((test->pixels[(size_t)index * size + j] - 100.0) / 50.0));
     }

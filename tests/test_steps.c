@@ -66,12 +66,12 @@ static void run_steps(struct step_run *run, const char *spec, int threads) {
     struct experiment experiment;
     struct trainer trainer;
     struct rng rng = rng_stream(27, RNG_TEST, 0, 0);
-    uint8_t labels[BATCH];
+    int32_t labels[BATCH];
     open_trainer(&trainer, &experiment, spec, threads);
     for (int step = 0; step < STEPS; step++) {
         struct array images = array_random(&rng, BATCH * shape_size(&trainer.model.chain.in));
         for (int i = 0; i < BATCH; i++)
-            labels[i] = (uint8_t)rng_below(&rng, 5);
+            labels[i] = (int32_t)rng_below(&rng, 5);
         run->results[step] = trainer_step(&trainer, &(struct batch){BATCH, images.data, labels});
         array_free("images", &images);
     }
@@ -111,7 +111,7 @@ static void step_on_extreme_images(const char *spec, real size) {
     struct experiment experiment;
     struct trainer trainer;
     struct rng rng = rng_stream(28, RNG_TEST, 0, 0);
-    static const uint8_t labels[] = {0, 1, 2};
+    static const int32_t labels[] = {0, 1, 2};
     open_trainer(&trainer, &experiment, spec, 2);
     struct array images = array_random(&rng, 3 * 6 * 5 * 2);
     for (size_t i = 0; i < images.count; i++)

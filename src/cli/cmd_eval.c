@@ -24,18 +24,11 @@ struct report {
     char folder[PATH_BYTES];
 };
 
-static int64_t class_images(const struct evaluation *e, int class) {
-    int64_t sum = 0;
-    for (int j = 0; j < e->classes; j++)
-        sum += e->confusion[(size_t) class * (size_t)e->classes + (size_t)j];
-    return sum;
-}
-
 static void put_classes(FILE *file, const struct report *report) {
     const struct evaluation *e = &report->result;
     fprintf(file, "class,images,correct,accuracy\n");
     for (int i = 0; i < e->classes; i++) {
-        int64_t images = class_images(e, i), right = e->confusion[(size_t)i * (size_t)e->classes + (size_t)i];
+        int64_t images = e->class_images[i], right = e->class_correct[i];
         fprintf(file, "%d,%" PRId64 ",%" PRId64 ",%.6g\n", i, images, right,
                 images ? (double)right / (double)images : 0);
     }
@@ -104,11 +97,11 @@ static bool evaluate(struct report *report, struct error *err) {
         return false;
     bool has_features = report->features.values;
     if (has_features && !features_angles(&report->angles, &report->features, report->result.classes,
-                                         trained->trainer.model.classifier->w, err))
+                                         trained->trainer.model.head.weights, err))
         return false;
     print(report);
     return write_table(report, "per_class.csv", put_classes, err) &&
-           write_table(report, "confusion.csv", put_confusion, err) &&
+           (!report->result.confusion || write_table(report, "confusion.csv", put_confusion, err)) &&
            (!has_features || write_table(report, "angles.csv", put_angles, err));
 }
 
@@ -121,7 +114,7 @@ static enum exit_status run(int operand_count, const char *const *operands) {
         fprintf(stderr, "spherenet: %s\n", err.text);
         status = EXIT_FAILED;
     }
-    free(report.result.confusion);
+    evaluation_free(&report.result);
     features_free(&report.features);
     loaded_run_close(&report.trained);
     return status;
@@ -132,8 +125,9 @@ const struct command command_eval = {
     .operands = "RUN_OR_CHECKPOINT",
     .summary = "Test a trained network.",
     .details =
-        "Prints accuracy, top-5 accuracy and loss, and writes SPLIT_per_class.csv and SPLIT_confusion.csv. Where the\n"
-        "last layer is a dense one, also angles between features (its inputs) and classes: SPLIT_angles.csv.\n"
+        "Prints accuracy, top-5 accuracy and loss, and writes SPLIT_per_class.csv and, for 2,000 classes or fewer,\n"
+        "SPLIT_confusion.csv. Where the last layer is a dense one, also angles between features (its inputs) and\n"
+        "classes: SPLIT_angles.csv.\n"
         "Losses with a margin are measured without it.\n"
         "A run's folder stands for its newest checkpoint; RUN/checkpoints/best.safetensors.gz is the best one.\n",
     .options = options,

@@ -74,10 +74,10 @@ void loaded_run_close(struct loaded_run *trained) {
 bool loaded_run_evaluate(struct loaded_run *trained, struct evaluation *result, struct features *features,
                          struct error *err) {
     struct trainer *trainer = &trained->trainer;
-    bool wanted = trainer->model.classifier;
+    bool wanted = trainer->model.head.width > 0;
     *features = (struct features){0};
     return (!wanted || features_allocate(features, trained->dataset.splits[trained->split].count,
-                                         model_feature_width(&trainer->model), err)) &&
+                                         trainer->model.head.width, err)) &&
            trainer_evaluate(trainer, &trained->dataset, trained->split, result, wanted ? features : NULL, err);
 }
 

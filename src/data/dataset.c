@@ -53,7 +53,7 @@ bool dataset_reserve(struct dataset *dataset, int split, int images, struct erro
     size_t image_bytes = dataset_image_bytes(dataset), pixel_bytes = (size_t)images * image_bytes;
     if (images <= old->capacity)
         return true;
-    struct split new = {old->count, images, mem_block(pixel_bytes), mem_block((size_t)images)};
+    struct split new = {old->count, images, mem_block(pixel_bytes), mem_block((size_t)images * sizeof *new.labels)};
     if (!new.pixels || !new.labels) {
         free_split(&new);
         return error_set(err, "data: not enough memory for %d %s images (%zu bytes)", images, split_names[split],
@@ -61,16 +61,16 @@ bool dataset_reserve(struct dataset *dataset, int split, int images, struct erro
     }
     if (old->count) {
         memcpy(new.pixels, old->pixels, (size_t)old->count * image_bytes);
-        memcpy(new.labels, old->labels, (size_t)old->count);
+        memcpy(new.labels, old->labels, (size_t)old->count * sizeof *new.labels);
     }
     free_split(old);
     *old = new;
     return true;
 }
 
-bool dataset_check_labels(const char *path, const uint8_t *labels, int count, int classes, struct error *err) {
+bool dataset_check_labels(const char *path, const int32_t *labels, int count, int classes, struct error *err) {
     for (int i = 0; i < count; i++)
-        if (labels[i] >= classes)
+        if (labels[i] < 0 || labels[i] >= classes)
             return error_set(err, "%s: record %d: label %d is not below %d", path, i, labels[i], classes);
     return true;
 }

@@ -11,7 +11,7 @@
 struct split {
     int count, capacity; /* images that there are; that there is room for */
     uint8_t *pixels;     /* [count][height][width][channels] */
-    uint8_t *labels;     /* [count], each < classes */
+    int32_t *labels;     /* [count], each < classes */
 };
 
 enum { SPLIT_TRAIN, SPLIT_TEST, SPLIT_COUNT };
@@ -63,6 +63,6 @@ int data_config_limit(const struct data_config *config, int split);
 bool dataset_reserve(struct dataset *dataset, int split, int images, struct error *err);
 
 /* Checks labels[0..count) of the file `path`; the error names the first bad record, counted from 0. */
-bool dataset_check_labels(const char *path, const uint8_t *labels, int count, int classes, struct error *err);
+bool dataset_check_labels(const char *path, const int32_t *labels, int count, int classes, struct error *err);
 
 #endif

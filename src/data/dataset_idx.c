@@ -95,7 +95,8 @@ static bool load_labels(struct split *split, struct file *file, uint32_t images,
         return false;
     if (sizes[0] != images)
         return error_set(err, "%s: holds %u labels, but there are %u images", file->path, sizes[0], images);
-    memcpy(split->labels, file->bytes + header_bytes(1), (size_t)split->count);
+    for (int i = 0; i < split->count; i++)
+        split->labels[i] = file->bytes[header_bytes(1) + (size_t)i];
     return dataset_check_labels(file->path, split->labels, split->count, CLASSES, err);
 }
 

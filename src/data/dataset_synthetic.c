@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/number.h"
 #include "base/rng.h"
 #include "data/dataset.h"
 
@@ -42,11 +43,11 @@ static void add_wave(float *pattern, const struct dataset *dataset, int channel,
         }
 }
 
-/* [classes][height][width][channels], to be freed; NULL when there is not enough memory. */
-static float *make_patterns(const struct dataset *dataset, uint64_t seed) {
+/* Of the first classes: [count][height][width][channels], to be freed; NULL when there is not enough memory. */
+static float *make_patterns(const struct dataset *dataset, int count, uint64_t seed) {
     size_t size = dataset_image_bytes(dataset);
-    float *patterns = mem_block((size_t)dataset->classes * size * sizeof *patterns);
-    for (int k = 0; patterns && k < dataset->classes; k++) {
+    float *patterns = mem_block((size_t)count * size * sizeof *patterns);
+    for (int k = 0; patterns && k < count; k++) {
         struct rng rng = rng_stream(seed, RNG_SYNTHETIC, PATTERN_STREAM, (uint64_t)k);
         for (int c = 0; c < dataset->channels; c++)
             for (int w = 0; w < WAVES; w++)
@@ -85,7 +86,7 @@ static bool make_split(struct dataset *dataset, int split, int count, const floa
     images->count = count;
     for (int i = 0; i < count; i++) {
         int label = i % dataset->classes; /* as many of each class; training shuffles */
-        images->labels[i] = (uint8_t)label;
+        images->labels[i] = label;
         make_image(images->pixels + (size_t)i * size, patterns + (size_t)label * size, dataset,
                    rng_stream(seed, RNG_SYNTHETIC, (uint64_t)split, (uint64_t)i));
     }
@@ -95,21 +96,22 @@ static bool make_split(struct dataset *dataset, int split, int count, const floa
 static bool load(struct dataset *dataset, const void *config, uint64_t seed, struct error *err) {
     const struct synthetic_config *settings = config;
     int counts[] = {[SPLIT_TRAIN] = settings->train_images, [SPLIT_TEST] = settings->test_images};
-    float *patterns = make_patterns(dataset, seed);
+    for (int s = 0; s < SPLIT_COUNT; s++)
+        counts[s] = smaller(counts[s], data_config_limit(&settings->common, s));
+    int used = smaller(dataset->classes, larger(counts[SPLIT_TRAIN], counts[SPLIT_TEST])); /* image i is of class i */
+    float *patterns = make_patterns(dataset, used, seed);
     if (!patterns)
-        return error_set(err, "data: not enough memory for the patterns of %d classes", dataset->classes);
+        return error_set(err, "data: not enough memory for the patterns of %d classes", used);
     bool ok = true;
-    for (int s = 0; ok && s < SPLIT_COUNT; s++) {
-        int limit = data_config_limit(&settings->common, s);
-        ok = make_split(dataset, s, counts[s] < limit ? counts[s] : limit, patterns, seed, err);
-    }
+    for (int s = 0; ok && s < SPLIT_COUNT; s++)
+        ok = make_split(dataset, s, counts[s], patterns, seed, err);
     free(patterns);
     return ok;
 }
 
 static const struct param synthetic_params[] = {
     INCLUDED_KEYS(struct synthetic_config, common, data_config_params),
-    INT_KEY(struct synthetic_config, classes, "classes", "10", 2, 256, "number of classes"),
+    INT_KEY(struct synthetic_config, classes, "classes", "10", 2, 1000000, "number of classes"),
     INT_KEY(struct synthetic_config, height, "height", "16", 1, 256, "height of the images, in pixels"),
     INT_KEY(struct synthetic_config, width, "width", "16", 1, 256, "width of the images, in pixels"),
     INT_KEY(struct synthetic_config, channels, "channels", "3", 1, 16, "channels of the images"),

@@ -15,7 +15,7 @@ enum { SLOTS = 3 };
 struct slot {
     struct batch batch;
     real *images;
-    uint8_t *labels;
+    int32_t *labels;
 };
 
 struct loader {
@@ -118,7 +118,7 @@ static bool allocate(struct loader *loader) {
     for (int i = 0; i < SLOTS; i++) {
         struct slot *slot = &loader->slots[i];
         slot->images = mem_block(batch_size * loader->image_size * sizeof *slot->images);
-        slot->labels = mem_block(batch_size);
+        slot->labels = mem_block(batch_size * sizeof *slot->labels);
         slot->batch = (struct batch){.images = slot->images, .labels = slot->labels};
         ok = ok && slot->images && slot->labels;
     }

@@ -14,7 +14,7 @@
 struct batch {
     int count;
     const real *images;    /* [count][height][width][channels], normalised */
-    const uint8_t *labels; /* [count] */
+    const int32_t *labels; /* [count] */
 };
 
 struct loader;

@@ -32,6 +32,11 @@ const struct param activation_params[] = {
 const struct param sphere_operator_params[] = {OPERATOR_PARAMS("sphere")};
 const struct param ordinary_operator_params[] = {OPERATOR_PARAMS("product")};
 
+bool operator_ordinary(const struct operator_config *config) {
+    return config->magnitude.kind == &magnitude_product.kind &&
+           ((const struct angular *)config->angular.kind)->identity;
+}
+
 bool sphere_op_init(struct sphere_op *op, const struct operator_config *config, const struct conv_geometry *geometry,
                     enum conv_choice algorithm, bool bias) {
     *op = (struct sphere_op){

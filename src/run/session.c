@@ -252,9 +252,10 @@ static void after_row(struct session *s, const struct error *problem, bool writt
 static bool test(struct session *s, struct error *err) {
     struct evaluation result;
     double before = clock_seconds();
-    if (!trainer_evaluate(&s->trainer, &s->dataset, SPLIT_TEST, &result, NULL, err))
+    bool good = trainer_evaluate(&s->trainer, &s->dataset, SPLIT_TEST, &result, NULL, err);
+    evaluation_free(&result);
+    if (!good)
         return false;
-    free(result.confusion);
     bool is_best = s->best.iteration < 0 || result.accuracy > s->best.accuracy;
     if (is_best)
         s->best = (struct best_test){s->trainer.iteration, result.accuracy};

@@ -11,7 +11,7 @@
 
 /* Reals that the trainer holds beside the network's. */
 struct state_sizes {
-    size_t slots, work, logits, total;
+    size_t slots, work, total;
 };
 
 static struct state_sizes state_sizes(const struct trainer *trainer) {
@@ -19,9 +19,8 @@ static struct state_sizes state_sizes(const struct trainer *trainer) {
     struct state_sizes sizes = {
         .slots = (size_t)trainer->optimizer->slots * trainer->trained,
         .work = penalty_work(&experiment->regularizer, &trainer->model),
-        .logits = (size_t)experiment->train.batch_size * (size_t)experiment->shape.classes,
     };
-    sizes.total = sizes.slots + sizes.work + sizes.logits;
+    sizes.total = sizes.slots + sizes.work;
     return sizes;
 }
 
@@ -49,7 +48,6 @@ static bool allocate_state(struct trainer *trainer, struct error *err) {
     for (int i = 0; i < trainer->optimizer->slots; i++, next += trainer->trained)
         trainer->slots[i] = next;
     trainer->penalty_work = next;
-    trainer->dlogits = next + sizes.work;
     return true;
 }
 
@@ -59,7 +57,7 @@ bool trainer_open(struct trainer *trainer, const struct experiment *experiment, 
         .optimizer = (const struct optimizer_type *)experiment->optimizer.kind,
     };
     struct diagnostics diags = {0};
-    bool planned = experiment_plan(experiment, &trainer->model, &diags);
+    bool planned = experiment_plan(experiment, &trainer->model, &trainer->loss, &diags);
     if (!planned)
         error_set(err, "%s", diags.text.data);
     text_free(&diags.text);
@@ -87,11 +85,12 @@ static int largest(const real *logits, int classes) {
     return best;
 }
 
-static double batch_accuracy(const real *logits, const uint8_t *labels, int n, int classes) {
-    int right = 0;
-    for (int i = 0; i < n; i++)
-        right += largest(logits + (size_t)i * (size_t)classes, classes) == labels[i];
-    return (double)right / n;
+static double batch_accuracy(const struct step *step, const struct head *head, const int32_t *labels) {
+    int right = 0, classes = head->classes;
+#pragma omp parallel for schedule(static) num_threads(step->threads) reduction(+ : right)
+    for (int i = 0; i < step->n; i++)
+        right += largest(head->scores + (size_t)i * (size_t)classes, classes) == labels[i];
+    return (double)right / step->n;
 }
 
 static void phase_ends(const struct trainer *trainer, enum step_phase phase) {
@@ -99,31 +98,10 @@ static void phase_ends(const struct trainer *trainer, enum step_phase phase) {
         trainer->times->seconds[phase] += clock_lap(&trainer->times->last);
 }
 
-static struct loss_input loss_input(const struct trainer *trainer, const struct batch *batch, const real *scores) {
-    const struct sphere_op *classifier = trainer->model.classifier;
-    return (struct loss_input){
-        .n = batch->count,
-        .classes = trainer->experiment->shape.classes,
-        .scores = scores,
-        .lengths = classifier ? classifier->x_norm : NULL,
-        .labels = batch->labels,
-        .k = classifier ? classifier->k : NULL,
-    };
-}
-
-static struct loss_gradient loss_gradient(const struct trainer *trainer) {
-    const struct sphere_op *classifier = trainer->model.classifier;
-    return (struct loss_gradient){
-        .scores = trainer->dlogits,
-        .lengths = classifier ? classifier->x_norm_gradient : NULL,
-        .k = classifier ? classifier->dk : NULL,
-    };
-}
-
 /* The gradient of a loss that is finite, penalties included. */
 static void compute_gradient(struct trainer *trainer, struct step step, const struct batch *batch,
                              struct step_result *result) {
-    model_backward(&trainer->model, step, trainer->dlogits, batch->images);
+    model_backward(&trainer->model, step, batch->images);
     phase_ends(trainer, STEP_BACKWARD);
     struct penalty_values penalties =
         penalty_add(&trainer->experiment->regularizer, &trainer->model, trainer->penalty_work);
@@ -157,17 +135,14 @@ static struct step training_step(const struct trainer *trainer, int n) {
 struct step_result trainer_step(struct trainer *trainer, const struct batch *batch) {
     const struct experiment *experiment = trainer->experiment;
     const struct optimizer_config *optimizer = experiment->optimizer.config;
-    int n = batch->count, classes = experiment->shape.classes;
     struct step_result result = {0};
     phase_ends(trainer, STEP_INPUT);
-    struct step step = training_step(trainer, n);
-    const real *logits = model_forward(&trainer->model, step, batch->images);
+    struct step step = training_step(trainer, batch->count);
+    model_forward(&trainer->model, step, batch->images);
     phase_ends(trainer, STEP_FORWARD);
-    struct loss_input in = loss_input(trainer, batch, logits);
-    struct loss_gradient gradient = loss_gradient(trainer);
-    result.fit = loss_evaluate(experiment->loss, &in, step.iteration, &gradient);
+    result.fit = loss_evaluate(&trainer->loss, &step, &trainer->model.head, batch->labels);
     result.lambda = loss_lambda(experiment->loss, step.iteration);
-    result.accuracy = batch_accuracy(logits, batch->labels, n, classes);
+    result.accuracy = batch_accuracy(&step, &trainer->model.head, batch->labels);
     phase_ends(trainer, STEP_LOSS);
     if (isfinite(result.fit))
         compute_gradient(trainer, step, batch, &result);
@@ -191,56 +166,96 @@ static bool in_top5(const real *logits, int classes, int label) {
     return larger < 5;
 }
 
+/* What comes together while a split goes by. */
 struct tally {
     double loss;
     int64_t right, top5;
+    int *predictions; /* [batch]: of the latest batch */
 };
 
-static void count_batch(struct tally *tally, struct evaluation *result, const struct batch *batch, const real *logits) {
-    int classes = result->classes;
+static bool allocate_evaluation(struct evaluation *result, int classes, struct error *err) {
+    size_t count = (size_t)classes;
+    bool confusion = classes <= CONFUSION_CLASSES;
+    *result = (struct evaluation){
+        .classes = classes,
+        .class_images = mem_block(count * sizeof(int64_t)),
+        .class_correct = mem_block(count * sizeof(int64_t)),
+        .confusion = confusion ? mem_block(count * count * sizeof(int64_t)) : NULL,
+    };
+    if (result->class_images && result->class_correct && (result->confusion || !confusion))
+        return true;
+    return error_set(err, "not enough memory to count the predictions of %d classes", classes);
+}
+
+void evaluation_free(struct evaluation *evaluation) {
+    free(evaluation->class_images);
+    free(evaluation->class_correct);
+    free(evaluation->confusion);
+    evaluation->class_images = evaluation->class_correct = evaluation->confusion = NULL;
+}
+
+static void predict(struct tally *tally, const struct step *step, const struct head *head, const int32_t *labels) {
+    int classes = head->classes;
+    int64_t top5 = 0;
+#pragma omp parallel for schedule(static) num_threads(step->threads) reduction(+ : top5)
+    for (int i = 0; i < step->n; i++) {
+        const real *row = head->scores + (size_t)i * (size_t)classes;
+        tally->predictions[i] = largest(row, classes);
+        top5 += in_top5(row, classes, labels[i]);
+    }
+    tally->top5 += top5;
+}
+
+static void count_batch(struct tally *tally, struct evaluation *result, const struct batch *batch) {
     for (int i = 0; i < batch->count; i++) {
-        const real *row = logits + (size_t)i * (size_t)classes;
-        int label = batch->labels[i], predicted = largest(row, classes);
-        result->confusion[(size_t)label * (size_t)classes + (size_t)predicted]++;
+        int label = batch->labels[i], predicted = tally->predictions[i];
+        result->class_images[label]++;
+        result->class_correct[label] += predicted == label;
+        if (result->confusion)
+            result->confusion[(size_t)label * (size_t)result->classes + (size_t)predicted]++;
         tally->right += predicted == label;
-        tally->top5 += in_top5(row, classes, label);
     }
     result->images += batch->count;
 }
 
 /* Of the batch's images, the first of which is number `first` of the split. */
-static void take_features(const struct trainer *trainer, const struct batch *batch, const real *logits,
+static void take_features(const struct trainer *trainer, const struct batch *batch, const int *predictions,
                           struct features *features, int first) {
-    int classes = trainer->experiment->shape.classes;
     model_features(&trainer->model, batch->count, batch->images,
                    features->values + (size_t)first * (size_t)features->width);
     for (int i = 0; i < batch->count; i++) {
         features->labels[first + i] = batch->labels[i];
-        features->predictions[first + i] = largest(logits + (size_t)i * (size_t)classes, classes);
+        features->predictions[first + i] = predictions[i];
+    }
+}
+
+static void evaluate_batches(struct trainer *trainer, struct loader *loader, struct tally *tally,
+                             struct evaluation *result, struct features *features) {
+    const struct head *head = &trainer->model.head;
+    for (const struct batch *batch; (batch = loader_next(loader));) {
+        struct step step = model_step(&trainer->model, batch->count, STEP_EVALUATE);
+        model_forward(&trainer->model, step, batch->images);
+        predict(tally, &step, head, batch->labels);
+        if (features)
+            take_features(trainer, batch, tally->predictions, features, result->images);
+        tally->loss += batch->count * loss_evaluate(&trainer->loss, &step, head, batch->labels);
+        count_batch(tally, result, batch);
     }
 }
 
 bool trainer_evaluate(struct trainer *trainer, const struct dataset *dataset, int split, struct evaluation *result,
                       struct features *features, struct error *err) {
     const struct experiment *experiment = trainer->experiment;
-    int classes = experiment->shape.classes;
-    *result = (struct evaluation){.classes = classes};
-    struct loader *loader =
-        loader_evaluate(dataset, experiment_data(experiment), split, experiment->train.batch_size, err);
+    int batch = experiment->train.batch_size;
+    if (!allocate_evaluation(result, experiment->shape.classes, err))
+        return false;
+    struct loader *loader = loader_evaluate(dataset, experiment_data(experiment), split, batch, err);
     if (!loader)
         return false;
-    result->confusion = mem_alloc((size_t)classes * (size_t)classes * sizeof *result->confusion);
-    struct tally tally = {0};
-    for (const struct batch *batch; (batch = loader_next(loader));) {
-        struct step step = model_step(&trainer->model, batch->count, STEP_EVALUATE);
-        const real *logits = model_forward(&trainer->model, step, batch->images);
-        struct loss_input in = loss_input(trainer, batch, logits);
-        if (features)
-            take_features(trainer, batch, logits, features, result->images);
-        tally.loss += batch->count * loss_evaluate(experiment->loss, &in, step.iteration, NULL);
-        count_batch(&tally, result, batch, logits);
-    }
+    struct tally tally = {.predictions = mem_alloc((size_t)batch * sizeof *tally.predictions)};
+    evaluate_batches(trainer, loader, &tally, result, features);
     loader_close(loader);
+    free(tally.predictions);
     result->loss = tally.loss / result->images;
     result->accuracy = (double)tally.right / result->images;
     result->top5 = (double)tally.top5 / result->images;

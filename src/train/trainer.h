@@ -26,10 +26,10 @@ struct step_times {
 struct trainer {
     const struct experiment *experiment;
     struct model model;
+    struct loss loss;
     const struct optimizer_type *optimizer;
     real *slots[OPTIMIZER_SLOTS]; /* the optimizer's state, laid out as the network's trained values */
     size_t trained;               /* reals in each */
-    real *dlogits;                /* [batch][classes] */
     real *penalty_work;
     void *block;              /* what the above point into */
     int64_t iteration;        /* updates made so far */
@@ -54,14 +54,20 @@ void trainer_close(struct trainer *trainer);
  * began, until the network's next pass. */
 struct step_result trainer_step(struct trainer *trainer, const struct batch *batch);
 
+enum { CONFUSION_CLASSES = 2000 }; /* the most for which predictions are counted by class: 32 MB */
+
 /* Measures of a network on one split. */
 struct evaluation {
     int images, classes;
-    double loss, accuracy, top5; /* top5: 1 when there are five classes or fewer */
-    int64_t *confusion;          /* [true class][predicted class]; to be freed */
+    double loss, accuracy, top5;           /* top5: 1 when there are five classes or fewer */
+    int64_t *class_images, *class_correct; /* [classes] */
+    int64_t *confusion;                    /* [true class][predicted class]; NULL above CONFUSION_CLASSES */
 };
+/* Frees its tables; the numbers stay. Of zeros is allowed. */
+void evaluation_free(struct evaluation *evaluation);
 
-/* features: allocated for the split and the network's features, filled in; NULL: not wanted. */
+/* features: allocated for the split and the network's features, filled in; NULL: not wanted. Free the result in either
+ * case. */
 bool trainer_evaluate(struct trainer *trainer, const struct dataset *dataset, int split, struct evaluation *result,
                       struct features *features, struct error *err);
 

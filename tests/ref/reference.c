@@ -241,7 +241,7 @@ static double smoothed_target(int class, int label, int classes, double smoothin
     return (class == label ? 1 - smoothing : 0) + smoothing / classes;
 }
 
-double ref_softmax_loss(int n, int classes, const double *logits, const uint8_t *labels, double smoothing,
+double ref_softmax_loss(int n, int classes, const double *logits, const int32_t *labels, double smoothing,
                         double floor) {
     assert(classes > 0);
     double loss = 0, log_p[classes];
@@ -256,7 +256,7 @@ double ref_softmax_loss(int n, int classes, const double *logits, const uint8_t 
 }
 
 /* dL/dz_j = sum over i of dL/dp_i dp_i/dz_j, with dp_i/dz_j = p_i ([i = j] - p_j). */
-void ref_softmax_gradient(int n, int classes, double *dlogits, const double *logits, const uint8_t *labels,
+void ref_softmax_gradient(int n, int classes, double *dlogits, const double *logits, const int32_t *labels,
                           double smoothing, double floor) {
     double log_p[classes];
     for (int image = 0; image < n; image++) {
@@ -317,7 +317,7 @@ static double target_logit(const struct ref_angular_loss *loss, double cosine, d
 }
 
 double ref_angular_loss(const struct ref_angular_loss *loss, int n, int classes, const double *cosines,
-                        const double *lengths, const uint8_t *labels) {
+                        const double *lengths, const int32_t *labels) {
     double *logits = malloc((size_t)n * (size_t)classes * sizeof *logits);
     for (int i = 0; i < n; i++)
         for (int j = 0; j < classes; j++) {

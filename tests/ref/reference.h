@@ -74,9 +74,9 @@ void ref_relu(size_t count, double *y, const double *x);
 /* --- Loss -------------------------------------------------------------------------------------------------------- */
 
 /* Mean over images of -sum t log(p + floor), t = 1 - smoothing (target class alone) + smoothing / classes. */
-double ref_softmax_loss(int n, int classes, const double *logits, const uint8_t *labels, double smoothing,
+double ref_softmax_loss(int n, int classes, const double *logits, const int32_t *labels, double smoothing,
                         double floor);
-void ref_softmax_gradient(int n, int classes, double *dlogits, const double *logits, const uint8_t *labels,
+void ref_softmax_gradient(int n, int classes, double *dlogits, const double *logits, const int32_t *labels,
                           double smoothing, double floor);
 
 /* g(m theta - p pi) - 2p, p = floor(m theta / pi) */
@@ -98,7 +98,7 @@ struct ref_angular_loss {
     double lambda; /* weight of the logit without margin; INFINITY: no margin */
 };
 double ref_angular_loss(const struct ref_angular_loss *loss, int n, int classes, const double *cosines,
-                        const double *lengths, const uint8_t *labels);
+                        const double *lengths, const int32_t *labels);
 
 /* --- Regularisation and optimizers ------------------------------------------------------------------------------- */
 

@@ -4,8 +4,8 @@
 #define SPHERENET_TESTS_SUPPORT_LOSS_CASE_H
 
 #include "base/mem.h"
-#include "loss/loss.h"
 #include "ref/reference.h"
+#include "support/lone_loss.h"
 #include "support/suite.h"
 
 struct angular_case {
@@ -57,7 +57,7 @@ enum { IMAGES = 48, CLASSES = 10, ANGLES = 24 };
 struct inputs {
     int n, classes;
     real cosines[IMAGES * CLASSES], lengths[IMAGES];
-    uint8_t labels[IMAGES];
+    int32_t labels[IMAGES];
 };
 
 struct gradients {
