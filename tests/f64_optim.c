@@ -151,8 +151,10 @@ static void check_penalties(const struct penalty_config *config) {
             expected.orthogonality += ref_orthogonality(config->orthogonality, t->shape[0], (int)t->count / t->shape[0],
                                                         gradients[i], t->value);
     }
-    real *work = mem_alloc((penalty_work(config, &p.net) + 1) * sizeof *work);
-    struct penalty_values found = penalty_add(config, &p.net, work);
+    struct penalties penalties = penalties_plan(config, &p.net, false, &p.net.arena);
+    real *work = mem_alloc((penalties.work + 1) * sizeof *work);
+    penalties_place(&penalties, work);
+    struct penalty_values found = penalties_add(&penalties, 2);
     check_value("weight decay", found.weight_decay, expected.weight_decay);
     check_value("orthogonality", found.orthogonality, expected.orthogonality);
     for (int i = 0; i < count; i++) {
@@ -232,30 +234,45 @@ static const struct optimizer_case {
     const char *yaml;
     bool adam, nesterov;
     double first, second, epsilon; /* beta1 and beta2; momentum */
+    double decay;                  /* decoupled, of the vector's later part */
 } optimizer_cases[] = {
-    {"row: {type: adam}", true, false, 0.9, 0.999, 1e-8},
-    {"row: {type: adam, beta1: 0.5, beta2: 0.9, epsilon: 0.1}", true, false, 0.5, 0.9, 0.1},
-    {"row: {type: adam, beta1: 0, beta2: 0}", true, false, 0, 0, 1e-8},
-    {"row: {type: sgd}", false, false, 0.9, 0, 0},
-    {"row: {type: sgd, momentum: 0}", false, false, 0, 0, 0},
-    {"row: {type: sgd, momentum: 0.8, nesterov: true}", false, true, 0.8, 0, 0},
+    {"row: {type: adam}", true, false, 0.9, 0.999, 1e-8, 0},
+    {"row: {type: adam, beta1: 0.5, beta2: 0.9, epsilon: 0.1}", true, false, 0.5, 0.9, 0.1, 0},
+    {"row: {type: adam, beta1: 0, beta2: 0}", true, false, 0, 0, 1e-8, 0},
+    {"row: adamw", true, false, 0.9, 0.999, 1e-8, 0.4},
+    {"row: {type: adamw, beta1: 0.5, beta2: 0.9, epsilon: 0.1}", true, false, 0.5, 0.9, 0.1, 2},
+    {"row: {type: sgd}", false, false, 0.9, 0, 0, 0},
+    {"row: {type: sgd, momentum: 0}", false, false, 0, 0, 0, 0},
+    {"row: {type: sgd, momentum: 0.8, nesterov: true}", false, true, 0.8, 0, 0, 0},
 };
 
 enum { STEPS = 10 };
 
 static void reference_step(const struct optimizer_case *c, double rate, int step, size_t count, double *w,
                            const double *dw, double *const *slots) {
-    if (c->adam)
-        ref_adam(rate, c->first, c->second, c->epsilon, step, count, w, dw, slots[0], slots[1]);
-    else
+    size_t first = count / 3;
+    if (c->adam) {
+        ref_adam(rate, c->first, c->second, c->epsilon, step, first, w, dw, slots[0], slots[1]);
+        ref_adamw(rate, c->first, c->second, c->epsilon, c->decay, step, count - first, w + first, dw + first,
+                  slots[0] + first, slots[1] + first);
+    } else {
         ref_sgd(rate, c->first, c->nesterov, count, w, dw, slots[0]);
+    }
+}
+
+/* The vectors in two spans, the second from `count` / 3 on. */
+static void update(struct choice optimizer, double decay, double rate, int number, size_t count, real *w,
+                   const real *dw, real *const *slots) {
+    size_t first = count / 3;
+    const struct span spans[] = {{.count = first}, {.offset = first, .count = count - first, .decay = decay}};
+    const struct update update = {rate, number, 2, count, w, dw, slots, spans, COUNT(spans)};
+    ((const struct optimizer_type *)optimizer.kind)->update(optimizer.config, &update);
 }
 
 static void check_optimizer(const struct optimizer_case *c, size_t count) {
     struct section section;
     struct rng rng = rng_stream(6, RNG_TEST, count, 0);
     section_open(&section, &optimizer_registry, c->yaml);
-    const struct optimizer_type *type = (const struct optimizer_type *)section.choice.kind;
     real *memory = mem_alloc(7 * count * sizeof *memory);
     real *w = memory, *expected = memory + count, *dw = memory + 2 * count;
     real *slots[2] = {memory + 3 * count, memory + 4 * count},
@@ -265,7 +282,7 @@ static void check_optimizer(const struct optimizer_case *c, size_t count) {
     for (int step = 1; step <= STEPS; step++) {
         double rate = 0.1 / step;
         fill(&rng, dw, count, step == 4 ? 0 : 1); /* a gradient of nothing must not stop the momentum */
-        type->step(section.choice.config, rate, step, count, w, dw, slots);
+        update(section.choice, c->decay, rate, step, count, w, dw, slots);
         reference_step(c, rate, step, count, expected, dw, expected_slots);
         check_near(c->yaml, w, expected, count, TOLERANCE);
     }
@@ -288,15 +305,40 @@ START_TEST(every_optimizer_is_covered) {
 }
 END_TEST
 
+/* Decoupled decay by role of the tensor, beside a gradient without it. */
+START_TEST(adamw_decays_the_roles_of_weight_decay_on) {
+    struct experiment experiment;
+    struct trainer trainer;
+    struct diagnostics diags = {0};
+    struct error err;
+    const char *const overrides[] = {"optimizer=adamw", "regularizer.weight_decay=0.25",
+                                     "regularizer.weight_decay_on=[sphere_weights, bias]"};
+    bool parsed = experiment_parse(&experiment, "test", penalty_spec, overrides, COUNT(overrides), &diags);
+    ck_assert_msg(parsed && trainer_open(&trainer, &experiment, &err), "%s", diags.text.data);
+    int decayed = 0;
+    for (int i = 0; i < trainer.span_count; i++) {
+        const struct span *span = &trainer.spans[i];
+        bool decays = span->role == ROLE_SPHERE_WEIGHT || span->role == ROLE_BIAS;
+        ck_assert_double_eq(span->decay, decays ? 0.25 : 0);
+        decayed += decays;
+    }
+    ck_assert_int_gt(decayed, 1);
+    ck_assert_int_gt(trainer.span_count, decayed);
+    for (int i = 0; i < trainer.penalties.count; i++)
+        ck_assert_double_eq(penalties_add(&trainer.penalties, 1).weight_decay, 0);
+    trainer_close(&trainer);
+    experiment_free(&experiment);
+}
+END_TEST
+
 START_TEST(optimizers_stay_finite) {
     static const double sizes[] = {0, 1e-30, 1e15};
     struct section section;
     section_open(&section, &optimizer_registry, optimizer_cases[_i].yaml);
-    const struct optimizer_type *type = (const struct optimizer_type *)section.choice.kind;
     real w[COUNT(sizes)] = {1, 1, 1}, first[COUNT(sizes)] = {0}, second[COUNT(sizes)] = {0};
     real *slots[2] = {first, second};
     for (int step = 1; step <= STEPS; step++)
-        type->step(section.choice.config, 1e-3, step, COUNT(sizes), w, sizes, slots);
+        update(section.choice, optimizer_cases[_i].decay, 1e-3, step, COUNT(sizes), w, sizes, slots);
     for (int i = 0; i < COUNT(sizes); i++)
         ck_assert_msg(isfinite(w[i]), "gradient %g makes weight %g", sizes[i], w[i]);
     ck_assert_double_eq(w[0], 1);
@@ -542,6 +584,7 @@ Suite *test_suite(void) {
     tcase_add_test(penalties, penalties_of_a_spec);
     TCase *optimizers = suite_group(suite, "optimizers", 60, NULL, NULL);
     tcase_add_loop_test(optimizers, optimizer, 0, COUNT(optimizer_cases));
+    tcase_add_test(optimizers, adamw_decays_the_roles_of_weight_decay_on);
     tcase_add_loop_test(optimizers, optimizers_stay_finite, 0, COUNT(optimizer_cases));
     tcase_add_test(optimizers, every_optimizer_is_covered);
     TCase *schedules = suite_group(suite, "schedules", 60, NULL, NULL);

@@ -121,15 +121,15 @@ END_TEST
 START_TEST(all_mistakes_of_the_command_line_and_the_spec_at_once) {
     disk_write_text("bad.yaml", "seed: -1\ndata: mnist\nnetwork: {type: plain, depth: 3}\ntrian: {iterations: 5}\n");
     run(2, "train bad.yaml --set optimizer=addam --set nothing");
-    ck_assert_str_eq(errors,
-                     "--set nothing: no \"=\"; write --set KEY=VALUE, as in --set network.operator.angular=linear\n"
-                     "bad.yaml:4: trian: unknown key \"trian\"; did you mean \"train\"? (name, seed, data, network, "
-                     "loss, optimizer, schedule, regularizer, train)\n"
-                     "bad.yaml:1: seed: found \"-1\"; expected a whole number from 0 to 2147483647\n"
-                     "--set optimizer=addam: optimizer: unknown value \"addam\"; did you mean \"adam\"? (adam, sgd)\n"
-                     "bad.yaml:1: train.iterations: missing; expected a whole number from 1 to 2000000000 (batches to "
-                     "train on)\n"
-                     "bad.yaml: 5 mistakes; nothing was started\n");
+    ck_assert_str_eq(
+        errors, "--set nothing: no \"=\"; write --set KEY=VALUE, as in --set network.operator.angular=linear\n"
+                "bad.yaml:4: trian: unknown key \"trian\"; did you mean \"train\"? (name, seed, data, network, "
+                "loss, optimizer, schedule, regularizer, train)\n"
+                "bad.yaml:1: seed: found \"-1\"; expected a whole number from 0 to 2147483647\n"
+                "--set optimizer=addam: optimizer: unknown value \"addam\"; did you mean \"adam\"? (adam, adamw, sgd)\n"
+                "bad.yaml:1: train.iterations: missing; expected a whole number from 1 to 2000000000 (batches to "
+                "train on)\n"
+                "bad.yaml: 5 mistakes; nothing was started\n");
     ck_assert(!disk_exists("runs"));
 }
 END_TEST

@@ -153,7 +153,7 @@ END_TEST
 enum { IMAGES = 29, CLASSES = 6, WIDTH = 5 };
 
 struct scored {
-    uint8_t labels[IMAGES];
+    int32_t labels[IMAGES];
     double scores[IMAGES][CLASSES];
 };
 
@@ -168,7 +168,7 @@ static void read_scores(struct scored *scored, const char *features, const char 
     char *at = strchr(read_text(features), '\n');
     for (int i = 0; i < IMAGES; i++) {
         double v[WIDTH];
-        scored->labels[i] = (uint8_t)strtol(at + 1, &at, 10);
+        scored->labels[i] = (int32_t)strtol(at + 1, &at, 10);
         strtol(at + 1, &at, 10); /* the prediction */
         for (int j = 0; j < WIDTH; j++)
             v[j] = strtod(at + 1, &at);

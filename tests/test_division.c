@@ -101,7 +101,7 @@ START_TEST(a_weight_gradient_is_the_sum_of_its_partial_sums) {
     text_printf(&text, spec, names[_i]);
     ck_assert_msg(experiment_parse(&experiment, "test", text.data, NULL, 0, &diags), "%s", diags.text.data);
     ck_assert_msg(trainer_open(&trainer, &experiment, &err), "%s", err.text);
-    struct tensor *weights = trainer.net.tensors[0];
+    struct tensor *weights = trainer.model.tensors[0];
     ck_assert(conv_geometry_complete(&g));
     ck_assert(conv_plan(&conv, &g, choices[_i]));
     ck_assert_int_gt(conv.partials, 1);
@@ -112,9 +112,10 @@ START_TEST(a_weight_gradient_is_the_sum_of_its_partial_sums) {
         .r = array_new(IMAGES * SIDE * SIDE),
     };
     memcpy(c.w.data, weights->value, weights->count * sizeof(real));
-    conv_compute(&c, &g, choices[_i], IMAGES);
-    model_forward(&trainer.net, IMAGES, c.x.data, true);
-    model_backward(&trainer.net, IMAGES, c.dy.data, c.x.data);
+    conv_compute(&c, &g, choices[_i], IMAGES, 2);
+    model_forward(&trainer.model, model_step(&trainer.model, IMAGES, STEP_TRAIN), c.x.data);
+    memcpy(trainer.model.head.scores_gradient, c.dy.data, c.dy.count * sizeof(real));
+    model_backward(&trainer.model, model_step(&trainer.model, IMAGES, STEP_TRAIN), c.x.data);
     check_same_bits("gradient", &(struct array){weights->count, weights->grad}, &c.dw);
     conv_free_given(&c);
     conv_free_results(&c);

@@ -77,8 +77,8 @@ START_TEST(weights_have_the_variance_of_their_inputs) {
     struct drawn drawn;
     draw(&drawn, 1);
     int found = 0;
-    for (int i = 0; i < drawn.trainer.net.tensor_count; i++) {
-        const struct tensor *t = drawn.trainer.net.tensors[i];
+    for (int i = 0; i < drawn.trainer.model.tensor_count; i++) {
+        const struct tensor *t = drawn.trainer.model.tensors[i];
         for (int j = 0; j < COUNT(weights); j++)
             if (!strcmp(t->name, weights[j].name)) {
                 check_moments(t, sqrt(2.0 / weights[j].inputs));
@@ -109,16 +109,16 @@ START_TEST(the_seed_draws_them) {
     draw(&again, 1);
     draw(&other, 2);
     int drawn = 0;
-    for (int i = 0; i < one.trainer.net.tensor_count; i++) {
-        const struct tensor *t = one.trainer.net.tensors[i];
-        ck_assert_int_eq(equal_values(t, again.trainer.net.tensors[i]), (int)t->count);
+    for (int i = 0; i < one.trainer.model.tensor_count; i++) {
+        const struct tensor *t = one.trainer.model.tensors[i];
+        ck_assert_int_eq(equal_values(t, again.trainer.model.tensors[i]), (int)t->count);
         if (!is_drawn(t))
             continue;
         drawn++;
-        ck_assert_msg(equal_values(t, other.trainer.net.tensors[i]) < 3, "%s is the same with another seed", t->name);
+        ck_assert_msg(equal_values(t, other.trainer.model.tensors[i]) < 3, "%s is the same with another seed", t->name);
         for (int j = 0; j < i; j++)
-            ck_assert_msg(equal_values(t, one.trainer.net.tensors[j]) < 3, "%s is drawn as %s", t->name,
-                          one.trainer.net.tensors[j]->name);
+            ck_assert_msg(equal_values(t, one.trainer.model.tensors[j]) < 3, "%s is drawn as %s", t->name,
+                          one.trainer.model.tensors[j]->name);
     }
     ck_assert_int_eq(drawn, 4);
     close_drawn(&one);

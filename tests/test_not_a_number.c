@@ -73,14 +73,15 @@ START_TEST(a_nan_in_the_image_is_one_in_the_output) {
     struct rng rng = rng_stream(51, RNG_TEST, (uint64_t)_i, 0);
     struct array image = array_random(&rng, VALUES);
     open_layers(&opened, _i);
-    struct model *net = &opened.trainer.net;
-    ck_assert_int_eq(count_nans(model_forward(net, 1, image.data, false), cases[_i].outputs), 0);
+    struct model *net = &opened.trainer.model;
+    ck_assert_int_eq(count_nans(model_forward(net, model_step(net, 1, STEP_EVALUATE), image.data), cases[_i].outputs),
+                     0);
     for (int i = 0; i < VALUES; i++) {
         real was = image.data[i];
         image.data[i] = (real)NAN;
-        int nans = count_nans(model_forward(net, 1, image.data, false), cases[_i].outputs);
+        int nans = count_nans(model_forward(net, model_step(net, 1, STEP_EVALUATE), image.data), cases[_i].outputs);
         ck_assert_msg(nans > 0, "%s: value %d is lost", cases[_i].layers, i);
-        nans = count_nans(model_forward(net, 1, image.data, true), cases[_i].outputs);
+        nans = count_nans(model_forward(net, model_step(net, 1, STEP_TRAIN), image.data), cases[_i].outputs);
         ck_assert_msg(nans > 0, "%s: value %d is lost in training", cases[_i].layers, i);
         image.data[i] = was;
         close_layers(&opened); /* running averages have taken it up */

@@ -196,7 +196,8 @@ static inline struct grid grid_of_pixels(const struct image_buffer *s) {
 }
 
 /* Transforms the columns of a square of `in` x `in` vectors, then the rows, to `out` x `out`. `in` and `out` are known
- * to the compiler where this is called. Unrolled in whole, the input's transform is slower (docs/lab/2026-11-speed.md). */
+ * to the compiler where this is called. Unrolled in whole, the input's transform is slower (docs/lab/2026-11-speed.md).
+ */
 static inline __attribute__((always_inline)) void transform_square(void (*transform)(vector *v), int in, int out,
                                                                    real *to, struct grid to_grid, const real *from,
                                                                    struct grid from_grid) {

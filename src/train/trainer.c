@@ -15,10 +15,9 @@ struct state_sizes {
 };
 
 static struct state_sizes state_sizes(const struct trainer *trainer) {
-    const struct experiment *experiment = trainer->experiment;
     struct state_sizes sizes = {
         .slots = (size_t)trainer->optimizer->slots * trainer->trained,
-        .work = penalty_work(&experiment->regularizer, &trainer->model),
+        .work = trainer->penalties.work,
     };
     sizes.total = sizes.slots + sizes.work;
     return sizes;
@@ -47,7 +46,38 @@ static bool allocate_state(struct trainer *trainer, struct error *err) {
                          (double)(sizes.total * sizeof *next) / 1e6);
     for (int i = 0; i < trainer->optimizer->slots; i++, next += trainer->trained)
         trainer->slots[i] = next;
-    trainer->penalty_work = next;
+    penalties_place(&trainer->penalties, next);
+    return true;
+}
+
+static void plan_spans(struct trainer *trainer) {
+    const struct penalty_config *penalty = &trainer->experiment->regularizer;
+    struct model *model = &trainer->model;
+    bool decoupled = trainer->optimizer->decouples_decay;
+    trainer->spans = arena_alloc(&model->arena, (size_t)model->tensor_count * sizeof *trainer->spans);
+    for (int i = 0; i < model->tensor_count; i++) {
+        const struct tensor *tensor = model->tensors[i];
+        double decay = decoupled && penalty_decays(penalty, tensor) ? penalty->weight_decay : 0;
+        if (tensor->trained)
+            trainer->spans[trainer->span_count++] =
+                (struct span){tensor->offset, tensor->count, tensor->role, tensor->filters, decay};
+    }
+}
+
+/* What a checked experiment trains with, and its memory, which is not allocated yet. */
+static bool plan(struct trainer *trainer, struct error *err) {
+    const struct experiment *experiment = trainer->experiment;
+    struct diagnostics diags = {0};
+    bool planned = experiment_plan(experiment, &trainer->model, &trainer->loss, &diags);
+    if (!planned)
+        error_set(err, "%s", diags.text.data);
+    text_free(&diags.text);
+    if (!planned)
+        return false;
+    trainer->trained = plan_sizes(&trainer->model.planner).trained;
+    trainer->penalties = penalties_plan(&experiment->regularizer, &trainer->model, trainer->optimizer->decouples_decay,
+                                        &trainer->model.arena);
+    plan_spans(trainer);
     return true;
 }
 
@@ -56,14 +86,8 @@ bool trainer_open(struct trainer *trainer, const struct experiment *experiment, 
         .experiment = experiment,
         .optimizer = (const struct optimizer_type *)experiment->optimizer.kind,
     };
-    struct diagnostics diags = {0};
-    bool planned = experiment_plan(experiment, &trainer->model, &trainer->loss, &diags);
-    if (!planned)
-        error_set(err, "%s", diags.text.data);
-    text_free(&diags.text);
-    trainer->trained = plan_sizes(&trainer->model.planner).trained;
-    if (planned && check_memory(trainer, err) && model_allocate(&trainer->model, (uint64_t)experiment->seed, err) &&
-        allocate_state(trainer, err))
+    if (plan(trainer, err) && check_memory(trainer, err) &&
+        model_allocate(&trainer->model, (uint64_t)experiment->seed, err) && allocate_state(trainer, err))
         return true;
     trainer_close(trainer);
     return false;
@@ -103,8 +127,7 @@ static void compute_gradient(struct trainer *trainer, struct step step, const st
                              struct step_result *result) {
     model_backward(&trainer->model, step, batch->images);
     phase_ends(trainer, STEP_BACKWARD);
-    struct penalty_values penalties =
-        penalty_add(&trainer->experiment->regularizer, &trainer->model, trainer->penalty_work);
+    struct penalty_values penalties = penalties_add(&trainer->penalties, step.threads);
     result->weight_decay = penalties.weight_decay;
     result->orthogonality = penalties.orthogonality;
     phase_ends(trainer, STEP_PENALTIES);
@@ -112,13 +135,23 @@ static void compute_gradient(struct trainer *trainer, struct step step, const st
 }
 
 /* Everything of the model that a step which is finite moves. */
-static void update(struct trainer *trainer, struct step step, const struct step_result *result) {
+static void accept_step(struct trainer *trainer, struct step step, const struct step_result *result) {
     const struct optimizer_config *config = trainer->experiment->optimizer.config;
     const struct plan_memory *memory = &trainer->model.memory;
     if (config->clip_norm > 0)
         gradient_clip(memory->grads, trainer->trained, result->gradient_norm, config->clip_norm, step.threads);
-    trainer->optimizer->step(config, result->rate, step.iteration, trainer->trained, memory->values, memory->grads,
-                             trainer->slots);
+    const struct update update = {
+        .rate = result->rate,
+        .number = step.iteration,
+        .threads = step.threads,
+        .count = trainer->trained,
+        .weights = memory->values,
+        .grads = memory->grads,
+        .slots = trainer->slots,
+        .spans = trainer->spans,
+        .span_count = trainer->span_count,
+    };
+    trainer->optimizer->update(config, &update);
     model_commit(&trainer->model);
 }
 
@@ -151,7 +184,7 @@ struct step_result trainer_step(struct trainer *trainer, const struct batch *bat
         optimizer->learning_rate * schedule_factor(experiment->schedule, step.iteration, experiment->train.iterations);
     trainer->iteration = step.iteration;
     if (result.updated)
-        update(trainer, step, &result);
+        accept_step(trainer, step, &result);
     phase_ends(trainer, STEP_OPTIMIZER);
     return result;
 }

@@ -30,7 +30,9 @@ struct trainer {
     const struct optimizer_type *optimizer;
     real *slots[OPTIMIZER_SLOTS]; /* the optimizer's state, laid out as the network's trained values */
     size_t trained;               /* reals in each */
-    real *penalty_work;
+    struct penalties penalties;
+    struct span *spans; /* [span_count], of the trained tensors */
+    int span_count;
     void *block;              /* what the above point into */
     int64_t iteration;        /* updates made so far */
     struct step_times *times; /* the caller's, like profile, which measures layers; NULL: steps are not measured */

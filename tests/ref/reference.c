@@ -370,6 +370,13 @@ void ref_adam(double rate, double beta1, double beta2, double epsilon, int step,
     }
 }
 
+void ref_adamw(double rate, double beta1, double beta2, double epsilon, double decay, int step, size_t count, double *w,
+               const double *dw, double *first, double *second) {
+    for (size_t i = 0; i < count; i++)
+        w[i] -= rate * decay * w[i];
+    ref_adam(rate, beta1, beta2, epsilon, step, count, w, dw, first, second);
+}
+
 void ref_sgd(double rate, double momentum, bool nesterov, size_t count, double *w, const double *dw, double *velocity) {
     for (size_t i = 0; i < count; i++) {
         velocity[i] = momentum * velocity[i] + dw[i];

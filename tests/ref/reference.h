@@ -109,6 +109,9 @@ double ref_orthogonality(double factor, int filters, int patch, double *dw, cons
 /* One update, numbered from 1; first, second and velocity are 0 before it. */
 void ref_adam(double rate, double beta1, double beta2, double epsilon, int step, size_t count, double *w,
               const double *dw, double *first, double *second);
+/* AdamW, Loshchilov and Hutter 2019, algorithm 2: before it, w loses rate decay w. */
+void ref_adamw(double rate, double beta1, double beta2, double epsilon, double decay, int step, size_t count, double *w,
+               const double *dw, double *first, double *second);
 void ref_sgd(double rate, double momentum, bool nesterov, size_t count, double *w, const double *dw, double *velocity);
 
 #endif
