@@ -60,10 +60,8 @@ END_TEST
 /* sphere_conv starts from another magnitude; its k is a constant, or trained and negative. */
 START_TEST(operator_in_sphere_conv) {
     char yaml[512];
-    const char *angular = angular_registry.rows[_i]->name;
-    snprintf(yaml, sizeof yaml,
-             "layers: [{type: sphere_conv, name: a, filters: 4, padding: 1, operator: {angular: %s, k: 0.7}}]",
-             angular);
+    snprintf(yaml, sizeof yaml, "layers: [{type: sphere_conv, name: a, filters: 4, padding: 1, operator: %s}]",
+             angular_yaml(_i, ", k: 0.7"));
     check_subject(yaml, (struct shape){7, 5, 3, false}, (struct shape){7, 5, 4, false}, 2);
 }
 END_TEST

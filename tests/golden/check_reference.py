@@ -140,7 +140,7 @@ def check_psi() -> None:
     theta = torch.linspace(1e-3, math.pi - 1e-3, 20000, dtype=torch.float64)
     sharpest = {"angular": "sigmoid", "k": 0.15}
     for activation in (*ACTIVATIONS.values(), sharpest):
-        angular, k = activation["angular"], theta.new_tensor(activation["k"])
+        angular, k = activation["angular"], theta.new_tensor(activation.get("k", 1))
         for margin in range(1, 5):
             continued = partial(psi, angular, margin, k=k)
             check_continued(continued, theta, [math.pi * q / margin for q in range(1, margin)])

@@ -138,6 +138,10 @@ double ref_angular_slope(const char *angular, double theta, double k) {
     return -(1 - tangent * tangent) / (2 * k * tanh(M_PI / (4 * k)));
 }
 
+double ref_angular_slope_in_cosine(const char *angular, double c) {
+    return same(angular, "cosine") && fabs(c) <= 1 ? 1 : NAN;
+}
+
 static double norm_of(int count, const double *values, double epsilon) {
     double sum = epsilon;
     for (int i = 0; i < count; i++)

@@ -7,6 +7,7 @@
 
 #include "layer/configs.h"
 #include "ref/reference.h"
+#include "support/operators.h"
 #include "support/suite.h"
 
 const struct tensor *find_tensor(const struct model *net, const char *layer, const char *part) {
@@ -43,7 +44,8 @@ static struct signal operate(const struct model *net, const char *name, const st
     double *k = mem_alloc((size_t)g.filters * sizeof *k);
     const struct tensor *trained = find_tensor(net, name, "k");
     for (int f = 0; f < g.filters; f++)
-        k[f] = trained ? fabs(trained->value[trained->count > 1 ? f : 0]) + config->k_offset : config->k;
+        k[f] = trained ? fabs(trained->value[trained->count > 1 ? f : 0]) + row_number(config->angular, "k_offset", 0)
+                       : row_number(config->angular, "k", 0);
     struct ref_operator op = {config->magnitude.kind->name, config->angular.kind->name, config->epsilon, ANGULAR_CLAMP, k};
     ref_operate(&op, &g, x.n, y.values, x.values, tensor_values(net, name, "weight"), tensor_values(net, name, "bias"));
     free(k);
