@@ -42,7 +42,8 @@ static double slope_at_zero(const struct subject *s, int filter) {
     const double *w = tensor_values(&s->net, "a", "weight") + filter * s->in.channels;
     double x_norm = sqrt(config->epsilon), w_norm = sqrt(sum_of_squares(w, s->in.channels) + config->epsilon);
     double slope = -ref_angular_slope(config->angular.kind->name, M_PI / 2, effective_k(s, filter));
-    return ref_magnitude(config->magnitude.kind->name, w_norm, x_norm) * slope / (w_norm * x_norm);
+    return ref_magnitude(config->magnitude.kind->name, effective_rho(&s->net, "a", config->magnitude), w_norm, x_norm) *
+           slope / (w_norm * x_norm);
 }
 
 START_TEST(zero_patch) {
@@ -77,7 +78,9 @@ START_TEST(parallel_and_antiparallel) {
     const real *y = model_forward(&s.net, model_step(&s.net, s.n, STEP_TRAIN), s.x);
     double length = sqrt(sum_of_squares(w, CHANNELS));
     for (int i = 0; i < FACTORS; i++) {
-        double h = ref_magnitude(operation_of(&s)->magnitude.kind->name, length, fabs(factors[i]) * length);
+        struct choice magnitude = operation_of(&s)->magnitude;
+        double h = ref_magnitude(magnitude.kind->name, effective_rho(&s.net, "a", magnitude), length,
+                                 fabs(factors[i]) * length);
         ck_assert_double_eq_tol(y[i * 3] / h, factors[i] < 0 ? -1 : 1, 0.02);
     }
     check_all_finite(&s);

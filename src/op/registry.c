@@ -5,7 +5,8 @@
 #define MAGNITUDES(ROW)                                                                                                \
     ROW(product)                                                                                                       \
     ROW(sphere)                                                                                                        \
-    ROW(linear)
+    ROW(linear)                                                                                                        \
+    ROW(tanh)
 
 #define ANGULARS(ROW)                                                                                                  \
     ROW(cosine)                                                                                                        \

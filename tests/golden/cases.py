@@ -103,6 +103,8 @@ OPERATORS: dict[str, Spec] = {
     "sphere_learnable_layer": {**LEARNABLE, "k_shared": "layer"},
     "linear_cosine": {"magnitude": "linear", "angular": "cosine"},
     "linear_linear": {"magnitude": "linear", "angular": "linear"},
+    "tanh_cosine": {"magnitude": "tanh", "rho": 1.5, "train_rho": False, "angular": "cosine"},
+    "tanh_trained": {"magnitude": "tanh", "rho": 0.8, "train_rho": True, "angular": "linear"},
     "product_linear": {"magnitude": "product", "angular": "linear"},
     "product_sigmoid": {"magnitude": "product", "angular": "sigmoid", "k": 0.3},
 }

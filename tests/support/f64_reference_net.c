@@ -34,6 +34,11 @@ static struct signal signal_copy(struct signal x) {
     return copy;
 }
 
+double effective_rho(const struct model *net, const char *layer, struct choice magnitude) {
+    const double *trained = tensor_values(net, layer, "rho");
+    return trained ? fabs(*trained) + 1e-4 : row_number(magnitude, "rho", 0);
+}
+
 static struct signal operate(const struct model *net, const char *name, const struct operator_config *config,
                              struct ref_geometry g, struct signal x) {
     ck_assert_msg(ref_knows_magnitude(config->magnitude.kind->name), "tests/ref lacks magnitude %s",
@@ -46,7 +51,12 @@ static struct signal operate(const struct model *net, const char *name, const st
     for (int f = 0; f < g.filters; f++)
         k[f] = trained ? fabs(trained->value[trained->count > 1 ? f : 0]) + row_number(config->angular, "k_offset", 0)
                        : row_number(config->angular, "k", 0);
-    struct ref_operator op = {config->magnitude.kind->name, config->angular.kind->name, config->epsilon, ANGULAR_CLAMP, k};
+    struct ref_operator op = {config->magnitude.kind->name,
+                              config->angular.kind->name,
+                              config->epsilon,
+                              ANGULAR_CLAMP,
+                              k,
+                              effective_rho(net, name, config->magnitude)};
     ref_operate(&op, &g, x.n, y.values, x.values, tensor_values(net, name, "weight"), tensor_values(net, name, "bias"));
     free(k);
     return y;
