@@ -85,7 +85,7 @@ static const struct {
     {"batch.bias", ROLE_NORM},
     {"sphere.weight", ROLE_SPHERE_WEIGHT},
     {"sphere.bias", ROLE_BIAS},
-    {"sphere.k", ROLE_K},
+    {"sphere.k", ROLE_SHAPE},
     {"norm.weight", ROLE_NORM},
     {"norm.bias", ROLE_NORM},
     {"inner.weight", ROLE_SPHERE_WEIGHT},

@@ -47,7 +47,7 @@ static enum exit_status open_file(struct loaded_run *t, struct safetensors *file
     const char *spec = checkpoint_spec(file, t->path, err);
     if (!spec)
         return EXIT_FAILED;
-    bool parsed = experiment_parse(&t->experiment, t->path, spec, overrides->items, overrides->count, &diags);
+    bool parsed = experiment_parse_stored(&t->experiment, t->path, spec, overrides->items, overrides->count, &diags);
     if (!parsed)
         fputs(diags.text.data, stderr);
     text_free(&diags.text);

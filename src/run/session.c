@@ -87,7 +87,7 @@ static bool check_same_spec(const struct session *s, const char *stored, const c
     struct diagnostics diags = {0};
     struct text a = {0}, b = {0};
     char line_a[200], line_b[200];
-    bool good = experiment_parse(&before, path, stored, NULL, 0, &diags);
+    bool good = experiment_parse_stored(&before, path, stored, NULL, 0, &diags);
     if (!good) {
         error_set(err, "%s: its spec is not valid any more:\n%s", path, diags.text.data);
     } else {

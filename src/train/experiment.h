@@ -41,9 +41,13 @@ extern const struct param experiment_params[];
 bool experiment_read(struct experiment *experiment, const char *path, const char *const *overrides, int override_count,
                      struct diagnostics *diags);
 
-/* The same from text, as a checkpoint holds it. */
+/* The same from text. */
 bool experiment_parse(struct experiment *experiment, const char *source, const char *text, const char *const *overrides,
                       int override_count, struct diagnostics *diags);
+
+/* The same from the text that experiment_emit once wrote into a checkpoint: see spec_bind_stored. */
+bool experiment_parse_stored(struct experiment *experiment, const char *source, const char *text,
+                             const char *const *overrides, int override_count, struct diagnostics *diags);
 void experiment_free(struct experiment *experiment);
 
 /* The resolved spec as YAML: every key with its value. */

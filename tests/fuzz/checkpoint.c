@@ -44,7 +44,7 @@ static void resume(struct safetensors *file, const char *path) {
     int64_t iteration;
     const char *text = checkpoint_spec(file, path, &err);
     if (text) {
-        experiment_parse(&experiment, path, text, NULL, 0, &diags);
+        experiment_parse_stored(&experiment, path, text, NULL, 0, &diags);
         experiment_free(&experiment);
         text_free(&diags.text);
     }

@@ -103,6 +103,8 @@ OPERATORS: dict[str, Spec] = {
     "sphere_learnable_layer": {**LEARNABLE, "k_shared": "layer"},
     "linear_cosine": {"magnitude": "linear", "angular": "cosine"},
     "linear_linear": {"magnitude": "linear", "angular": "linear"},
+    "tanh_cosine": {"magnitude": "tanh", "rho": 1.5, "train_rho": False, "angular": "cosine"},
+    "tanh_trained": {"magnitude": "tanh", "rho": 0.8, "train_rho": True, "angular": "linear"},
     "product_linear": {"magnitude": "product", "angular": "linear"},
     "product_sigmoid": {"magnitude": "product", "angular": "sigmoid", "k": 0.3},
 }
@@ -283,8 +285,8 @@ MILD_ANNEALING = {"base": 5.0, "gamma": 0.5, "power": 1.0, "minimum": 0.3}
 SHORT_ANNEALING = {"base": 2.0, "gamma": 1.0, "power": 1.5, "minimum": 0.3}  # at its minimum from the third step on
 SPHEREFACE_ANNEALING = {"base": 1000.0, "gamma": 0.12, "power": 1.0, "minimum": 5.0}
 ACTIVATIONS: dict[str, Spec] = {
-    "cosine": {"angular": "cosine", "k": 0.3},
-    "linear": {"angular": "linear", "k": 0.3},
+    "cosine": {"angular": "cosine"},
+    "linear": {"angular": "linear"},
     "sigmoid": {"angular": "sigmoid", "k": 0.3},
     "sigmoid07": {"angular": "sigmoid", "k": 0.7},
 }

@@ -47,7 +47,7 @@ def sigmoid_of_the_paper(theta: Tensor, k: Tensor) -> Tensor:
 
 
 def convolve_by_patches(
-    operator: Spec, x: Tensor, weight: Tensor, k: Optional[Tensor], stride: int, padding: int
+    operator: Spec, x: Tensor, weight: Tensor, k: Optional[Tensor], rho: Optional[Tensor], stride: int, padding: int
 ) -> Tensor:
     """The operator patch by patch, with the angle from the unit vectors and the paper's sigmoid."""
     patches = F.unfold(x, tuple(weight.shape[2:]), stride=stride, padding=padding)
@@ -62,8 +62,10 @@ def convolve_by_patches(
         "sigmoid": lambda: sigmoid_of_the_paper(theta, torch.tensor(operator["k"], dtype=x.dtype)),
         "learnable_sigmoid": lambda: sigmoid_of_the_paper(theta, (k.abs() + operator["k_offset"]).view(1, -1, 1)),
     }
-    scale = {"sphere": 1.0, "linear": norm_x, "product": norm_x * norm_w}[operator["magnitude"]]
-    y = scale * activations[operator["angular"]]()
+    length = operator.get("rho", 1.0) if rho is None else rho.abs() + 1e-4
+    bounded = 1 - 2 / (torch.exp(2 * norm_x / length) + 1)
+    scales = {"sphere": 1.0, "linear": norm_x, "product": norm_x * norm_w, "tanh": bounded}
+    y = scales[operator["magnitude"]] * activations[operator["angular"]]()
     height = (x.shape[2] + 2 * padding - weight.shape[2]) // stride + 1
     return y.unflatten(2, (height, -1))
 
@@ -73,18 +75,20 @@ def check_operator(operator: Spec, rng: np.random.RandomState) -> None:
     x = torch.from_numpy(0.7 * rng.standard_normal([2, 2, 5, 6])).requires_grad_()
     weight = torch.from_numpy(0.4 * rng.standard_normal([3, 2, 3, 3])).requires_grad_()
     k = torch.from_numpy(np.array([0.7, -0.5, 0.3])).requires_grad_()
+    rho = torch.tensor([-0.7], dtype=torch.float64, requires_grad=True) if operator.get("train_rho", False) else None
     inputs = [x, weight, k] if operator["angular"] == "learnable_sigmoid" else [x, weight]
+    inputs += [] if rho is None else [rho]
     exact = operator["magnitude"] == "product" and operator["angular"] == "cosine"
     by_patches = {**operator, "epsilon": 0.0} if exact else operator
     for stride, padding in ((1, 1), (2, 0)):
-        y = convolve(operator, x, weight, k, stride, padding)
-        independent = convolve_by_patches(by_patches, x, weight, k, stride, padding)
+        y = convolve(operator, x, weight, k, stride, padding, rho=rho)
+        independent = convolve_by_patches(by_patches, x, weight, k, rho, stride, padding)
         torch.testing.assert_close(y, independent, rtol=1e-11, atol=1e-12)
         upstream = torch.from_numpy(rng.standard_normal(y.shape))
         gradients = zip(torch.autograd.grad(y, inputs, upstream), torch.autograd.grad(independent, inputs, upstream))
         for ours, other in gradients:
             torch.testing.assert_close(ours, other, rtol=1e-9, atol=1e-10)
-        assert torch.autograd.gradcheck(lambda *t: convolve(operator, t[0], t[1], k, stride, padding), inputs[:2])
+        assert torch.autograd.gradcheck(lambda *t: convolve(operator, t[0], t[1], k, stride, padding, rho=rho), inputs[:2])
     if operator["angular"] == "learnable_sigmoid":
         fixed_x, fixed_weight = x.detach(), weight.detach()
         assert torch.autograd.gradcheck(lambda sharpness: convolve(operator, fixed_x, fixed_weight, sharpness), [k])
@@ -142,7 +146,7 @@ def check_psi() -> None:
     theta = torch.linspace(1e-3, math.pi - 1e-3, 20000, dtype=torch.float64)
     sharpest = {"angular": "sigmoid", "k": 0.15}
     for activation in (*ACTIVATIONS.values(), sharpest):
-        angular, k = activation["angular"], theta.new_tensor(activation["k"])
+        angular, k = activation["angular"], theta.new_tensor(activation.get("k", 1))
         for margin in range(1, 5):
             continued = partial(psi, angular, margin, k=k)
             check_continued(continued, theta, [math.pi * q / margin for q in range(1, margin)])

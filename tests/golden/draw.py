@@ -50,6 +50,8 @@ def initial_operator(layer: Spec, shape: list[int], rng: np.random.RandomState, 
         tensors[f"{name}.bias"] = on_grid(away_from_zero(rng, filters), INIT_GRID)
     if operator["angular"] == "learnable_sigmoid":
         tensors[f"{name}.k"] = initial_k(operator, filters, rng)
+    if operator.get("train_rho", False):
+        tensors[f"{name}.rho"] = on_grid(operator["rho"] + rng.uniform(-0.1, 0.1, 1), INIT_GRID)
 
 
 def initial_norm(layer: Spec, channels: int, rng: np.random.RandomState, tensors: Tensors) -> None:

@@ -104,7 +104,8 @@ static bool same(const char *a, const char *b) {
 }
 
 bool ref_knows_magnitude(const char *magnitude) {
-    return same(magnitude, "product") || same(magnitude, "sphere") || same(magnitude, "linear");
+    return same(magnitude, "product") || same(magnitude, "sphere") || same(magnitude, "linear") ||
+           same(magnitude, "tanh");
 }
 
 bool ref_knows_angular(const char *angular) {
@@ -112,9 +113,11 @@ bool ref_knows_angular(const char *angular) {
            same(angular, "learnable_sigmoid");
 }
 
-double ref_magnitude(const char *magnitude, double w_norm, double x_norm) {
+double ref_magnitude(const char *magnitude, double rho, double w_norm, double x_norm) {
     if (same(magnitude, "product"))
         return w_norm * x_norm;
+    if (same(magnitude, "tanh"))
+        return 1 - 2 / (exp(2 * x_norm / rho) + 1);
     return same(magnitude, "linear") ? x_norm : 1;
 }
 
@@ -136,6 +139,10 @@ double ref_angular_slope(const char *angular, double theta, double k) {
         return -2 / M_PI;
     double tangent = tanh((M_PI / 2 - theta) / (2 * k));
     return -(1 - tangent * tangent) / (2 * k * tanh(M_PI / (4 * k)));
+}
+
+double ref_angular_slope_in_cosine(const char *angular, double c) {
+    return same(angular, "cosine") && fabs(c) <= 1 ? 1 : NAN;
 }
 
 static double norm_of(int count, const double *values, double epsilon) {
@@ -165,7 +172,7 @@ void ref_operate(const struct ref_operator *op, const struct ref_geometry *g, in
             if (!ordinary) {
                 double x_norm = sqrt(squares[p] + op->epsilon), w_norm = norm_of(patch, w + f * patch, op->epsilon);
                 double cosine = *value / (w_norm * x_norm), k = op->k ? op->k[f] : 0;
-                *value = ref_magnitude(op->magnitude, w_norm, x_norm) * angle_part(op, cosine, k);
+                *value = ref_magnitude(op->magnitude, op->rho, w_norm, x_norm) * angle_part(op, cosine, k);
             }
             *value += b ? b[f] : 0;
         }

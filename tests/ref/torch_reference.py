@@ -19,6 +19,7 @@ Tensors = dict[str, Tensor]
 
 COSINE_LIMIT = 1 - 1e-6  # of the cosines whose angles are taken
 ANGULAR_LOSSES = ("w_softmax", "a_softmax", "ga_softmax", "cosface", "arcface", "sphereface2")
+LEAST_RHO = 1e-4  # what a trained rho of 0 stands for
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -73,6 +74,11 @@ def activation_of_angle(angular: str, theta: Tensor, k: Optional[Tensor]) -> Ten
     return torch.tanh((math.pi / 2 - theta) / (2 * k)) / torch.tanh(math.pi / (4 * k))
 
 
+def effective_rho(operator: Spec, rho: Optional[Tensor], like: Tensor) -> Tensor:
+    """Of the magnitude tanh: how long a patch is."""
+    return like.new_tensor([operator["rho"]]) if rho is None else rho.abs() + LEAST_RHO
+
+
 def effective_k(operator: Spec, k: Optional[Tensor], like: Tensor) -> Optional[Tensor]:
     if operator["angular"] == "sigmoid":
         return like.new_tensor([operator["k"]])
@@ -89,6 +95,7 @@ def convolve(
     stride: int = 1,
     padding: int = 0,
     margins: Optional[Margins] = None,
+    rho: Optional[Tensor] = None,
 ) -> Tensor:
     """The operator over all patches of x [N, C, H, W] with weight [out, C, kH, kW]."""
     dot = F.conv2d(x, weight, stride=stride, padding=padding)
@@ -106,6 +113,8 @@ def convolve(
     activation = angular_activation(angular, cosine.clamp(-COSINE_LIMIT, COSINE_LIMIT), sharpness)
     if magnitude == "sphere":
         return activation
+    if magnitude == "tanh":
+        return activation * torch.tanh(norm_x / effective_rho(operator, rho, weight))
     return activation * norm_x if magnitude == "linear" else activation * norm_x * norm_w
 
 
@@ -121,13 +130,13 @@ def per_channel(values: Tensor, x: Tensor) -> Tensor:
 def operator_layer(layer: Spec, x: Tensor, tensors: Tensors, margins: Margins) -> Tensor:
     """conv, sphere_conv and dense; a dense layer is a 1x1 convolution of a 1x1 image."""
     name = layer["name"]
-    weight, bias, k = (tensors.get(f"{name}.{part}") for part in ("weight", "bias", "k"))
+    weight, bias, k, rho = (tensors.get(f"{name}.{part}") for part in ("weight", "bias", "k", "rho"))
     operator = operator_of(layer)
     if layer["type"] == "dense":
         flat = x.flatten(1)[:, :, None, None]
-        y = convolve(operator, flat, weight[:, :, None, None], k, margins=margins).flatten(1)
+        y = convolve(operator, flat, weight[:, :, None, None], k, margins=margins, rho=rho).flatten(1)
     else:
-        y = convolve(operator, x, weight, k, layer["stride"], layer["padding"], margins)
+        y = convolve(operator, x, weight, k, layer["stride"], layer["padding"], margins, rho)
     return y if bias is None else y + per_channel(bias, y)
 
 
@@ -217,7 +226,7 @@ def all_layers(layers: Layers) -> Iterator[Spec]:
 
 
 def parameter_groups(layers: Layers, tensors: Tensors) -> dict[str, str]:
-    """The regularisation group of every trained parameter: weights, sphere_weights, norm, bias or k."""
+    """The regularisation group of every trained parameter: weights, sphere_weights, norm, bias or shape."""
     groups = {}
     for layer in all_layers(layers):
         name = layer.get("name")
@@ -225,7 +234,7 @@ def parameter_groups(layers: Layers, tensors: Tensors) -> dict[str, str]:
             product = operator_of(layer)["magnitude"] == "product"
             groups[f"{name}.weight"] = "weights" if product else "sphere_weights"
             groups[f"{name}.bias"] = "bias"
-            groups[f"{name}.k"] = "k"
+            groups[f"{name}.k"] = groups[f"{name}.rho"] = "shape"
         elif layer["type"] in ("batch_norm", "sphere_norm") and layer.get("trained", True):
             groups[f"{name}.weight"] = groups[f"{name}.bias"] = "norm"
     return {name: group for name, group in groups.items() if name in tensors}

@@ -36,7 +36,7 @@ void randomise_parameters(struct model *net, struct rng *rng) {
             double normal = rng_normal(rng);
             if (t->role == ROLE_NORM)
                 t->value[j] = 1 + 0.3 * normal;
-            else if (t->role == ROLE_K)
+            else if (t->role == ROLE_SHAPE)
                 t->value[j] = copysign(0.3 + 0.2 * fabs(normal), j % 3 == 1 ? -1 : 1);
             else if (t->role == ROLE_BIAS)
                 t->value[j] = 0.3 * normal;
