@@ -37,7 +37,8 @@ static bool load(struct loaded_run *t, struct safetensors *file, struct error *e
     const struct experiment *e = &t->experiment;
     return take_core(e, err) && checkpoint_progress(file, t->path, &t->iteration, &best, err) && plan(t, err) &&
            dataset_load_split(&t->dataset, e->data, (uint64_t)e->seed, t->split, err) &&
-           model_allocate(&t->model, err) && checkpoint_load_weights(file, t->path, &t->model, err);
+           checkpoint_classes_agree(file, t->path, &t->dataset, err) && model_allocate(&t->model, err) &&
+           checkpoint_load_weights(file, t->path, &t->model, err);
 }
 
 /* The network as the checkpoint's spec describes it. */
@@ -108,6 +109,22 @@ bool table_close(FILE *file, const char *path, struct error *err) {
     }
     printf("%s\n", path);
     return true;
+}
+
+void table_put_class(FILE *file, const struct loaded_run *trained, int class) {
+    char buffer[CLASS_NAME_BYTES];
+    const char *name = dataset_class_name(&trained->dataset, class, buffer);
+    if (!strpbrk(name, ",\"")) {
+        fputs(name, file);
+        return;
+    }
+    fputc('"', file);
+    for (; *name; name++) {
+        if (*name == '"')
+            fputc('"', file);
+        fputc(*name, file);
+    }
+    fputc('"', file);
 }
 
 const char *table_path(const struct loaded_run *trained, const char *folder, const char *name, char *path) {
