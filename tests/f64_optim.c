@@ -114,8 +114,10 @@ static void penalised_open(struct penalised *p) {
     struct error err;
     memset(p, 0, sizeof *p);
     bool parsed = experiment_parse(&p->experiment, "test", penalty_spec, NULL, 0, &diags);
-    ck_assert_msg(parsed && experiment_plan(&p->experiment, &p->net, &p->loss, &diags), "%s", diags.text.data);
-    ck_assert_msg(model_allocate(&p->net, 1, &err), "%s", err.text);
+    ck_assert_msg(parsed && experiment_plan(&p->experiment, STEP_TRAIN, &p->net, &p->loss, &diags), "%s",
+                  diags.text.data);
+    ck_assert_msg(model_allocate(&p->net, &err), "%s", err.text);
+    model_draw(&p->net, 1);
     struct rng rng = rng_stream(5, RNG_TEST, 0, 0);
     for (int i = 0; i < p->net.tensor_count; i++) {
         const struct tensor *t = p->net.tensors[i];

@@ -19,12 +19,13 @@ struct model {
     struct tensor **tensors;
 };
 
-/* What a plan is made for: images of that shape, so many classes, most images in a step, and threads that compute it.
- */
+/* What a plan is made for: images of that shape, so many classes, most images in a step, threads that compute it, and
+ * whether it is for evaluation alone: without model_backward. */
 struct model_request {
     const struct choice_list *layers;
     struct shape in;
     int classes, batch, threads;
+    bool forward_only;
     struct head_request head;
 };
 
@@ -33,8 +34,11 @@ struct model_request {
  * case. */
 bool model_plan(struct model *model, const struct model_request *request, struct diagnostics *diags);
 
-/* Allocates the planned memory and draws the initial weights from the seed. */
-bool model_allocate(struct model *model, uint64_t seed, struct error *err);
+/* Allocates the planned memory, zeroed. */
+bool model_allocate(struct model *model, struct error *err);
+
+/* Draws the initial weights from the seed. */
+void model_draw(struct model *model, uint64_t seed);
 void model_free(struct model *model);
 
 /* A step of n images on the planned threads; what else it is to know (seed, position) the caller sets. */

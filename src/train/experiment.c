@@ -90,7 +90,7 @@ static void check_core(const struct experiment *experiment, const struct node *r
     text_free(&message);
 }
 
-bool experiment_plan(const struct experiment *experiment, struct model *model, struct loss *loss,
+bool experiment_plan(const struct experiment *experiment, enum step_mode mode, struct model *model, struct loss *loss,
                      struct diagnostics *diags) {
     struct shape in = {experiment->shape.height, experiment->shape.width, experiment->shape.channels, false};
     int batch = experiment->train.batch_size > 0 ? experiment->train.batch_size : 1; /* 0: itself a mistake */
@@ -100,6 +100,8 @@ bool experiment_plan(const struct experiment *experiment, struct model *model, s
         .classes = experiment->shape.classes,
         .batch = batch,
         .threads = experiment->threads,
+        .forward_only = mode == STEP_EVALUATE,
+
     };
     if (experiment->loss.kind) /* NULL: itself a mistake */
         request.head = loss_request(loss, experiment->loss);
@@ -119,7 +121,7 @@ static void check_network(struct experiment *experiment, struct diagnostics *dia
         return;
     struct model model;
     struct loss loss;
-    experiment_plan(experiment, &model, &loss, diags);
+    experiment_plan(experiment, STEP_TRAIN, &model, &loss, diags);
     model_free(&model);
 }
 

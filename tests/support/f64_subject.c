@@ -58,9 +58,10 @@ static void parse_layers(struct subject *s, const char *yaml) {
 static void plan_net(struct model *net, const struct choice_list *layers, struct shape in, int outputs, int batch) {
     struct diagnostics diags = {0};
     struct error err;
-    bool planned = model_plan(net, &(struct model_request){layers, in, outputs, batch, 1, {0}}, &diags);
+    bool planned = model_plan(net, &(struct model_request){layers, in, outputs, batch, 1, false, {0}}, &diags);
     ck_assert_msg(planned, "%s", diags.text.data);
-    ck_assert_msg(model_allocate(net, 7, &err), "%s", err.text);
+    ck_assert_msg(model_allocate(net, &err), "%s", err.text);
+    model_draw(net, 7);
     text_free(&diags.text);
 }
 
