@@ -565,9 +565,10 @@ START_TEST(softmax_of_equal_logits) {
 END_TEST
 
 START_TEST(every_loss_is_covered) {
-    /* The angular ones in test_losses.c. */
+    /* The angular ones in test_losses.c and test_sphereface2.c. */
     static const char *const cases[] = {"{type: softmax}",    "{type: w_softmax}", "{type: a_softmax}",
-                                        "{type: ga_softmax}", "{type: cosface}",   "{type: arcface}"};
+                                        "{type: ga_softmax}", "{type: cosface}",   "{type: arcface}",
+                                        "{type: sphereface2}"};
     check_rows(&loss_registry, cases, COUNT(cases));
 }
 END_TEST

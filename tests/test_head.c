@@ -56,7 +56,7 @@ START_TEST(a_loss_is_the_same_on_any_number_of_threads) {
     struct choice loss = choose(&arena, loss_registry.rows[_i]);
     real cosines[IMAGES * CLASSES], lengths[IMAGES], own[CLASSES];
     int32_t labels[IMAGES];
-    struct outcome alone;
+    struct outcome alone = {0};
     draw(cosines, IMAGES * CLASSES, -1, 1);
     draw(lengths, IMAGES, 0.5, 5);
     draw(own, CLASSES, -1, 1);

@@ -9,7 +9,7 @@ static size_t aligned(size_t doubles) {
 void image_losses_plan(struct planner *planner, struct image_memory memory) {
     size_t threads = (size_t)planner->threads, batch = (size_t)planner->batch;
     size_t doubles = threads * aligned(memory.own) + aligned(memory.shared) + batch * (1 + memory.kept);
-    plan_scratch(planner, doubles * (sizeof(double) / sizeof(real)));
+    plan_scratch(planner, doubles * sizeof(double) / sizeof(real));
 }
 
 struct image_losses image_losses_of(const struct step *step, struct image_memory memory) {
