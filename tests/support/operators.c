@@ -54,7 +54,7 @@ const char *angular_yaml(int index, const char *keys) {
 
 double row_number(struct choice row, const char *key, double otherwise) {
     const struct param *param = find_key(row.kind->params, key);
-    return param ? *(const double *)((const char *)row.config + param->offset) : otherwise;
+    return param ? *(const double *)(const void *)((const char *)row.config + param->offset) : otherwise;
 }
 
 /* --- Activations by themselves ----------------------------------------------------------------------------------- */
