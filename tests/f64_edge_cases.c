@@ -36,14 +36,38 @@ static double sum_of_squares(const double *values, int count) {
     return sum;
 }
 
-/* Gradient of y with respect to x at x = 0, where theta = pi/2 and all but c is even in x: h dg/dc w / (n_w n_x). */
-static double slope_at_zero(const struct subject *s, int filter) {
+/* h and n_w n_x where x is 0. */
+static void at_zero(const struct subject *s, int filter, double *h, double *norms) {
     const struct operator_config *config = operation_of(s);
     const double *w = tensor_values(&s->net, "a", "weight") + filter * s->in.channels;
     double x_norm = sqrt(config->epsilon), w_norm = sqrt(sum_of_squares(w, s->in.channels) + config->epsilon);
-    double slope = -ref_angular_slope(config->angular.kind->name, M_PI / 2, effective_k(s, filter));
-    return ref_magnitude(config->magnitude.kind->name, effective_rho(&s->net, "a", config->magnitude), w_norm, x_norm) *
-           slope / (w_norm * x_norm);
+    double rho = effective_rho(&s->net, "a", config->magnitude);
+    *h = ref_magnitude(config->magnitude.kind->name, rho, w_norm, x_norm);
+    *norms = w_norm * x_norm;
+}
+
+/* g and dg/dc of a small c. */
+static double angular_near_zero(const struct subject *s, int filter, double c, double *slope) {
+    const struct angular_type *type = (const struct angular_type *)operation_of(s)->angular.kind;
+    if (!type->clamped)
+        return ref_smooth_angular(type->kind.name, c, slope);
+    *slope = -ref_angular_slope(type->kind.name, M_PI / 2, effective_k(s, filter));
+    return *slope * c;
+}
+
+/* Gradient of y with respect to x at x = 0, where theta = pi/2 and all but c is even in x: h dg/dc w / (n_w n_x). */
+static double slope_at_zero(const struct subject *s, int filter) {
+    double h, norms, slope;
+    at_zero(s, filter, &h, &norms);
+    angular_near_zero(s, filter, 0, &slope);
+    return h * slope / norms;
+}
+
+/* y of a dot product so small that the norms are as at x = 0. */
+static double value_near_zero(const struct subject *s, int filter, double dot) {
+    double h, norms, slope;
+    at_zero(s, filter, &h, &norms);
+    return h * angular_near_zero(s, filter, dot / norms, &slope);
 }
 
 START_TEST(zero_patch) {
@@ -111,8 +135,9 @@ START_TEST(angular_slope_is_clamped) {
             double c = row->clamped ? fmax(-1 + ANGULAR_CLAMP, fmin(1 - ANGULAR_CLAMP, cosines[f]))
                                     : fmax(-1, fmin(1, cosines[f]));
             double theta = acos(c);
-            double expected = row->clamped ? -ref_angular_slope(row->kind.name, theta, ks[i]) / sin(theta)
-                                           : ref_angular_slope_in_cosine(row->kind.name, c);
+            double expected = -ref_angular_slope(row->kind.name, theta, ks[i]) / sin(theta);
+            if (!row->clamped)
+                ref_smooth_angular(row->kind.name, c, &expected);
             /* Where g saturates, the angle is lost, and the slope with it. */
             if (fabs(expected) > 1e-3)
                 ck_assert_double_eq_tol(again[f], c, 1e-10);
@@ -151,18 +176,21 @@ START_TEST(huge_lengths) {
 }
 END_TEST
 
-/* So near 0 that y is its slope there times x. */
+/* So near 0 that nothing but the cosine changes. */
 static void check_tiny_lengths(int operation, double x_factor, double w_factor) {
     struct subject s;
-    double expected[2 * 4 * 3 * 3] = {0};
+    double expected[2 * 4 * 3 * 3];
     open_operator(&s, operation, "", (struct shape){4, 3, 5, false}, 2);
     multiply(s.x, input_count(&s), x_factor);
     scale_weights(&s, w_factor);
     check_all_finite(&s);
     const double *w = tensor_values(&s.net, "a", "weight");
-    for (int i = 0; i < COUNT(expected); i++)
+    for (int i = 0; i < COUNT(expected); i++) {
+        double dot = 0;
         for (int c = 0; c < 5; c++)
-            expected[i] += slope_at_zero(&s, i % 3) * w[i % 3 * 5 + c] * s.x[i / 3 * 5 + c];
+            dot += w[i % 3 * 5 + c] * s.x[i / 3 * 5 + c];
+        expected[i] = value_near_zero(&s, i % 3, dot);
+    }
     check_near("y", model_forward(&s.net, model_step(&s.net, s.n, STEP_TRAIN), s.x), expected, COUNT(expected),
                VALUE_TOLERANCE);
     subject_close(&s);

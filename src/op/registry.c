@@ -10,6 +10,7 @@
 
 #define ANGULARS(ROW)                                                                                                  \
     ROW(cosine)                                                                                                        \
+    ROW(square_cosine)                                                                                                 \
     ROW(linear)                                                                                                        \
     ROW(sigmoid)                                                                                                       \
     ROW(learnable_sigmoid)

@@ -108,6 +108,10 @@ OPERATORS: dict[str, Spec] = {
     "product_linear": {"magnitude": "product", "angular": "linear"},
     "product_sigmoid": {"magnitude": "product", "angular": "sigmoid", "k": 0.3},
 }
+SQUARES: dict[str, Spec] = {  # near 0 too often for a ReLU that follows at once
+    "sphere_square": {"magnitude": "sphere", "angular": "square_cosine"},
+    "linear_square": {"magnitude": "linear", "angular": "square_cosine"},
+}
 RELU = {"type": "relu"}
 FLATTEN = {"type": "flatten"}
 MAX_POOL = {"type": "max_pool", "kernel": 2, "stride": 2}
@@ -287,6 +291,7 @@ SPHEREFACE_ANNEALING = {"base": 1000.0, "gamma": 0.12, "power": 1.0, "minimum": 
 ACTIVATIONS: dict[str, Spec] = {
     "cosine": {"angular": "cosine"},
     "linear": {"angular": "linear"},
+    "square": {"angular": "square_cosine"},
     "sigmoid": {"angular": "sigmoid", "k": 0.3},
     "sigmoid07": {"angular": "sigmoid", "k": 0.7},
 }
@@ -336,6 +341,10 @@ def binary_losses() -> dict[str, Spec]:
         "sphereface2_detached": sphereface2(8.0, detach=True, exponent=2.5, loss_weight=5.0),
         "sphereface2_cosine": sphereface2(20.0, exponent=1.0, loss_weight=2.0),
     }
+
+
+def square_losses() -> dict[str, Spec]:
+    return {"w_softmax_square": w_softmax("square"), "ga_softmax_square_m3": ga_softmax("square", 3)}
 
 
 def angular_losses() -> dict[str, Spec]:
@@ -391,7 +400,8 @@ def angular_network(features: int, operator: Spec, score: Spec) -> Layers:
 
 def angular_loss_cases() -> dict[str, Spec]:
     cases = {}
-    for index, (name, loss) in enumerate({**angular_losses(), **learnable_losses(), **binary_losses()}.items()):
+    losses = {**angular_losses(), **learnable_losses(), **binary_losses(), **square_losses()}
+    for index, (name, loss) in enumerate(losses.items()):
         loss, score = apart(loss)
         layers = angular_network(2 if name in PLANAR else 4, (PRODUCT, SPHERE_LINEAR)[index // 3 % 2], score)
         optimizer = (SGD, ADAM)[(index + (index - 2) // 4) % 2]  # by turns for each activation too
@@ -491,6 +501,8 @@ def operator_detail_cases() -> dict[str, Spec]:
         "detail_learnable_bias": make_spec(learnable_bias, SGD),
         "detail_learnable_constants": make_spec(plain_network(odd_constants, "batch"), ADAM),
         "detail_learnable_negative_k": make_spec(plain_network(negative, "sphere"), ADAM),
+        "detail_square": make_spec(plain_network(SQUARES["sphere_square"], "batch"), SGD),
+        "detail_square_linear": make_spec(plain_network(SQUARES["linear_square"], "both"), ADAM),
         "detail_sharp_sigmoid": make_spec(plain_network(sharp, "batch"), SGD),
         "detail_implicit_flatten": make_spec(implicit, SGD, size=(4, 6)),
         "detail_conv_default": make_spec(defaults, ADAM),

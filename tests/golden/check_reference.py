@@ -15,12 +15,14 @@ from cases import (
     NO_ANNEALING,
     OPERATORS,
     SPHEREFACE_ANNEALING,
+    SQUARES,
     a_softmax,
     additive,
     angular_losses,
     batch_normalisation,
     ga_softmax,
     sphereface2,
+    square_losses,
     w_softmax,
 )
 from draw import initial_norm
@@ -58,6 +60,7 @@ def convolve_by_patches(
     theta = torch.acos(torch.einsum("ok,nkp->nop", filters / norm_w, patches / norm_x))
     activations = {
         "cosine": lambda: torch.cos(theta),
+        "square_cosine": lambda: torch.sign(math.pi / 2 - theta) * torch.cos(theta) ** 2,
         "linear": lambda: -theta / (math.pi / 2) + 1,
         "sigmoid": lambda: sigmoid_of_the_paper(theta, torch.tensor(operator["k"], dtype=x.dtype)),
         "learnable_sigmoid": lambda: sigmoid_of_the_paper(theta, (k.abs() + operator["k_offset"]).view(1, -1, 1)),
@@ -121,6 +124,8 @@ def check_softmax(rng: np.random.RandomState) -> None:
 def g_by_definition(activation: Spec, theta: Tensor) -> Tensor:
     if activation["angular"] == "cosine":
         return torch.cos(theta)
+    if activation["angular"] == "square_cosine":
+        return torch.sign(math.pi / 2 - theta) * torch.cos(theta) ** 2
     if activation["angular"] == "linear":
         return 1 - theta / (math.pi / 2)
     return sigmoid_of_the_paper(theta, theta.new_tensor(activation["k"]))
@@ -199,7 +204,7 @@ def check_angular_losses(rng: np.random.RandomState) -> None:
     def ours(loss: Spec, iteration: int, features: Tensor = x, classes: Tensor = weight) -> Tensor:
         return angular_loss(loss, *cosines(loss, features, classes), labels, iteration)
 
-    for loss in angular_losses().values():
+    for loss in {**angular_losses(), **square_losses()}.values():
         for iteration in (1, 4):
             found, expected = ours(loss, iteration), angular_loss_by_definition(loss, x, weight, labels, iteration)
             torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-12)
@@ -252,7 +257,7 @@ def check_annealing() -> None:
 
 def check_reference() -> None:
     rng = np.random.RandomState(20)
-    for operator in OPERATORS.values():
+    for operator in (*OPERATORS.values(), *SQUARES.values()):
         check_operator({"epsilon": 1e-4, **operator}, rng)
     check_batch_norm(rng)
     check_softmax(rng)

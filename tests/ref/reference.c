@@ -109,8 +109,8 @@ bool ref_knows_magnitude(const char *magnitude) {
 }
 
 bool ref_knows_angular(const char *angular) {
-    return same(angular, "cosine") || same(angular, "linear") || same(angular, "sigmoid") ||
-           same(angular, "learnable_sigmoid");
+    return same(angular, "cosine") || same(angular, "square_cosine") || same(angular, "linear") ||
+           same(angular, "sigmoid") || same(angular, "learnable_sigmoid");
 }
 
 double ref_magnitude(const char *magnitude, double rho, double w_norm, double x_norm) {
@@ -129,20 +129,27 @@ static double paper_sigmoid(double theta, double k) {
 double ref_angular(const char *angular, double theta, double k) {
     if (same(angular, "cosine"))
         return cos(theta);
+    if (same(angular, "square_cosine"))
+        return copysign(pow(cos(theta), 2), M_PI / 2 - theta);
     return same(angular, "linear") ? 1 - 2 * theta / M_PI : paper_sigmoid(theta, k);
 }
 
 double ref_angular_slope(const char *angular, double theta, double k) {
     if (same(angular, "cosine"))
         return -sin(theta);
+    if (same(angular, "square_cosine"))
+        return -fabs(sin(2 * theta));
     if (same(angular, "linear"))
         return -2 / M_PI;
     double tangent = tanh((M_PI / 2 - theta) / (2 * k));
     return -(1 - tangent * tangent) / (2 * k * tanh(M_PI / (4 * k)));
 }
 
-double ref_angular_slope_in_cosine(const char *angular, double c) {
-    return same(angular, "cosine") && fabs(c) <= 1 ? 1 : NAN;
+double ref_smooth_angular(const char *angular, double c, double *slope) {
+    bool square = same(angular, "square_cosine");
+    assert(square || same(angular, "cosine"));
+    *slope = square ? 2 * fabs(c) : 1;
+    return square ? copysign(c * c, c) : c;
 }
 
 static double norm_of(int count, const double *values, double epsilon) {
@@ -155,6 +162,8 @@ static double norm_of(int count, const double *values, double epsilon) {
 static double angle_part(const struct ref_operator *op, double cosine, double k) {
     if (same(op->angular, "cosine"))
         return cosine;
+    if (same(op->angular, "square_cosine"))
+        return copysign(cosine * cosine, cosine);
     double kept = fmax(-1 + op->clamp, fmin(1 - op->clamp, cosine));
     return ref_angular(op->angular, acos(kept), k);
 }

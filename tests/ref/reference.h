@@ -44,8 +44,8 @@ double ref_magnitude(const char *magnitude, double rho, double w_norm, double x_
 /* g(theta), sigmoids in the paper's exponential form, and dg/dtheta. k: effective; only sigmoids look at it. */
 double ref_angular(const char *angular, double theta, double k);
 double ref_angular_slope(const char *angular, double theta, double k);
-/* dg/dc of activations that are smooth in c = cos theta, also where c is 1 or -1. */
-double ref_angular_slope_in_cosine(const char *angular, double c);
+/* g and dg/dc of activations that are smooth in c = cos theta, also where c is 1 or -1. */
+double ref_smooth_angular(const char *angular, double c, double *slope);
 
 struct ref_operator {
     const char *magnitude, *angular;

@@ -64,11 +64,15 @@ def operator_of(layer: Spec) -> Spec:
 
 def angular_activation(angular: str, cosine: Tensor, k: Optional[Tensor]) -> Tensor:
     """g(theta); k is the effective sharpness of the sigmoid, shaped to broadcast."""
+    if angular == "square_cosine":
+        return cosine * cosine.abs()
     return cosine if angular == "cosine" else activation_of_angle(angular, torch.acos(cosine), k)
 
 
 def activation_of_angle(angular: str, theta: Tensor, k: Optional[Tensor]) -> Tensor:
-    """The linear and the sigmoid activation."""
+    """The activations that are functions of the angle, and the square of its cosine."""
+    if angular == "square_cosine":
+        return torch.cos(theta) * torch.cos(theta).abs()
     if angular == "linear":
         return 1 - 2 * theta / math.pi
     return torch.tanh((math.pi / 2 - theta) / (2 * k)) / torch.tanh(math.pi / (4 * k))
