@@ -91,6 +91,7 @@ void lone_angular_open(struct lone_angular *lone, const struct angular_type *typ
     struct planner planner = {.arena = &lone->arena, .batch = 1, .threads = 1};
     lone->angular = angular_chosen(choose(&lone->arena, &type->kind, shapes[0]));
     angular_plan(&lone->angular, &planner, "lone", filters);
+    plan_use_kept(&planner, NULL);
     ck_assert(plan_allocate(&planner, &lone->memory));
     for (int i = 0; i < planner.tensor_count; i++) {
         const struct tensor *tensor = planned_tensor(&planner, i);
