@@ -45,8 +45,11 @@ static void plan_head(struct model *model, const struct head_request *request) {
     struct planner *planner = &model->planner;
     model->head.kind = request->kind;
     head_of(&model->head, last_layer(model));
+    planner->owner = &model->head;
     if (request->plan)
         request->plan(request->owner, planner, &model->head);
+    plan_use_kept(planner, &model->head);
+    planner->owner = NULL;
     plan_use(planner, plan_buffer(planner, planner->scratch, &model->scratch));
 }
 

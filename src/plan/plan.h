@@ -27,7 +27,7 @@ struct planner {
     bool forward_only;  /* nothing is trained: there are no gradients, and activations last until they are read */
     int layers;         /* numbered so far, for made-up names */
     int depth;          /* of the chain being planned */
-    const void *owner;  /* of what is kept: the layer being planned */
+    const void *owner;  /* of what is kept: the layer being planned, or the head */
     size_t scratch;     /* reals of the layer being planned */
     struct tensor_place *tensors;
     int tensor_count;

@@ -19,7 +19,9 @@ static void plan_open(struct plan *plan, struct choice choice, struct head *head
     struct head_request request = loss_request(&plan->loss, choice);
     head->kind = request.kind;
     plan_use(planner, plan_buffer(planner, (size_t)n, &plan->lengths_gradient));
+    planner->owner = plan;
     request.plan(request.owner, planner, head);
+    plan_use_kept(planner, plan);
     plan_use(planner, plan_buffer(planner, planner->scratch, &plan->scratch));
     if (!plan_allocate(planner, &plan->memory))
         abort();

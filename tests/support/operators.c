@@ -88,10 +88,10 @@ static struct choice choose(struct arena *arena, const struct kind *kind, double
 
 void lone_angular_open(struct lone_angular *lone, const struct angular_type *type, const double *shapes, int filters) {
     *lone = (struct lone_angular){0};
-    struct planner planner = {.arena = &lone->arena, .batch = 1, .threads = 1};
+    struct planner planner = {.arena = &lone->arena, .batch = 1, .threads = 1, .owner = lone};
     lone->angular = angular_chosen(choose(&lone->arena, &type->kind, shapes[0]));
     angular_plan(&lone->angular, &planner, "lone", filters);
-    plan_use_kept(&planner, NULL);
+    plan_use_kept(&planner, lone);
     ck_assert(plan_allocate(&planner, &lone->memory));
     for (int i = 0; i < planner.tensor_count; i++) {
         const struct tensor *tensor = planned_tensor(&planner, i);
