@@ -16,9 +16,9 @@ Q := $(if $(V),,@)
 say = $(if $(V),,@echo "  $(1)")
 PKGS := openblas yaml-0.1 zlib jansson libxxhash
 
-# Variants of the same sources: release, f64 (double arithmetic), and those that look for mistakes. Each has a folder of
-# its own below build/, and so has each CPU and compiler other than the usual: build/release, build/x86-64-v3-f64,
-# build/clang-release.
+# Variants of the same sources: release, f64 (double arithmetic), and those that look for mistakes or count what is run.
+# Each has a folder of its own below build/, and so has each CPU and compiler other than the usual: build/release,
+# build/x86-64-v3-f64, build/clang-release.
 VARIANT ?= release
 # Checks by the compiler and the C library at little cost, and addresses that nobody can guess; `make HARDENING=` is
 # without. What a compiler may not take is asked for.
@@ -37,24 +37,32 @@ OPT_warn    := -O2 -Werror $(HARDENING)
 OPT_warn64  := $(OPT_warn) -DSN_DOUBLE
 OPT_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
 OPT_memcheck := -O1 -g
+OPT_coverage := -O1 -g -DNDEBUG --coverage
+OPT_coverage64 := $(OPT_coverage) -DSN_DOUBLE
 LINK_release := $(if $(HARDENING),-pie -Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now$(comma)-z$(comma)noexecstack)
 
 # Clang's OpenMP library tells ThreadSanitizer of its barriers by Archer, which is beside it; the library itself and
-# OpenBLAS are not instrumented. Left out: a test that limits the size of files, which stops the OpenMP library; suites
-# that fail or kill the program in hundreds of runs; one that trains on real images, in the loops of all others.
-TSAN_ENV = OMP_TOOL_LIBRARIES=$(shell $(CLANG) -print-resource-dir)/../../libarcher.so CK_EXCLUDE_TAGS=file-limit \
-           CK_TIMEOUT_MULTIPLIER=10 TSAN_OPTIONS=ignore_noninstrumented_modules=1
-NOT_TSAN := $(patsubst %,tests/test_%.c,faults kill real_images)
+# OpenBLAS are not instrumented. Left out: a test that limits the size of files, which stops the OpenMP library; one
+# that measures memory, of which the sanitizer takes more; suites that fail or kill the program in hundreds of runs; one
+# that trains on real images, in the loops of all others.
+TSAN_ENV = OMP_TOOL_LIBRARIES=$(shell $(CLANG) -print-resource-dir)/../../libarcher.so CK_TIMEOUT_MULTIPLIER=10 \
+           CK_EXCLUDE_TAGS="file-limit memory" TSAN_OPTIONS=ignore_noninstrumented_modules=1
+# Start the program thousands of times.
+CRASH_SUITES := $(patsubst %,tests/test_%.c,faults kill signals)
+NOT_TSAN := $(CRASH_SUITES) tests/test_real_images.c
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 \
             -Wundef -Wpointer-arith -Wcast-align -Wwrite-strings
 # clang warns of every loop that `omp simd` does not make it vectorise, such as those over functions of the C library.
 WARNINGS += $(if $(findstring clang,$(CC)),-Wno-pass-failed)
-COMPILE = $(CC) -std=gnu11 $(OPT_$(VARIANT)) -march=$(ARCH) -fopenmp -fno-math-errno -fno-trapping-math $(WIDE) $(WARNINGS) \
-          -MMD -MP -Isrc -Itests $(shell pkg-config --cflags $(PKGS)) $(CFLAGS) $(OWN_FLAGS)
+# What the sources are written in, for tools/lint too.
+LANGUAGE := -std=gnu11 -march=$(ARCH) -fopenmp -Isrc -Itests $(shell pkg-config --cflags $(PKGS) check)
+COMPILE = $(CC) $(LANGUAGE) $(OPT_$(VARIANT)) -fno-math-errno -fno-trapping-math $(WIDE) $(WARNINGS) -MMD -MP $(CFLAGS) \
+          $(OWN_FLAGS)
 LINK    = $(CC) $(OPT_$(VARIANT)) $(LINK_$(VARIANT)) -fopenmp
 # dlsym is in a library of its own before glibc 2.34.
-LIBS    = $(shell pkg-config --libs $(PKGS)) -lm -ldl $(LDFLAGS)
+LIBS    := $(shell pkg-config --libs $(PKGS)) -lm -ldl $(LDFLAGS)
+CHECK   := $(shell pkg-config --libs check)
 
 empty    :=
 B        := build/$(subst $(empty) ,-,$(strip $(filter-out cc gcc,$(notdir $(CC))) $(filter-out native,$(ARCH)) $(VARIANT)))
@@ -63,7 +71,9 @@ LIBRARY  := $(filter-out $(B)/src/cli/main.o,$(OBJECTS))
 # SKIP: suites that a target can do without.
 SUITES   := $(filter-out $(SKIP),$(sort $(wildcard tests/$(if $(filter %64,$(VARIANT)),f64,test)_*.c)))
 PROGRAMS := $(SUITES:%.c=$(B)/%)
-SUPPORT  := $(patsubst %.c,$(B)/%.o,tests/runner.c $(filter-out tests/faults/%,$(sort $(wildcard tests/*/*.c))))
+# tests/support/f64_*.c serve the suites in double arithmetic alone.
+OTHERS   := tests/faults/% $(if $(filter %64,$(VARIANT)),,tests/support/f64_%)
+SUPPORT  := $(patsubst %.c,$(B)/%.o,tests/runner.c $(filter-out $(OTHERS),$(sort $(wildcard tests/*/*.c))))
 FUZZ_SUPPORT := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard tests/fuzz/*.c)))
 
 all: spherenet ## build ./spherenet (the default)
@@ -80,24 +90,31 @@ $(B)/libspherenet.a: $(LIBRARY)
 	$(Q)rm -f $@
 	$(Q)ar rcs $@ $^
 
-$(B)/%.o: %.c
+# Changes when a flag does, and then everything is made again.
+flags  = $(COMPILE), $(FAST), $(BASELINE), $(LINK) $(LIBS)
+quoted = '$(subst ','\'',$(1))'
+$(B)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf "%s\n" $(call quoted,$(flags)) | cmp -s - $@ || printf "%s\n" $(call quoted,$(flags)) > $@
+
+$(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(call say,compile $@)
 	$(Q)$(COMPILE) -c -o $@ $<
 
 # Arithmetic as with real numbers, so that the compiler may use the C library's vector functions.
-$(B)/src/kernel/vmath.o: OWN_FLAGS := -ffast-math
+FAST := -ffast-math
+$(B)/src/kernel/vmath.o: OWN_FLAGS := $(FAST)
 # Has to run on CPUs that the program is not built for, so as to say so.
-ifneq ($(X86_64),)
-$(B)/src/machine/cpu_guard.o: OWN_FLAGS := -march=x86-64
-endif
+BASELINE := $(if $(X86_64),-march=x86-64)
+$(B)/src/machine/cpu_guard.o: OWN_FLAGS := $(BASELINE)
 
 $(PROGRAMS): $(B)/tests/%: $(B)/tests/%.o $(SUPPORT) $(B)/libspherenet.a
 	$(call say,link $@)
-	$(Q)$(LINK) -o $@ $^ $(shell pkg-config --libs check) $(LIBS)
+	$(Q)$(LINK) -o $@ $^ $(CHECK) $(LIBS)
 
 # Is preloaded into the program, whatever that is built with.
-$(B)/tests/inject.so: tests/faults/inject.c tests/faults/inject.h
+$(B)/tests/inject.so: tests/faults/inject.c tests/faults/inject.h $(B)/flags
 	@mkdir -p $(@D)
 	$(call say,link $@)
 	$(Q)$(CC) -std=gnu11 -O2 -g -fPIC -shared $(filter -Werror,$(OPT_$(VARIANT))) $(WARNINGS) -o $@ $< -ldl
@@ -124,7 +141,7 @@ FUZZ_LONGEST_data       := 65536
 fuzz: ## let the fuzzers look for inputs that break the readers of files, FUZZ_SECONDS=60 each (needs clang and its OpenMP)
 	@$(MAKE) --no-print-directory $(FUZZERS:%=run-fuzz-%) VARIANT=fuzz CC=$(CLANG)
 
-$(FUZZERS:%=$(B)/tests/fuzz_%.o): $(B)/tests/fuzz_%.o: tests/fuzz_main.c
+$(FUZZERS:%=$(B)/tests/fuzz_%.o): $(B)/tests/fuzz_%.o: tests/fuzz_main.c $(B)/flags
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE) -DTARGET=fuzz_$* -c -o $@ $<
 
@@ -145,8 +162,8 @@ run-fuzz-%: $(B)/tests/fuzz_% $(B)/spec.dict
 # Faults and kills start the program thousands of times, and what it does with files does not depend on the CPU.
 portable: ## the tests of programs built for x86-64-v2 and x86-64-v3
 ifneq ($(X86_64),)
-	@$(MAKE) --no-print-directory test ARCH=x86-64-v2 SKIP='tests/test_faults.c tests/test_kill.c'
-	@$(MAKE) --no-print-directory test ARCH=x86-64-v3 SKIP='tests/test_faults.c tests/test_kill.c'
+	@$(MAKE) --no-print-directory test ARCH=x86-64-v2 SKIP='$(CRASH_SUITES)'
+	@$(MAKE) --no-print-directory test ARCH=x86-64-v3 SKIP='$(CRASH_SUITES)'
 else
 	@echo "portable: nothing to do, the compiler makes programs for $(shell $(CC) -dumpmachine), not for x86-64"
 endif
@@ -174,8 +191,19 @@ memcheck: ## the commands under valgrind, on a small spec
 check-memory: $(B)/spherenet
 	tools/memcheck $<
 
+# Processes that are killed write no counts; those whose writes fail, wrong ones.
+coverage: ## lines and branches of src/ that the tests run, by folder (gcov)
+	@rm -f build/coverage*/src/*/*.gcda
+	@failed=; for variant in coverage coverage64; do \
+	    CK_EXCLUDE_TAGS='file-limit memory' $(MAKE) --no-print-directory run-suites VARIANT=$$variant \
+	        SKIP='$(CRASH_SUITES)' || failed=1; \
+	done; tools/coverage build/coverage build/coverage64; [ -z "$$failed" ]
+
 lint: ## clang-tidy, cppcheck and shellcheck
 	tools/lint
+
+language:
+	@echo $(LANGUAGE)
 
 golden: ## make tests/golden again (needs python3-torch)
 	/usr/bin/python3 tests/golden/generate.py
@@ -192,7 +220,7 @@ clean: ## remove what was built
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: FORCE all test asan fuzz portable run-suites warnings compile-only tsan memcheck check-memory lint golden docs \
-        format clean help
+.PHONY: FORCE all test asan fuzz portable run-suites warnings compile-only tsan memcheck check-memory coverage lint \
+        language golden docs format clean help
 .SECONDARY:
 -include $(shell find build -name '*.d' 2>/dev/null)

@@ -13,35 +13,15 @@
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
 #include "ref/reference.h"
-#include "runner.h"
+#include "support/array.h"
+#include "support/suite.h"
 #include "train/trainer.h"
 
-#define COUNT(array) (int)(sizeof(array) / sizeof *(array))
 #define TOLERANCE 1e-12
-
-static void fill(struct rng *rng, real *values, size_t count, double deviation) {
-    for (size_t i = 0; i < count; i++)
-        values[i] = deviation * rng_normal(rng);
-}
-
-static void check_near(const char *what, const real *found, const double *expected, size_t count) {
-    double scale = 0;
-    for (size_t i = 0; i < count; i++)
-        scale = fmax(scale, fabs(expected[i]));
-    for (size_t i = 0; i < count; i++)
-        ck_assert_msg(fabs(found[i] - expected[i]) <= TOLERANCE * scale, "%s[%zu] is %.17g, expected %.17g", what, i,
-                      found[i], expected[i]);
-}
 
 static void check_value(const char *what, double found, double expected) {
     ck_assert_msg(fabs(found - expected) <= TOLERANCE * fabs(expected), "%s is %.17g, expected %.17g", what, found,
                   expected);
-}
-
-static real *copy_of(const real *values, size_t count) {
-    real *copy = mem_alloc(count * sizeof *copy);
-    memcpy(copy, values, count * sizeof *copy);
-    return copy;
 }
 
 /* --- One row of a registry with its keys ------------------------------------------------------------------------- */
@@ -170,13 +150,16 @@ static void check_penalties(const struct penalty_config *config) {
             expected.orthogonality += ref_orthogonality(config->orthogonality, t->shape[0], (int)t->count / t->shape[0],
                                                         gradients[i], t->value);
     }
-    real *work = mem_alloc((penalty_work(config, &p.net) + 1) * sizeof *work);
-    struct penalty_values found = penalty_add(config, &p.net, work);
+    struct penalties penalties = penalties_plan(config, &p.net, false, &p.net.arena);
+    real *work = mem_alloc((penalties.work + 1) * sizeof *work);
+    penalties_place(&penalties, work);
+    struct penalty_values found = penalties_add(&penalties, 2);
     check_value("weight decay", found.weight_decay, expected.weight_decay);
     check_value("orthogonality", found.orthogonality, expected.orthogonality);
     for (int i = 0; i < count; i++) {
         if (gradients[i])
-            check_near(p.net.tensors[i]->name, p.net.tensors[i]->grad, gradients[i], p.net.tensors[i]->count);
+            check_near(p.net.tensors[i]->name, p.net.tensors[i]->grad, gradients[i], p.net.tensors[i]->count,
+                       TOLERANCE);
         free(gradients[i]);
     }
     free(work);
@@ -250,30 +233,45 @@ static const struct optimizer_case {
     const char *yaml;
     bool adam, nesterov;
     double first, second, epsilon; /* beta1 and beta2; momentum */
+    double decay;                  /* decoupled, of the vector's later part */
 } optimizer_cases[] = {
-    {"row: {type: adam}", true, false, 0.9, 0.999, 1e-8},
-    {"row: {type: adam, beta1: 0.5, beta2: 0.9, epsilon: 0.1}", true, false, 0.5, 0.9, 0.1},
-    {"row: {type: adam, beta1: 0, beta2: 0}", true, false, 0, 0, 1e-8},
-    {"row: {type: sgd}", false, false, 0.9, 0, 0},
-    {"row: {type: sgd, momentum: 0}", false, false, 0, 0, 0},
-    {"row: {type: sgd, momentum: 0.8, nesterov: true}", false, true, 0.8, 0, 0},
+    {"row: {type: adam}", true, false, 0.9, 0.999, 1e-8, 0},
+    {"row: {type: adam, beta1: 0.5, beta2: 0.9, epsilon: 0.1}", true, false, 0.5, 0.9, 0.1, 0},
+    {"row: {type: adam, beta1: 0, beta2: 0}", true, false, 0, 0, 1e-8, 0},
+    {"row: adamw", true, false, 0.9, 0.999, 1e-8, 0.4},
+    {"row: {type: adamw, beta1: 0.5, beta2: 0.9, epsilon: 0.1}", true, false, 0.5, 0.9, 0.1, 2},
+    {"row: {type: sgd}", false, false, 0.9, 0, 0, 0},
+    {"row: {type: sgd, momentum: 0}", false, false, 0, 0, 0, 0},
+    {"row: {type: sgd, momentum: 0.8, nesterov: true}", false, true, 0.8, 0, 0, 0},
 };
 
 enum { STEPS = 10 };
 
 static void reference_step(const struct optimizer_case *c, double rate, int step, size_t count, double *w,
                            const double *dw, double *const *slots) {
-    if (c->adam)
-        ref_adam(rate, c->first, c->second, c->epsilon, step, count, w, dw, slots[0], slots[1]);
-    else
+    size_t first = count / 3;
+    if (c->adam) {
+        ref_adam(rate, c->first, c->second, c->epsilon, step, first, w, dw, slots[0], slots[1]);
+        ref_adamw(rate, c->first, c->second, c->epsilon, c->decay, step, count - first, w + first, dw + first,
+                  slots[0] + first, slots[1] + first);
+    } else {
         ref_sgd(rate, c->first, c->nesterov, count, w, dw, slots[0]);
+    }
+}
+
+/* The vectors in two spans, the second from `count` / 3 on. */
+static void update(struct choice optimizer, double decay, double rate, int number, size_t count, real *w,
+                   const real *dw, real *const *slots) {
+    size_t first = count / 3;
+    const struct span spans[] = {{.count = first}, {.offset = first, .count = count - first, .decay = decay}};
+    const struct update update = {rate, number, 2, count, w, dw, slots, spans, COUNT(spans)};
+    ((const struct optimizer_type *)optimizer.kind)->update(optimizer.config, &update);
 }
 
 static void check_optimizer(const struct optimizer_case *c, size_t count) {
     struct section section;
     struct rng rng = rng_stream(6, RNG_TEST, count, 0);
     section_open(&section, &optimizer_registry, c->yaml);
-    const struct optimizer_type *type = (const struct optimizer_type *)section.choice.kind;
     real *memory = mem_alloc(7 * count * sizeof *memory);
     real *w = memory, *expected = memory + count, *dw = memory + 2 * count;
     real *slots[2] = {memory + 3 * count, memory + 4 * count},
@@ -283,9 +281,9 @@ static void check_optimizer(const struct optimizer_case *c, size_t count) {
     for (int step = 1; step <= STEPS; step++) {
         double rate = 0.1 / step;
         fill(&rng, dw, count, step == 4 ? 0 : 1); /* a gradient of nothing must not stop the momentum */
-        type->step(section.choice.config, rate, step, count, w, dw, slots);
+        update(section.choice, c->decay, rate, step, count, w, dw, slots);
         reference_step(c, rate, step, count, expected, dw, expected_slots);
-        check_near(c->yaml, w, expected, count);
+        check_near(c->yaml, w, expected, count, TOLERANCE);
     }
     free(memory);
     arena_free(&section.arena);
@@ -306,15 +304,40 @@ START_TEST(every_optimizer_is_covered) {
 }
 END_TEST
 
+/* Decoupled decay by role of the tensor, beside a gradient without it. */
+START_TEST(adamw_decays_the_roles_of_weight_decay_on) {
+    struct experiment experiment;
+    struct trainer trainer;
+    struct diagnostics diags = {0};
+    struct error err;
+    const char *const overrides[] = {"optimizer=adamw", "regularizer.weight_decay=0.25",
+                                     "regularizer.weight_decay_on=[sphere_weights, bias]"};
+    bool parsed = experiment_parse(&experiment, "test", penalty_spec, overrides, COUNT(overrides), &diags);
+    ck_assert_msg(parsed && trainer_open(&trainer, &experiment, &err), "%s", diags.text.data);
+    int decayed = 0;
+    for (int i = 0; i < trainer.span_count; i++) {
+        const struct span *span = &trainer.spans[i];
+        bool decays = span->role == ROLE_SPHERE_WEIGHT || span->role == ROLE_BIAS;
+        ck_assert_double_eq(span->decay, decays ? 0.25 : 0);
+        decayed += decays;
+    }
+    ck_assert_int_gt(decayed, 1);
+    ck_assert_int_gt(trainer.span_count, decayed);
+    for (int i = 0; i < trainer.penalties.count; i++)
+        ck_assert_double_eq(penalties_add(&trainer.penalties, 1).weight_decay, 0);
+    trainer_close(&trainer);
+    experiment_free(&experiment);
+}
+END_TEST
+
 START_TEST(optimizers_stay_finite) {
     static const double sizes[] = {0, 1e-30, 1e15};
     struct section section;
     section_open(&section, &optimizer_registry, optimizer_cases[_i].yaml);
-    const struct optimizer_type *type = (const struct optimizer_type *)section.choice.kind;
     real w[COUNT(sizes)] = {1, 1, 1}, first[COUNT(sizes)] = {0}, second[COUNT(sizes)] = {0};
     real *slots[2] = {first, second};
     for (int step = 1; step <= STEPS; step++)
-        type->step(section.choice.config, 1e-3, step, COUNT(sizes), w, sizes, slots);
+        update(section.choice, optimizer_cases[_i].decay, 1e-3, step, COUNT(sizes), w, sizes, slots);
     for (int i = 0; i < COUNT(sizes); i++)
         ck_assert_msg(isfinite(w[i]), "gradient %g makes weight %g", sizes[i], w[i]);
     ck_assert_double_eq(w[0], 1);
@@ -363,7 +386,7 @@ static const struct {
 START_TEST(schedule) {
     struct section section;
     section_open(&section, &schedule_registry, schedule_points[_i].yaml);
-    double found = schedule_factor(section.choice, schedule_points[_i].iteration, schedule_points[_i].total);
+    double found = schedule_factor(section.choice, schedule_points[_i].iteration + 1, schedule_points[_i].total);
     ck_assert_msg(fabs(found - schedule_points[_i].factor) <= 1e-15, "%s at %d: %.17g, expected %.17g",
                   schedule_points[_i].yaml, schedule_points[_i].iteration, found, schedule_points[_i].factor);
     arena_free(&section.arena);
@@ -397,14 +420,14 @@ static void penalise(const struct tensor *t, double *dw, double *decay, double *
 
 /* Checks one update against the gradient that a forward and backward pass of our own leaves. */
 static void check_trainer_step(struct trainer *trainer, const struct batch *batch, double rate, real **velocities) {
-    struct model *net = &trainer->net;
+    struct model *net = &trainer->model;
     const int count = net->tensor_count;
     real dlogits[5 * 3], *expected[8];
     double decay = 0, orthogonality = 0;
-    const real *logits = model_forward(net, batch->count, batch->images, true);
+    const real *logits = model_forward(net, model_step(net, batch->count, STEP_TRAIN), batch->images);
     double fit = ref_softmax_loss(batch->count, 3, logits, batch->labels, 0, 0);
     ref_softmax_gradient(batch->count, 3, dlogits, logits, batch->labels, 0, 0);
-    model_backward(net, batch->count, dlogits, batch->images);
+    model_backward(net, model_step(net, batch->count, STEP_TRAIN), dlogits, batch->images);
     for (int i = 0; i < count; i++) {
         const struct tensor *t = net->tensors[i];
         real *dw = copy_of(t->grad, t->count);
@@ -419,7 +442,7 @@ static void check_trainer_step(struct trainer *trainer, const struct batch *batc
     check_value("weight decay", result.weight_decay, decay);
     check_value("orthogonality", result.orthogonality, orthogonality);
     for (int i = 0; i < count; i++) {
-        check_near(net->tensors[i]->name, net->tensors[i]->value, expected[i], net->tensors[i]->count);
+        check_near(net->tensors[i]->name, net->tensors[i]->value, expected[i], net->tensors[i]->count, TOLERANCE);
         free(expected[i]);
     }
 }
@@ -435,14 +458,14 @@ START_TEST(trainer_steps) {
     int32_t labels[] = {0, 1, 2, 1, 0};
     ck_assert_msg(experiment_parse(&experiment, "test", step_spec, NULL, 0, &diags), "%s", diags.text.data);
     ck_assert_msg(trainer_open(&trainer, &experiment, &err), "%s", err.text);
-    for (int i = 0; i < trainer.net.tensor_count; i++)
-        velocities[i] = mem_alloc(trainer.net.tensors[i]->count * sizeof(real));
+    for (int i = 0; i < trainer.model.tensor_count; i++)
+        velocities[i] = mem_alloc(trainer.model.tensors[i]->count * sizeof(real));
     for (int step = 0; step < COUNT(rates); step++) {
         fill(&rng, images, COUNT(images), 1);
         check_trainer_step(&trainer, &(struct batch){step == 2 ? 3 : 5, images, labels}, rates[step], velocities);
     }
     ck_assert_int_eq(trainer.iteration, COUNT(rates));
-    for (int i = 0; i < trainer.net.tensor_count; i++)
+    for (int i = 0; i < trainer.model.tensor_count; i++)
         free(velocities[i]);
     trainer_close(&trainer);
     experiment_free(&experiment);
@@ -478,7 +501,7 @@ static void check_softmax(int index, int n, int classes, double deviation) {
     check_value("loss", value, ref_softmax_loss(n, classes, logits, labels, smoothing, floor));
     ck_assert_double_eq(value, alone);
     ref_softmax_gradient(n, classes, expected, logits, labels, smoothing, floor);
-    check_near("dlogits", found, expected, (size_t)(n * classes));
+    check_near("dlogits", found, expected, (size_t)(n * classes), TOLERANCE);
     arena_free(&section.arena);
 }
 
@@ -548,33 +571,27 @@ END_TEST
 
 /* --- Suite ------------------------------------------------------------------------------------------------------- */
 
-static TCase *add_case(Suite *suite, const char *name) {
-    TCase *tcase = tcase_create(name);
-    tcase_set_timeout(tcase, 60);
-    suite_add_tcase(suite, tcase);
-    return tcase;
-}
-
 Suite *test_suite(void) {
     gemm_setup();
-    threads_set(1);
+    threads_decide(1);
     Suite *suite = suite_create("optim");
-    TCase *penalties = add_case(suite, "penalties");
+    TCase *penalties = suite_group(suite, "penalties", 60, NULL, NULL);
     tcase_add_test(penalties, every_trained_tensor_has_its_role);
     tcase_add_test(penalties, weight_decay_by_role);
     tcase_add_test(penalties, orthogonality_by_role);
     tcase_add_test(penalties, both_penalties);
     tcase_add_test(penalties, penalties_of_a_spec);
-    TCase *optimizers = add_case(suite, "optimizers");
+    TCase *optimizers = suite_group(suite, "optimizers", 60, NULL, NULL);
     tcase_add_loop_test(optimizers, optimizer, 0, COUNT(optimizer_cases));
+    tcase_add_test(optimizers, adamw_decays_the_roles_of_weight_decay_on);
     tcase_add_loop_test(optimizers, optimizers_stay_finite, 0, COUNT(optimizer_cases));
     tcase_add_test(optimizers, every_optimizer_is_covered);
-    TCase *schedules = add_case(suite, "schedules");
+    TCase *schedules = suite_group(suite, "schedules", 60, NULL, NULL);
     tcase_add_loop_test(schedules, schedule, 0, COUNT(schedule_points));
     tcase_add_test(schedules, every_schedule_is_covered);
-    TCase *steps = add_case(suite, "trainer");
+    TCase *steps = suite_group(suite, "trainer", 60, NULL, NULL);
     tcase_add_test(steps, trainer_steps);
-    TCase *losses = add_case(suite, "losses");
+    TCase *losses = suite_group(suite, "losses", 60, NULL, NULL);
     tcase_add_test(losses, every_loss_is_covered);
     tcase_add_loop_test(losses, softmax, 0, COUNT(softmax_cases));
     tcase_add_loop_test(losses, softmax_of_extreme_logits, 0, COUNT(softmax_cases));

@@ -1,20 +1,17 @@
 /* What the machine offers: quotas of made-up trees of control groups, instruction sets. */
 #define _GNU_SOURCE /* sched_setaffinity */
 
-#include "runner.h"
-
 #include <errno.h>
-#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/mem.h"
 #include "machine/cpu.h"
 #include "machine/cpu_guard.h"
-#include "support/disk.h"
+#include "support/folder.h"
+#include "support/suite.h"
 
 /* --- Quotas ------------------------------------------------------------------------------------------------------ */
 
@@ -100,9 +97,8 @@ static const struct tree trees[] = {
       {"/sys/fs/cgroup/unified/b/cpu.max", "300000 100000\n"}}},
 };
 
-static void write_file(const char *root, const struct tree_file *file) {
-    char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s%s", root, file->path);
+static void write_file(const struct tree_file *file) {
+    char *path = in_folder(file->path + 1);
     for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
         ck_assert(mkdir(path, 0777) == 0 || errno == EEXIST);
@@ -114,18 +110,17 @@ static void write_file(const char *root, const struct tree_file *file) {
     ck_assert_int_eq(fclose(out), 0);
 }
 
-static void make_tree(char *root, const struct tree *tree) {
-    ck_assert_ptr_nonnull(mkdtemp(root));
+static void make_tree(const struct tree *tree) {
+    folder_make(NULL, "cpu");
     for (const struct tree_file *file = tree->files; file->path; file++)
-        write_file(root, file);
+        write_file(file);
 }
 
 START_TEST(quotas_of_control_groups) {
     const struct tree *tree = &trees[_i];
-    char root[] = "/tmp/spherenet-test-cpu-XXXXXX";
-    make_tree(root, tree);
-    int quota = cpu_quota(root, 8);
-    disk_remove(root);
+    make_tree(tree);
+    int quota = cpu_quota(folder, 8);
+    folder_remove();
     ck_assert_msg(quota == tree->expected, "%s: %d processors instead of %d", tree->what, quota, tree->expected);
 }
 END_TEST
@@ -163,13 +158,12 @@ static const struct tree memories[] = {
       {"/sys/fs/cgroup/memory/a/memory.usage_in_bytes", "3072000\n"}}},
 };
 
-/* Nothing else on the machine is looked at: `root` goes before every path. */
+/* Nothing else on the machine is looked at: the folder goes before every path. */
 START_TEST(memory_that_is_left) {
     const struct tree *tree = &memories[_i];
-    char root[] = "/tmp/spherenet-test-cpu-XXXXXX";
-    make_tree(root, tree);
-    size_t kilobytes = mem_available(root) / 1024;
-    disk_remove(root);
+    make_tree(tree);
+    size_t kilobytes = mem_available(folder) / 1024;
+    folder_remove();
     ck_assert_msg(kilobytes == (size_t)tree->expected, "%s: %zu KB instead of %d", tree->what, kilobytes,
                   tree->expected);
 }
@@ -178,8 +172,7 @@ END_TEST
 START_TEST(the_affinity_mask_counts) {
     cpu_set_t all, one;
     ck_assert_int_ge(cpu_count(), 1);
-    if (sched_getaffinity(0, sizeof all, &all))
-        return; /* more processors than the mask holds */
+    SKIP_IF(sched_getaffinity(0, sizeof all, &all), "more processors than the mask holds");
     size_t first = 0;
     while (!CPU_ISSET(first, &all))
         first++;
@@ -255,8 +248,7 @@ static bool read_flags(char *line, int size) {
 
 START_TEST(sets_are_those_that_the_kernel_sees) {
     char line[8192], word[32];
-    if (!read_flags(line, sizeof line))
-        return;
+    SKIP_IF(!read_flags(line, sizeof line), "/proc/cpuinfo has no flags");
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
         snprintf(word, sizeof word, " %s ", flags[i].flag);
         bool here = !cpu_guard_lacks(1u << flags[i].set), listed = strstr(line, word);

@@ -1,6 +1,4 @@
 /* Gradients as one vector, and steps whose loss or gradient is not finite. */
-#include "runner.h"
-
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -9,10 +7,9 @@
 #include "machine/threads.h"
 #include "optim/gradient.h"
 #include "support/array.h"
+#include "support/suite.h"
 #include "train/divergence.h"
 #include "train/trainer.h"
-
-#define COUNT(array) (int)(sizeof(array) / sizeof *(array))
 
 /* --- Norms ------------------------------------------------------------------------------------------------------- */
 
@@ -25,8 +22,7 @@ START_TEST(norm_is_the_root_of_the_sum_of_squares) {
     for (size_t i = 0; i < values.count; i++)
         sum += (double)values.data[i] * (double)values.data[i];
     for (int threads = 1; threads <= 3; threads++) {
-        threads_set(threads);
-        norms[threads - 1] = gradient_norm(values.data, values.count);
+        norms[threads - 1] = gradient_norm(values.data, values.count, threads);
     }
     ck_assert_double_eq_tol(norms[0], sqrt(sum), 1e-12 * sqrt(sum) + DBL_MIN);
     ck_assert_double_eq(norms[0], norms[1]);
@@ -39,12 +35,12 @@ START_TEST(norm_is_finite_where_all_values_are) {
     real values[1000] = {0};
     for (int i = 0; i < COUNT(values); i++)
         values[i] = (real)FLT_MAX;
-    ck_assert(isfinite(gradient_norm(values, COUNT(values))));
+    ck_assert(isfinite(gradient_norm(values, COUNT(values), 2)));
     for (int i = 0; i < COUNT(values); i += 111) {
         values[i] = NAN;
-        ck_assert(!isfinite(gradient_norm(values, COUNT(values))));
+        ck_assert(!isfinite(gradient_norm(values, COUNT(values), 2)));
         values[i] = -INFINITY;
-        ck_assert(!isfinite(gradient_norm(values, COUNT(values))));
+        ck_assert(!isfinite(gradient_norm(values, COUNT(values), 2)));
         values[i] = 1;
     }
 }
@@ -55,11 +51,11 @@ START_TEST(clipping_shortens_what_is_too_long) {
     struct array values = array_random(&rng, 1000);
     real *before = malloc(values.count * sizeof *before);
     memcpy(before, values.data, values.count * sizeof *before);
-    double norm = gradient_norm(values.data, values.count);
-    gradient_clip(values.data, values.count, norm, norm * 1.01);
+    double norm = gradient_norm(values.data, values.count, 2);
+    gradient_clip(values.data, values.count, norm, norm * 1.01, 2);
     ck_assert_mem_eq(values.data, before, values.count * sizeof *before);
-    gradient_clip(values.data, values.count, norm, norm / 8);
-    ck_assert_double_eq_tol(gradient_norm(values.data, values.count), norm / 8, 1e-6 * norm);
+    gradient_clip(values.data, values.count, norm, norm / 8, 2);
+    ck_assert_double_eq_tol(gradient_norm(values.data, values.count, 2), norm / 8, 1e-6 * norm);
     for (size_t i = 0; i < values.count; i++)
         ck_assert_double_eq_tol((double)values.data[i], (double)before[i] / 8, 1e-6);
     free(before);
@@ -104,26 +100,26 @@ static void close_trainer(void) {
 }
 
 static struct tensor *tensor(const char *name) {
-    for (int i = 0; i < trainer.net.tensor_count; i++)
-        if (!strcmp(trainer.net.tensors[i]->name, name))
-            return trainer.net.tensors[i];
+    for (int i = 0; i < trainer.model.tensor_count; i++)
+        if (!strcmp(trainer.model.tensors[i]->name, name))
+            return trainer.model.tensors[i];
     ck_abort_msg("no tensor %s", name);
 }
 
 /* The step makes no update, and says `expected`. */
 static void check_divergence(const char *expected) {
-    size_t bytes = (trainer.trained + trainer.buffer_count) * sizeof(real);
+    size_t bytes = (trainer.trained + plan_sizes(&trainer.model.planner).buffers) * sizeof(real);
     size_t state = (size_t)trainer.optimizer->slots * trainer.trained * sizeof(real);
     void *values = malloc(bytes), *slots = malloc(state);
-    memcpy(values, trainer.net.memory.values, bytes);
+    memcpy(values, trainer.model.memory.values, bytes);
     memcpy(slots, trainer.slots[0], state);
     int64_t iteration = trainer.iteration;
     struct step_result result = trainer_step(&trainer, &(struct batch){BATCH, images.data, labels});
     struct text text = {0};
-    divergence_describe(&text, &trainer.net, BATCH, result.fit);
+    divergence_describe(&text, &trainer.model, BATCH, result.fit);
     ck_assert(!result.updated);
     ck_assert_str_eq(text.data, expected);
-    ck_assert_mem_eq(trainer.net.memory.values, values, bytes);
+    ck_assert_mem_eq(trainer.model.memory.values, values, bytes);
     ck_assert_mem_eq(trainer.slots[0], slots, state);
     ck_assert_int_eq(trainer.iteration, iteration + 1);
     text_free(&text);
@@ -162,7 +158,7 @@ START_TEST(an_output_within_a_residual_unit) {
         tensor("within.weight")->value[i] = (real)REAL_LARGEST;
     struct step_result result = trainer_step(&trainer, &(struct batch){BATCH, images.data, labels});
     struct text text = {0};
-    divergence_describe(&text, &trainer.net, BATCH, result.fit);
+    divergence_describe(&text, &trainer.model, BATCH, result.fit);
     ck_assert_msg(strstr(text.data, "first in the output of layer within, "), "%s", text.data);
     text_free(&text);
 }

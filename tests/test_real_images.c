@@ -9,11 +9,9 @@
 #include "kernel/gemm.h"
 #include "loss/loss.h"
 #include "machine/threads.h"
-#include "runner.h"
 #include "support/convolution.h"
+#include "support/suite.h"
 #include "train/trainer.h"
-
-#define COUNT(array) (int)(sizeof(array) / sizeof *(array))
 
 /* --- A network that is trained on CIFAR-10 ----------------------------------------------------------------------- */
 
@@ -119,8 +117,8 @@ static const real *weights_of(const struct model *net, const char *layer) {
 /* Sets the gradient of the block's output, and goes no further back: memory of gradients that are done with is used
  * again. */
 static void backward_to(struct training *t, int block, const struct batch *batch, const real *logits) {
-    struct chain tail = t->trainer.net.chain;
-    struct step pass = {.n = batch->count, .training = true};
+    struct chain tail = t->trainer.model.chain;
+    struct step pass = model_step(&t->trainer.model, batch->count, STEP_TRAIN);
     struct loss_input in = {batch->count, t->dataset.classes, logits, NULL, batch->labels, NULL};
     loss_evaluate(t->experiment.loss, &in, 1, &(struct loss_gradient){t->trainer.dlogits, NULL, NULL});
     tail.blocks += block;
@@ -172,10 +170,10 @@ static struct conv_geometry real_operands(struct conv_results *c, const char *la
     training_open(&t, sphere_net, (const char *[]){path}, 1);
     for (int i = 0; i < WARM_UP; i++)
         trainer_step(&t.trainer, loader_next(t.loader));
-    struct model *net = &t.trainer.net;
+    struct model *net = &t.trainer.model;
     const struct batch *batch = loader_next(t.loader);
     ck_assert_int_eq(batch->count, IMAGES);
-    const real *logits = model_forward(net, IMAGES, batch->images, true);
+    const real *logits = model_forward(net, model_step(net, IMAGES, STEP_TRAIN), batch->images);
     int s = stage_of(&net->chain, layer);
     struct conv_geometry g = geometry_of(net->chain.blocks[s].layer);
     c->x = activations(&net->chain.blocks[s - 1].view, IMAGES * g.height * g.width);
@@ -189,7 +187,7 @@ static struct conv_geometry real_operands(struct conv_results *c, const char *la
 
 static void check_way(struct conv_results *c, const struct conv_geometry *g, const char *layer, int way,
                       const double *y, const double *dx, const double *dw) {
-    conv_compute(c, g, ways[way].algorithm, IMAGES);
+    conv_compute(c, g, ways[way].algorithm, IMAGES, 2);
     double forward = relative_error(&c->y, y), data = relative_error(&c->dx, dx);
     double weights = relative_error(&c->dw, dw);
     printf("%s, %d to %d channels at %dx%d, %s: relative L2 error %.2e forward, %.2e data gradient, %.2e weight "
@@ -226,15 +224,7 @@ END_TEST
 /* For each test, in its own process: OpenMP that a process has used is not to be used by its children. */
 static void start(void) {
     gemm_setup();
-    threads_set(2);
-}
-
-static TCase *add_case(Suite *suite, const char *name) {
-    TCase *tcase = tcase_create(name);
-    tcase_set_timeout(tcase, 300);
-    tcase_add_checked_fixture(tcase, start, NULL);
-    suite_add_tcase(suite, tcase);
-    return tcase;
+    threads_decide(2);
 }
 
 Suite *test_suite(void) {
@@ -246,9 +236,9 @@ Suite *test_suite(void) {
         printf("real images: skipped: SPHERENET_TEST_DATA names no folder with cifar10-mini\n");
         return suite;
     }
-    TCase *learning = add_case(suite, "learning");
+    TCase *learning = suite_group(suite, "learning", 300, start, NULL);
     tcase_add_loop_test(learning, learns, 0, 5);
-    TCase *convolutions = add_case(suite, "convolutions");
+    TCase *convolutions = suite_group(suite, "convolutions", 300, start, NULL);
     tcase_add_loop_test(convolutions, transform_domain_on_real_activations, 0, COUNT(inner));
     return suite;
 }

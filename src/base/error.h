@@ -7,14 +7,43 @@
 
 #include <stdbool.h>
 
-struct error {
-    char text[2048];
+#include "base/text.h"
+
+/* What callers decide by; they do not read the text. */
+enum error_code {
+    ERROR_OTHER,
+    ERROR_DAMAGED,  /* a file does not hold what was once written to it */
+    ERROR_NO_MEMORY /* which says nothing of the file that was to be read or written */
 };
 
-/* Stores the message, cut to fit and defused, and returns false, so that `return error_set(err, ...)` reads well. */
-bool error_set(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+enum { ERROR_TEXT_BYTES = 8192, ERROR_LIST_BYTES = 2048 };
 
-/* "CONTEXT: what strerror says of errno"; returns false. */
+struct error {
+    enum error_code code;
+    char text[ERROR_TEXT_BYTES];
+};
+
+/* Stores ERROR_OTHER and the message, defused, and returns false, so that `return error_set(err, ...)` reads well. A
+ * message that is too long is cut and ends with "...". */
+bool error_set(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool error_set_code(struct error *err, enum error_code code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* "CONTEXT: what strerror says of errno", which is never cut; returns false. ENOMEM is ERROR_NO_MEMORY. */
 bool error_set_errno(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Lines of a message, of which there may be too many: what goes beyond ERROR_LIST_BYTES is counted. A list of zeros is
+ * empty and ready. */
+struct error_list {
+    struct text text;
+    int left_out;
+};
+
+void error_list_add(struct error_list *list, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* "\n  LINE" for each line, then "\n  and 31 more" where 31 are left out; "" for an empty list. Ends the list, and is
+ * valid until error_list_free. */
+const char *error_list_end(struct error_list *list);
+void error_list_free(struct error_list *list);
 
 #endif

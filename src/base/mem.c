@@ -19,29 +19,30 @@ struct arena_chunk {
     max_align_t bytes[];
 };
 
-static void *checked(void *memory, size_t bytes) {
-    if (!memory) {
-        fprintf(stderr, "spherenet: out of memory (%zu bytes were asked for)\n", bytes);
-        exit(1);
-    }
-    return memory;
+static void (*end_program)(void);
+
+void mem_on_exhaustion(void (*end)(void)) {
+    end_program = end;
 }
 
 void mem_exhausted(void) {
-    fprintf(stderr, "spherenet: out of memory\n");
-    exit(1);
+    if (end_program)
+        end_program();
+    abort();
+}
+
+static void *checked(void *memory) {
+    if (!memory)
+        mem_exhausted();
+    return memory;
 }
 
 void *mem_alloc(size_t bytes) {
-    return checked(calloc(1, bytes ? bytes : 1), bytes);
+    return checked(calloc(1, bytes ? bytes : 1));
 }
 
 void *mem_realloc(void *memory, size_t bytes) {
-    return checked(realloc(memory, bytes ? bytes : 1), bytes);
-}
-
-char *mem_string(const char *text) {
-    return checked(strdup(text), strlen(text) + 1);
+    return checked(realloc(memory, bytes ? bytes : 1));
 }
 
 /* Linux promises more memory than it has, and kills the process that takes it; so ask first.

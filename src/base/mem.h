@@ -1,19 +1,21 @@
 /* Memory: arenas for the many small things that live as long as one spec or one network, and checked allocation.
  *
- * Small allocations never fail: when the machine has no memory left, the program says so and exits with status 1.
- * Large ones, whose size the user's input decides, go through mem_block and return NULL. */
+ * Small allocations never fail: when the machine has no memory left, whom the program has named ends it. What may be
+ * large, because the user's input decides its size, goes through mem_block, which returns NULL. */
 #ifndef SPHERENET_BASE_MEM_H
 #define SPHERENET_BASE_MEM_H
 
 #include <stddef.h>
 
+/* Names who ends the program when a small allocation fails, on whatever thread that is; without, abort does. */
+void mem_on_exhaustion(void (*end)(void));
+
+/* Ends the program so; for what a library could not allocate. */
+_Noreturn void mem_exhausted(void);
+
 /* Zeroed memory, to be passed to free. */
 void *mem_alloc(size_t bytes);
 void *mem_realloc(void *memory, size_t bytes);
-char *mem_string(const char *text);
-
-/* For what a library could not allocate: says so and exits too. */
-_Noreturn void mem_exhausted(void);
 
 /* Zeroed, 64-byte aligned; NULL when there is not enough. Pass to free. */
 void *mem_block(size_t bytes);

@@ -8,7 +8,6 @@
 #include "kernel/gemm.h"
 #include "machine/cpu.h"
 #include "machine/rates.h"
-#include "machine/threads.h"
 
 /* A round has at least as many steps, and goes on for at least as long, so that small networks are not measured by
  * single steps of a millisecond. */
@@ -20,19 +19,19 @@ enum { MACHINE_REPEATS = 2 };
 /* --- What is known without measuring ----------------------------------------------------------------------------- */
 
 static bool is_first(const struct bench *bench, const struct layer *layer) {
-    return layer == bench->trainer.net.chain.layers;
+    return layer == bench->trainer.model.chain.layers;
 }
 
 double bench_tensor_bytes(const struct bench *bench, const struct layer *layer) {
     if (layer->type->fold)
         return 0;
     double in = (double)shape_size(&layer->in), out = (double)shape_size(&layer->out);
-    return (double)sizeof(real) * bench->trainer.net.batch * ((is_first(bench, layer) ? 1 : 2) * in + 2 * out);
+    return (double)sizeof(real) * bench->trainer.model.batch * ((is_first(bench, layer) ? 1 : 2) * in + 2 * out);
 }
 
 double bench_flop(const struct bench *bench, const struct layer *layer, enum pass_direction direction) {
     int products = direction == PASS_FORWARD || is_first(bench, layer) ? 1 : 2;
-    return 2.0 * products * (double)layer->multiply_adds * bench->trainer.net.batch;
+    return 2.0 * products * (double)layer->multiply_adds * bench->trainer.model.batch;
 }
 
 static void count_layer(const struct layer *layer, int level, void *context) {
@@ -46,7 +45,6 @@ static void count_layer(const struct layer *layer, int level, void *context) {
 
 static bool open_bench(struct bench *bench, const struct experiment *experiment, struct error *err) {
     uint64_t seed = (uint64_t)experiment->seed;
-    threads_set(experiment->train.threads);
     if (!dataset_load(&bench->dataset, experiment->data, seed, err) ||
         !standardize(&bench->dataset, experiment->data, err) || !trainer_open(&bench->trainer, experiment, err))
         return false;
@@ -54,11 +52,12 @@ static bool open_bench(struct bench *bench, const struct experiment *experiment,
         loader_train(&bench->dataset, experiment_data(experiment), seed, experiment->train.batch_size, 0, err);
     if (!bench->loader)
         return false;
-    chain_visit(&bench->trainer.net.chain, count_layer, bench);
+    chain_visit(&bench->trainer.model.chain, count_layer, bench);
     size_t measures = BENCH_LAYERS + PASS_DIRECTIONS * (size_t)bench->layers;
-    bench->samples = mem_alloc(measures * (size_t)bench->rounds * sizeof *bench->samples);
-    bench->times.seconds = mem_alloc((size_t)bench->layers * sizeof *bench->times.seconds);
-    return true;
+    bench->samples = mem_block(measures * (size_t)bench->rounds * sizeof *bench->samples);
+    bench->times.seconds = mem_block((size_t)bench->layers * sizeof *bench->times.seconds);
+    return (bench->samples && bench->times.seconds) ||
+           error_set_code(err, ERROR_NO_MEMORY, "not enough memory for the measurements");
 }
 
 void bench_close(struct bench *bench) {
@@ -88,6 +87,11 @@ static void keep_times(struct bench *bench, int round, int steps) {
         keep(bench, BENCH_LAYERS + i, round, seconds[i] / steps);
 }
 
+static void evaluate(struct bench *bench, const struct batch *batch) {
+    struct model *model = &bench->trainer.model;
+    model_forward(model, model_step(model, batch->count, STEP_EVALUATE), batch->images);
+}
+
 /* Returns the last batch; NULL: an image could not be fetched. */
 static const struct batch *measure_training(struct bench *bench, int round) {
     struct trainer *trainer = &bench->trainer;
@@ -97,7 +101,7 @@ static const struct batch *measure_training(struct bench *bench, int round) {
     bench->step = (struct step_times){.last = start};
     memset(bench->times.seconds, 0, (size_t)bench->layers * sizeof *bench->times.seconds);
     trainer->times = &bench->step;
-    trainer->net.times = &bench->times;
+    trainer->profile = &bench->times;
     while (!enough(steps, seconds)) {
         batch = loader_next(bench->loader);
         if (!batch)
@@ -107,8 +111,8 @@ static const struct batch *measure_training(struct bench *bench, int round) {
         seconds = clock_seconds() - start;
     }
     trainer->times = NULL;
-    trainer->net.times = NULL;
-    keep(bench, BENCH_TRAINING, round, (double)trainer->net.batch * steps / seconds);
+    trainer->profile = NULL;
+    keep(bench, BENCH_TRAINING, round, (double)trainer->model.batch * steps / seconds);
     keep_times(bench, round, steps);
     return batch;
 }
@@ -117,7 +121,7 @@ static void measure_evaluation(struct bench *bench, int round, const struct batc
     int steps = 0;
     double start = clock_seconds(), seconds = 0;
     while (!enough(steps, seconds)) {
-        model_forward(&bench->trainer.net, batch->count, batch->images, false);
+        evaluate(bench, batch);
         steps++;
         seconds = clock_seconds() - start;
     }
@@ -125,7 +129,7 @@ static void measure_evaluation(struct bench *bench, int round, const struct batc
 }
 
 static bool measure_machine(struct bench *bench, int round, struct error *err) {
-    double products = gemm_rate(BENCH_GEMM_SIZE, threads_count(), MACHINE_REPEATS);
+    double products = gemm_rate(BENCH_GEMM_SIZE, bench->trainer.model.planner.threads, MACHINE_REPEATS);
     double copies = copy_rate(BENCH_COPY_BYTES, MACHINE_REPEATS);
     keep(bench, BENCH_GEMM, round, products);
     keep(bench, BENCH_COPY, round, copies);
@@ -138,7 +142,7 @@ static bool warm_up(struct bench *bench, struct error *err) {
     if (!batch)
         return loader_good(bench->loader, err);
     trainer_step(&bench->trainer, batch);
-    model_forward(&bench->trainer.net, batch->count, batch->images, false);
+    evaluate(bench, batch);
     bench->peak_memory = cpu_peak_memory();
     return true;
 }

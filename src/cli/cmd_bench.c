@@ -7,7 +7,6 @@
 #include "kernel/gemm.h"
 #include "machine/cpu.h"
 #include "machine/openblas.h"
-#include "machine/threads.h"
 
 enum { MOST_ROUNDS = 1000 };
 
@@ -31,10 +30,10 @@ static double step_rate(const struct bench *bench) {
 }
 
 static size_t parameters(const struct bench *bench) {
-    const struct model *net = &bench->trainer.net;
+    const struct model *model = &bench->trainer.model;
     size_t count = 0;
-    for (int i = 0; i < net->tensor_count; i++)
-        count += net->tensors[i]->trained ? net->tensors[i]->count : 0;
+    for (int i = 0; i < model->tensor_count; i++)
+        count += model->tensors[i]->trained ? model->tensors[i]->count : 0;
     return count;
 }
 
@@ -73,7 +72,7 @@ static void print_layers(const struct bench *bench) {
     printf("\n%-28s %-11s %11s %9s %8s %9s %8s %8s\n", "layer", "type", "output", "forward", "", "backward", "",
            "tensors");
     printf("%-28s %-11s %11s %9s %8s %9s %8s %8s\n", "", "", "", "ms", "GFLOP/s", "ms", "GFLOP/s", "MB");
-    chain_visit(&bench->trainer.net.chain, print_layer, (void *)bench);
+    chain_visit(&bench->trainer.model.chain, print_layer, (void *)bench);
 }
 
 static void print_phases(const struct bench *bench) {
@@ -90,10 +89,11 @@ static void print_phases(const struct bench *bench) {
 static void print_tables(const struct bench *bench) {
     double products = bench_median(bench, BENCH_GEMM), training = bench_median(bench, BENCH_TRAINING);
     double evaluation = bench_median(bench, BENCH_EVALUATION);
-    printf("machine: %s, %d thread%s\nproducts: %s\n", cpu_description(), threads_count(),
-           threads_count() == 1 ? "" : "s", blas_library());
+    int threads = bench->trainer.model.planner.threads;
+    printf("machine: %s, %d thread%s\nproducts: %s\n", cpu_description(), threads, threads == 1 ? "" : "s",
+           blas_library());
     printf("network: %zu trained parameters, %.3f GFLOP an image forward; batches of %d\n", parameters(bench),
-           2e-9 * (double)bench->multiply_adds, bench->trainer.net.batch);
+           2e-9 * (double)bench->multiply_adds, bench->trainer.model.batch);
     print_layers(bench);
     print_phases(bench);
     printf("\nmatrix products (%d^3): %.1f GFLOP/s\n", BENCH_GEMM_SIZE, products / 1e9);
@@ -149,8 +149,8 @@ static void layer_rows(const struct layer *layer, int level, void *context) {
 static void spec_rows(const struct bench *bench) {
     const struct dataset *dataset = &bench->dataset;
     row("rounds", "", bench->rounds, "rounds");
-    row("threads", "", threads_count(), "threads");
-    row("batch", "", bench->trainer.net.batch, "images");
+    row("threads", "", bench->trainer.model.planner.threads, "threads");
+    row("batch", "", bench->trainer.model.batch, "images");
     row("height", "", dataset->height, "pixels");
     row("width", "", dataset->width, "pixels");
     row("channels", "", dataset->channels, "channels");
@@ -174,7 +174,7 @@ static void print_rows(const struct bench *bench) {
     row("peak_memory", "", bench->peak_memory / 1e6, "MB");
     for (int phase = 0; phase < STEP_PHASES; phase++)
         row(phase_names[phase], "", 1e3 * bench_median(bench, BENCH_PHASES + phase), "ms");
-    chain_visit(&bench->trainer.net.chain, layer_rows, (void *)bench);
+    chain_visit(&bench->trainer.model.chain, layer_rows, (void *)bench);
 }
 
 /* --- The command ------------------------------------------------------------------------------------------------- */

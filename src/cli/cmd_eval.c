@@ -97,7 +97,7 @@ static bool evaluate(struct report *report, struct error *err) {
         return false;
     bool has_features = report->features.values;
     if (has_features && !features_angles(&report->angles, &report->features, report->result.classes,
-                                         trained->trainer.net.classifier->w, err))
+                                         trained->trainer.model.classifier->w, err))
         return false;
     print(report);
     return write_table(report, "per_class.csv", put_classes, err) &&

@@ -36,7 +36,7 @@ static bool extract(struct loaded_run *trained, struct features *features, struc
     const char *to =
         out_path ? out_path : table_path(trained, loaded_run_folder(trained, folder), "features.csv", path);
     bool good =
-        trained->trainer.net.classifier
+        trained->trainer.model.classifier
             ? loaded_run_evaluate(trained, &result, features, err)
             : error_set(err, "%s: the network's last layer is not a dense one, whose inputs would be the features",
                         trained->path);

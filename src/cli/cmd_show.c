@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "cli/command.h"
-#include "machine/threads.h"
 #include "train/experiment.h"
 
 static struct values overrides;
@@ -11,15 +10,15 @@ static struct values overrides;
 static const struct option options[] = {SET_OPTION(&overrides), {0}};
 
 struct totals {
-    const struct model *net;
+    const struct model *model;
     size_t parameters;
     int64_t multiply_adds;
 };
 
-static size_t layer_parameters(const struct model *net, const struct layer *layer) {
+static size_t layer_parameters(const struct model *model, const struct layer *layer) {
     size_t count = 0, length = strlen(layer->name);
-    for (int i = 0; i < net->tensor_count; i++) {
-        const struct tensor *tensor = net->tensors[i];
+    for (int i = 0; i < model->tensor_count; i++) {
+        const struct tensor *tensor = model->tensors[i];
         if (tensor->trained && !strncmp(tensor->name, layer->name, length) && tensor->name[length] == '.')
             count += tensor->count;
     }
@@ -29,7 +28,7 @@ static size_t layer_parameters(const struct model *net, const struct layer *laye
 static void print_layer(const struct layer *layer, int level, void *context) {
     struct totals *totals = context;
     char name[80], shape[48];
-    size_t parameters = layer_parameters(totals->net, layer);
+    size_t parameters = layer_parameters(totals->model, layer);
     snprintf(name, sizeof name, "%*s%s", 2 * level, "", layer->name);
     snprintf(shape, sizeof shape, "%dx%dx%d", layer->out.height, layer->out.width, layer->out.channels);
     printf("# %-28s %-12s %14s %12zu %16" PRId64 "\n", name, layer->type->kind.name, shape, parameters,
@@ -42,16 +41,16 @@ static double megabytes(size_t reals) {
     return (double)(reals * sizeof(real)) / 1e6;
 }
 
-static void print_network(const struct model *net) {
-    struct totals totals = {.net = net};
+static void print_network(const struct model *model) {
+    struct totals totals = {.model = model};
     printf("# %-28s %-12s %14s %12s %16s\n", "layer", "type", "output", "parameters", "multiply-adds");
-    chain_visit(&net->chain, print_layer, &totals);
-    struct plan_sizes sizes = plan_sizes(&net->planner);
+    chain_visit(&model->chain, print_layer, &totals);
+    struct plan_sizes sizes = plan_sizes(&model->planner);
     printf("# %-28s %-12s %14s %12zu %16" PRId64 "\n", "total", "", "", totals.parameters, totals.multiply_adds);
     printf("# multiply-adds: forward, one image; training takes about three times as many\n");
     printf("# memory for batches of %d: %.1f MB weights and gradients, %.1f MB activations, %.1f MB work beyond; "
            "optimizer and data come on top\n",
-           net->batch, megabytes(2 * sizes.trained + sizes.buffers), megabytes(sizes.kept),
+           model->batch, megabytes(2 * sizes.trained + sizes.buffers + sizes.next), megabytes(sizes.kept),
            megabytes(sizes.region - sizes.kept));
 }
 
@@ -70,17 +69,16 @@ static enum exit_status run(int operand_count, const char *const *operands) {
     (void)operand_count;
     struct experiment experiment;
     struct diagnostics diags = {0};
-    struct model net;
+    struct model model;
     bool good = command_read_spec(&experiment, operands[0], &overrides);
     if (good) {
-        threads_set(experiment.train.threads);
-        good = experiment_plan(&experiment, &net, &diags);
+        good = experiment_plan(&experiment, &model, &diags);
         printf("# %s, resolved; the network (%s) written out layer by layer\n", operands[0],
                experiment.network.kind->name);
         print_spec(&experiment);
         printf("\n");
-        print_network(&net);
-        model_free(&net);
+        print_network(&model);
+        model_free(&model);
     }
     text_free(&diags.text);
     experiment_free(&experiment);

@@ -6,7 +6,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "machine/threads.h"
 #include "run/checkpoint.h"
 
 static int find_split(const char *name) {
@@ -24,17 +23,16 @@ static bool take_core(const struct experiment *experiment, struct error *err) {
     return true;
 }
 
-static bool load(struct loaded_run *t, const struct tensor_file *file, struct error *err) {
+static bool load(struct loaded_run *t, struct safetensors *file, struct error *err) {
     struct best_test best;
     const struct experiment *e = &t->experiment;
-    threads_set(e->train.threads);
     return take_core(e, err) && checkpoint_progress(file, t->path, &t->iteration, &best, err) &&
            dataset_load(&t->dataset, e->data, (uint64_t)e->seed, err) && trainer_open(&t->trainer, e, err) &&
            checkpoint_load(file, t->path, &t->trainer, false, err);
 }
 
 /* The network as the checkpoint's spec describes it. */
-static enum exit_status open_file(struct loaded_run *t, const struct tensor_file *file, const struct values *overrides,
+static enum exit_status open_file(struct loaded_run *t, struct safetensors *file, const struct values *overrides,
                                   struct error *err) {
     struct diagnostics diags = {0};
     const char *spec = checkpoint_spec(file, t->path, err);
@@ -49,7 +47,7 @@ static enum exit_status open_file(struct loaded_run *t, const struct tensor_file
 
 enum exit_status loaded_run_open(struct loaded_run *trained, const char *command, const char *operand,
                                  const char *split, const struct values *overrides) {
-    struct tensor_file file;
+    struct safetensors file;
     struct error err;
     enum exit_status status = EXIT_FAILED;
     *trained = (struct loaded_run){.split = find_split(split)};
@@ -59,7 +57,7 @@ enum exit_status loaded_run_open(struct loaded_run *trained, const char *command
     }
     if (checkpoint_open(operand, trained->path, &file, &err)) {
         status = open_file(trained, &file, overrides, &err);
-        tensor_file_free(&file);
+        safetensors_close(&file);
     }
     if (status == EXIT_FAILED)
         fprintf(stderr, "spherenet: %s\n", err.text);
@@ -75,10 +73,10 @@ void loaded_run_close(struct loaded_run *trained) {
 bool loaded_run_evaluate(struct loaded_run *trained, struct evaluation *result, struct features *features,
                          struct error *err) {
     struct trainer *trainer = &trained->trainer;
-    bool wanted = trainer->net.classifier;
+    bool wanted = trainer->model.classifier;
     *features = (struct features){0};
     return (!wanted || features_allocate(features, trained->dataset.splits[trained->split].count,
-                                         model_feature_width(&trainer->net), err)) &&
+                                         model_feature_width(&trainer->model), err)) &&
            trainer_evaluate(trainer, &trained->dataset, trained->split, result, wanted ? features : NULL, err);
 }
 

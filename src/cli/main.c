@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "base/text.h"
 #include "base/version.h"
 #include "cli/command.h"
@@ -40,6 +41,11 @@ static int unknown(const char *word) {
         fprintf(stderr, "; did you mean \"%s\"?", nearest);
     fprintf(stderr, "\n  `spherenet help` lists the commands\n");
     return EXIT_USAGE;
+}
+
+static void end_without_memory(void) {
+    fprintf(stderr, "spherenet: out of memory\n");
+    exit(EXIT_FAILED);
 }
 
 /* A run's files must not take the place of a standard stream that was closed, nor a closed pipe end a training. */
@@ -87,6 +93,7 @@ static int finish(enum exit_status status) {
 }
 
 int main(int argc, char **argv) {
+    mem_on_exhaustion(end_without_memory);
     restart_remember(argv);
     drop_empty_core();
     calm_idle_threads();

@@ -104,7 +104,7 @@ static bool load(struct dataset *dataset, const void *config, uint64_t seed, str
     int used = smaller(dataset->classes, larger(counts[SPLIT_TRAIN], counts[SPLIT_TEST])); /* image i is of class i */
     float *patterns = make_patterns(dataset, used, seed);
     if (!patterns)
-        return error_set(err, "data: not enough memory for the patterns of %d classes", used);
+        return error_set_code(err, ERROR_NO_MEMORY, "data: not enough memory for the patterns of %d classes", used);
     bool ok = true;
     for (int s = 0; ok && s < SPLIT_COUNT; s++)
         ok = make_split(dataset, s, counts[s], patterns, seed, err);

@@ -15,7 +15,7 @@
  *
  * The two of the last line may go apart, backward_data with the buffer of dy alone and in blocks of forward_images.
  *
- * All functions run on the calling thread, except the packing of filters and conv_algorithm.finish_weights. Results do
+ * All functions run on the calling thread, except those that take a number of threads. Results do
  * not depend on how blocks are spread over threads. */
 #ifndef SPHERENET_KERNEL_CONV_H
 #define SPHERENET_KERNEL_CONV_H
@@ -93,8 +93,8 @@ struct conv_algorithm {
     void (*plan)(struct conv *conv); /* from conv->g, everything below conv->algorithm */
     /* Filters as forward and as backward_data want them, once a step; all threads. In `packed`, [conv->packed], or w
      * itself; returns which. */
-    const real *(*pack)(const struct conv *conv, real *packed, const real *w);
-    const real *(*pack_turned)(const struct conv *conv, real *packed, const real *w);
+    const real *(*pack)(const struct conv *conv, real *packed, const real *w, int threads);
+    const real *(*pack_turned)(const struct conv *conv, real *packed, const real *w, int threads);
     void (*forward)(const struct conv *conv, struct conv_chunk chunk, real *y, const real *x, const real *packed,
                     real *work);
     void (*backward_data)(const struct conv *conv, struct conv_chunk chunk, real *dx, const real *dy,
@@ -103,7 +103,7 @@ struct conv_algorithm {
     void (*add_weights)(const struct conv *conv, int images, struct conv_slice slice, real *sum, bool first,
                         const real *x, const real *dy, real *work);
     /* dw from `count` sums over some blocks each, which lie one after the other; all threads. */
-    void (*finish_weights)(const struct conv *conv, real *dw, const real *sums, int count);
+    void (*finish_weights)(const struct conv *conv, real *dw, const real *sums, int count, int threads);
 };
 
 extern const struct conv_algorithm conv_winograd, conv_im2col;

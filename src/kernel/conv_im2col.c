@@ -48,19 +48,20 @@ static void plan(struct conv *conv) {
     conv->work = is_matrix(g) ? 0 : (size_t)ROWS * (size_t)conv_patch(g);
 }
 
-static const real *pack(const struct conv *conv, real *packed, const real *w) {
+static const real *pack(const struct conv *conv, real *packed, const real *w, int threads) {
     int filters = conv->g.filters, patch = conv_patch(&conv->g);
     if (!packs(&conv->g))
         return w;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(threads)
     for (int k = 0; k < filters; k++)
         for (int i = 0; i < patch; i++)
             packed[packed_offset(k, i, patch, filters)] = w[(size_t)k * (size_t)patch + (size_t)i];
     return packed;
 }
 
-static const real *pack_turned(const struct conv *conv, real *packed, const real *w) {
-    (void)conv, (void)packed;
+static const real *pack_turned(const struct conv *conv, real *packed, const real *w, int threads) {
+
+    (void)conv, (void)packed, (void)threads;
     return w;
 }
 
@@ -160,10 +161,10 @@ static void add_row(real *to, const real *from, size_t step, int count) {
         to[i] += from[i];
 }
 
-static void finish_weights(const struct conv *conv, real *dw, const real *sums, int count) {
+static void finish_weights(const struct conv *conv, real *dw, const real *sums, int count, int threads) {
     int filters = conv->g.filters, patch = conv_patch(&conv->g);
     bool packed = packs(&conv->g);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(threads)
     for (int k = 0; k < filters; k++) {
         real *to = dw + (size_t)k * (size_t)patch;
         size_t from = packed ? packed_offset(k, 0, patch, filters) : (size_t)k * (size_t)patch;

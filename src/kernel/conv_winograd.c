@@ -196,7 +196,8 @@ static inline struct grid grid_of_pixels(const struct image_buffer *s) {
 }
 
 /* Transforms the columns of a square of `in` x `in` vectors, then the rows, to `out` x `out`. `in` and `out` are known
- * to the compiler where this is called. Unrolled in whole, the input's transform is slower (docs/performance.md). */
+ * to the compiler where this is called. Unrolled in whole, the input's transform is slower (docs/lab/2026-11-speed.md).
+ */
 static inline __attribute__((always_inline)) void transform_square(void (*transform)(vector *v), int in, int out,
                                                                    real *to, struct grid to_grid, const real *from,
                                                                    struct grid from_grid) {
@@ -269,9 +270,9 @@ static void transform_output(const struct conv_output *out, real *buffer, const 
 /* --- Filters ----------------------------------------------------------------------------------------------------- */
 
 /* Packed, for each panel of filters and point `channels` rows, from w: [filters][3][3][channels] */
-static const real *pack(const struct conv *conv, real *to, const real *w) {
+static const real *pack(const struct conv *conv, real *to, const real *w, int threads) {
     const struct conv_geometry *g = &conv->g;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(threads)
     for (int k = 0; k < g->filters; k += LANES) {
         struct grid points = grid_of_points(plane(g->channels, panel_width(k, g->filters)));
         for (int c = 0; c < g->channels; c++) {
@@ -287,9 +288,9 @@ static const real *pack(const struct conv *conv, real *to, const real *w) {
 }
 
 /* The same turned round: panels of channels, for each point `filters` rows. */
-static const real *pack_turned(const struct conv *conv, real *to, const real *w) {
+static const real *pack_turned(const struct conv *conv, real *to, const real *w, int threads) {
     const struct conv_geometry *g = &conv->g;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(threads)
     for (int k = 0; k < g->filters; k++) {
         const real *last = w + ((size_t)k * 9 + 8) * (size_t)g->channels;
         for (int c = 0; c < g->channels; c += LANES)
@@ -300,10 +301,10 @@ static const real *pack_turned(const struct conv *conv, real *to, const real *w)
     return to;
 }
 
-static void finish_weights(const struct conv *conv, real *dw, const real *sums, int count) {
+static void finish_weights(const struct conv *conv, real *dw, const real *sums, int count, int threads) {
     const struct conv_geometry *g = &conv->g;
     size_t point_size = plane(g->filters, g->channels);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(threads)
     for (int k = 0; k < g->filters; k++) {
         for (int c = 0; c < g->channels; c += LANES) {
             real joined[POINTS][LANES] __attribute__((aligned(VECTOR_BYTES)));

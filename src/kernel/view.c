@@ -126,9 +126,9 @@ void gradient_write(const struct gradient_target *target, const struct view *vie
 }
 
 void gradient_write_all(const struct gradient_target *target, const struct view *view, int n, int positions,
-                        const real *d) {
+                        const real *d, int threads) {
     size_t channels = (size_t)view->channels;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(threads)
     for (int image = 0; image < n; image++) {
         gradient_begin(target, view, image);
         for (int p = 0; p < positions; p++) {
@@ -176,8 +176,8 @@ void moments_add(real *moments, int channels, int before, const real *rows, int 
     }
 }
 
-void moments_measure(real *moments, const real *x, int n, int positions, int channels) {
-#pragma omp parallel for schedule(static)
+void moments_measure(real *moments, const real *x, int n, int positions, int channels, int threads) {
+#pragma omp parallel for schedule(static) num_threads(threads)
     for (int image = 0; image < n; image++) {
         real work[2 * channels], *own = moments + (size_t)image * 2 * (size_t)channels;
         moments_begin(own, channels);

@@ -54,7 +54,7 @@ void gradient_write(const struct gradient_target *target, const struct view *vie
 
 /* The same for a whole batch; d, the gradient of its values, may be target->d. */
 void gradient_write_all(const struct gradient_target *target, const struct view *view, int n, int positions,
-                        const real *d);
+                        const real *d, int threads);
 
 /* --- Moments ----------------------------------------------------------------------------------------------------- */
 
@@ -63,7 +63,7 @@ void moments_begin(real *moments, int channels);
 /* Adds rows[count][channels] to an image of which `before` positions are in. work: [2][channels] */
 void moments_add(real *moments, int channels, int before, const real *rows, int count, real *work);
 /* moments: [n][2][channels], those of each image. x: [n][positions][channels] */
-void moments_measure(real *moments, const real *x, int n, int positions, int channels);
+void moments_measure(real *moments, const real *x, int n, int positions, int channels, int threads);
 /* Mean and biased variance of the batch from them. */
 void moments_join(real *mean, real *variance, const real *moments, int n, int positions, int channels);
 

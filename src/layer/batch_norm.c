@@ -7,7 +7,6 @@
 #include <math.h>
 
 #include "layer/configs.h"
-#include "layer/plan.h"
 
 #define SETTINGS                                                                                                       \
     REAL_KEY(struct batch_norm_config, epsilon, "epsilon", "1e-3", 1e-12, 1, "added to the variance"),                 \
@@ -23,6 +22,7 @@ static const struct param params[] = {LAYER_NAME_PARAM, SETTINGS};
 struct batch_norm {
     real *weight, *dweight, *bias, *dbias;   /* [channels], like all below */
     real *running_mean, *running_var, *seen; /* seen: [1], batches so far */
+    real *next_mean, *next_var, *next_seen;  /* with the last training step's batch */
     real *inverse;                           /* 1 / sqrt(var + epsilon) of the last forward */
     real *scale, *shift;                     /* of the view after this layer */
 };
@@ -31,12 +31,16 @@ static bool batch_norm_plan(struct layer *layer, struct planner *planner) {
     struct batch_norm *norm = layer->state;
     int channels = layer->in.channels;
     if (layer->in.flat && layer->in.height * layer->in.width > 1)
-        return plan_error(planner, layer, "stands after flatten; put it before, where channels are known");
-    plan_vector(planner, layer, "weight", ROLE_NORM, true, channels, 1, &norm->weight, &norm->dweight);
-    plan_vector(planner, layer, "bias", ROLE_NORM, true, channels, 0, &norm->bias, &norm->dbias);
-    plan_vector(planner, layer, "running_mean", ROLE_BUFFER, false, channels, 0, &norm->running_mean, NULL);
-    plan_vector(planner, layer, "running_var", ROLE_BUFFER, false, channels, 0, &norm->running_var, NULL);
-    plan_vector(planner, layer, "num_batches_tracked", ROLE_BUFFER, false, 1, 0, &norm->seen, NULL);
+        return layer_error(planner, layer, "stands after flatten; put it before, where channels are known");
+    const struct tensor_request tensors[] = {
+        {"weight", ROLE_NORM, .filters = channels, .mean = 1, .value = &norm->weight, .grad = &norm->dweight},
+        {"bias", ROLE_NORM, .filters = channels, .value = &norm->bias, .grad = &norm->dbias},
+        {"running_mean", ROLE_BUFFER, .filters = channels, .value = &norm->running_mean, .next = &norm->next_mean},
+        {"running_var", ROLE_BUFFER, .filters = channels, .value = &norm->running_var, .next = &norm->next_var},
+        {"num_batches_tracked", ROLE_BUFFER, .filters = 1, .value = &norm->seen, .next = &norm->next_seen},
+    };
+    for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++)
+        plan_tensor(planner, layer->name, &tensors[i]);
     plan_keep(planner, (size_t)channels, &norm->inverse);
     plan_keep(planner, (size_t)channels, &norm->scale);
     plan_keep(planner, (size_t)channels, &norm->shift);
@@ -54,18 +58,18 @@ static void batch_norm_fold(struct layer *layer, const struct step *step, struct
     struct batch_norm *norm = layer->state;
     const struct batch_norm_config *config = layer->choice.config;
     double decay = 0;
-    if (step->training) {
-        norm->seen[0] += 1;
-        decay = running_decay(config, (double)norm->seen[0]);
+    if (step->mode == STEP_TRAIN) {
+        norm->next_seen[0] = norm->seen[0] + 1;
+        decay = running_decay(config, (double)norm->next_seen[0]);
     }
     for (int c = 0; c < layer->in.channels; c++) {
         double s = view->scale ? (double)view->scale[c] : 1, t = view->scale ? (double)view->shift[c] : 0;
         double mean = (double)norm->running_mean[c], variance = (double)norm->running_var[c];
-        if (step->training) {
+        if (step->mode == STEP_TRAIN) {
             mean = s * (double)view->mean[c] + t;
             variance = s * s * (double)view->variance[c];
-            norm->running_mean[c] = (real)(decay * (double)norm->running_mean[c] + (1 - decay) * mean);
-            norm->running_var[c] = (real)(decay * (double)norm->running_var[c] + (1 - decay) * variance);
+            norm->next_mean[c] = (real)(decay * (double)norm->running_mean[c] + (1 - decay) * mean);
+            norm->next_var[c] = (real)(decay * (double)norm->running_var[c] + (1 - decay) * variance);
         }
         double inverse = 1 / sqrt(variance + config->epsilon), scale = (double)norm->weight[c] * inverse;
         norm->inverse[c] = (real)inverse;

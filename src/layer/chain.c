@@ -22,8 +22,8 @@ static bool check_size(struct planner *planner, const struct layer *layer, const
     double positions = (double)shape->height * shape->width * planner->batch;
     if (values <= MOST_VALUES && positions <= MOST_VALUES)
         return true;
-    return plan_error(planner, layer, "%dx%dx%d values in batches of %d are too many", shape->height, shape->width,
-                      shape->channels, planner->batch);
+    return layer_error(planner, layer, "%dx%dx%d values in batches of %d are too many", shape->height, shape->width,
+                       shape->channels, planner->batch);
 }
 
 static bool plan_layer(struct planner *planner, struct layer *layer, struct choice choice, struct shape in) {
@@ -32,7 +32,7 @@ static bool plan_layer(struct planner *planner, struct layer *layer, struct choi
     layer->name = layer_name(planner, &choice);
     layer->state = arena_alloc(planner->arena, layer->type->state_size);
     if (strlen(layer->name) > MAX_NAME_BYTES)
-        return plan_error(planner, layer, "a name of more than %d bytes", MAX_NAME_BYTES);
+        return layer_error(planner, layer, "a name of more than %d bytes", MAX_NAME_BYTES);
     return check_size(planner, layer, &in) && layer->type->plan(layer, planner) &&
            check_size(planner, layer, &layer->out);
 }
@@ -216,7 +216,7 @@ static int positions(const struct layer *layer) {
 static void join_moments(const struct fused_block *block, const struct step *step) {
     int channels = block->layer->out.channels;
     if (!block->layer->type->fills_moments)
-        moments_measure(block->moments, block->y, step->n, positions(block->layer), channels);
+        moments_measure(block->moments, block->y, step->n, positions(block->layer), channels, step->threads);
     moments_join(block->mean, block->variance, block->moments, step->n, positions(block->layer), channels);
 }
 
@@ -232,9 +232,9 @@ const struct view *chain_forward(struct chain *chain, const struct step *step, c
     for (int s = 0; s < chain->block_count; s++) {
         struct fused_block *block = &chain->blocks[s];
         struct step own = step_through(step, block->forward_scratch);
-        real *moments = step->training ? block->moments : NULL;
+        real *moments = step->mode == STEP_TRAIN ? block->moments : NULL;
         block->layer->type->forward(block->layer, &own, block->y, x, moments);
-        profile_add(step->times, block->layer, PASS_FORWARD);
+        profile_add(step->profile, block->layer, PASS_FORWARD);
         block->view = (struct view){.data = block->y, .channels = block->layer->out.channels};
         if (moments) {
             join_moments(block, step);
@@ -244,7 +244,7 @@ const struct view *chain_forward(struct chain *chain, const struct step *step, c
         for (int i = 0; i < block->fold_count; i++) {
             block->inputs[i] = block->view;
             block->folds[i].type->fold(&block->folds[i], step, &block->view);
-            profile_add(step->times, &block->folds[i], PASS_FORWARD);
+            profile_add(step->profile, &block->folds[i], PASS_FORWARD);
         }
         x = &block->view;
     }
@@ -276,7 +276,7 @@ static void unfold(const struct fused_block *block, const struct step *step, str
         };
         if (block->folds[i].type->unfold)
             block->folds[i].type->unfold(&block->folds[i], step, &fold);
-        profile_add(step->times, &block->folds[i], PASS_BACKWARD);
+        profile_add(step->profile, &block->folds[i], PASS_BACKWARD);
     }
     gradient->scale_d = scale_d;
     gradient->scale_x = scale_x;
@@ -290,18 +290,18 @@ static void stage_backward(const struct fused_block *block, const struct step *s
         unfold(block, step, &gradient);
     struct step own = step_through(step, block->backward_scratch);
     block->layer->type->backward(block->layer, &own, dx, &gradient, x);
-    profile_add(step->times, block->layer, PASS_BACKWARD);
+    profile_add(step->profile, block->layer, PASS_BACKWARD);
 }
 
 void chain_backward(struct chain *chain, const struct step *step, const struct gradient_target *dx, const real *d,
                     const struct view *x) {
     int last = chain->block_count - 1;
     if (last < 0 && dx)
-        gradient_write_all(dx, x, step->n, chain->in.height * chain->in.width, d);
+        gradient_write_all(dx, x, step->n, chain->in.height * chain->in.width, d, step->threads);
     if (last >= 0 && is_unfinished(&chain->blocks[last])) {
         const struct fused_block *block = &chain->blocks[last];
         struct gradient_target finished = {block->gradient, false, block->sums};
-        gradient_write_all(&finished, &block->view, step->n, positions(block->layer), d);
+        gradient_write_all(&finished, &block->view, step->n, positions(block->layer), d, step->threads);
         d = finished.d;
     }
     for (int s = last; s > 0; s--) {

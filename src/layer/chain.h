@@ -2,7 +2,7 @@
 #ifndef SPHERENET_LAYER_CHAIN_H
 #define SPHERENET_LAYER_CHAIN_H
 
-#include "layer/plan.h"
+#include "layer/layer.h"
 
 /* A layer that computes, and those behind it that fold into it, which readers of its output apply. */
 struct fused_block {

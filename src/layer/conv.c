@@ -32,13 +32,13 @@ static bool conv_layer_plan(struct layer *layer, struct planner *planner) {
         .filters = config->filters,
     };
     if (in->flat)
-        return plan_error(planner, layer, "needs an image, but the layers before it made a flat vector");
+        return layer_error(planner, layer, "needs an image, but the layers before it made a flat vector");
     if (config->padding >= config->kernel)
-        return plan_error(planner, layer, "padding %d must be smaller than the kernel, %d", config->padding,
-                          config->kernel);
+        return layer_error(planner, layer, "padding %d must be smaller than the kernel, %d", config->padding,
+                           config->kernel);
     if (!conv_geometry_complete(&geometry))
-        return plan_error(planner, layer, "a %dx%d kernel does not fit its input of %dx%d with padding %d",
-                          config->kernel, config->kernel, in->height, in->width, config->padding);
+        return layer_error(planner, layer, "a %dx%d kernel does not fit its input of %dx%d with padding %d",
+                           config->kernel, config->kernel, in->height, in->width, config->padding);
     layer->out = (struct shape){geometry.out_height, geometry.out_width, config->filters, false};
     return filters_plan(layer, planner, &config->operation, &geometry, (enum conv_choice)config->algorithm,
                         config->bias, FILTERS_CONV);

@@ -1,5 +1,7 @@
 #include "layer/filters.h"
 
+#include <math.h>
+
 #include "kernel/vector.h"
 
 /* The classifier of an angular loss is a classifier like any other to the penalties. */
@@ -7,13 +9,32 @@ static void plan_parameters(const struct layer *layer, struct planner *planner, 
                             enum filters_use use) {
     const struct conv_geometry *g = &op->conv.g;
     enum tensor_role role = op->magnitude->scale_free && use < FILTERS_ANGLES ? ROLE_SPHERE_WEIGHT : ROLE_WEIGHT;
-    plan_filters(planner, layer, role, use != FILTERS_CONV, g->filters, g->kernel_h, g->kernel_w, g->channels, &op->w,
-                 &op->dw);
+    plan_tensor(planner, layer->name,
+                &(struct tensor_request){
+                    .name = "weight",
+                    .role = role,
+                    .dims = use == FILTERS_CONV ? 4 : 2,
+                    .filters = g->filters,
+                    .kernel_h = g->kernel_h,
+                    .kernel_w = g->kernel_w,
+                    .inputs = g->channels,
+                    .deviation = sqrt(2.0 / conv_patch(g)),
+                    .value = &op->w,
+                    .grad = &op->dw,
+                });
     if (op->bias)
-        plan_vector(planner, layer, "bias", ROLE_BIAS, true, g->filters, 0, &op->b, &op->db);
+        plan_tensor(planner, layer->name,
+                    &(struct tensor_request){"bias", ROLE_BIAS, g->filters, .value = &op->b, .grad = &op->db});
     if (op->angular->trains_k || use == FILTERS_ANGLES_K)
-        plan_vector(planner, layer, "k", ROLE_K, true, op->config->k_shared == K_PER_LAYER ? 1 : g->filters,
-                    op->config->initial_k, &op->k, &op->dk);
+        plan_tensor(planner, layer->name,
+                    &(struct tensor_request){
+                        .name = "k",
+                        .role = ROLE_K,
+                        .filters = op->config->k_shared == K_PER_LAYER ? 1 : g->filters,
+                        .mean = op->config->initial_k,
+                        .value = &op->k,
+                        .grad = &op->dk,
+                    });
 }
 
 static void plan_kept(struct planner *planner, struct sphere_op *op, enum filters_use use) {
@@ -37,24 +58,24 @@ bool filters_plan(struct layer *layer, struct planner *planner, const struct ope
                   const struct conv_geometry *geometry, enum conv_choice algorithm, bool bias, enum filters_use use) {
     struct sphere_op *op = layer->state;
     if (!sphere_op_init(op, config, geometry, algorithm, bias))
-        return plan_error(
+        return layer_error(
             planner, layer,
             "conv_algorithm winograd is for 3x3 kernels with stride 1 and padding 1, and for multiples of "
             "%d channels and filters; choose auto or im2col",
             (int)LANES);
     plan_parameters(layer, planner, op, use);
     plan_kept(planner, op, use);
-    plan_scratch(planner, sphere_op_scratch(op, planner->batch));
+    plan_scratch(planner, sphere_op_scratch(op, planner->batch, planner->threads));
     layer->in_place = shape_size(&layer->in) == shape_size(&layer->out);
     layer->multiply_adds = (int64_t)conv_positions(geometry, 1) * geometry->filters * conv_patch(geometry);
     return true;
 }
 
 void filters_forward(struct layer *layer, const struct step *step, real *y, const struct view *x, real *moments) {
-    sphere_op_forward(layer->state, step->n, y, x, moments, step->scratch);
+    sphere_op_forward(layer->state, step, y, x, moments);
 }
 
 void filters_backward(struct layer *layer, const struct step *step, const struct gradient_target *dx,
                       const struct gradient *dy, const struct view *x) {
-    sphere_op_backward(layer->state, step->n, dx, dy, x, step->scratch);
+    sphere_op_backward(layer->state, step, dx, dy, x);
 }

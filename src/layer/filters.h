@@ -2,7 +2,7 @@
 #ifndef SPHERENET_LAYER_FILTERS_H
 #define SPHERENET_LAYER_FILTERS_H
 
-#include "layer/plan.h"
+#include "layer/layer.h"
 #include "op/sphere_op.h"
 
 enum filters_use {
@@ -12,8 +12,8 @@ enum filters_use {
     FILTERS_ANGLES_K /* and k, which the loss uses and sets the gradient of, is a parameter */
 };
 
-/* Sets up the operator for a complete geometry and asks for its memory. False after plan_error, when the algorithm does
- * not fit. */
+/* Sets up the operator for a complete geometry and asks for its memory. False after layer_error, when the algorithm
+ * does not fit. */
 bool filters_plan(struct layer *layer, struct planner *planner, const struct operator_config *config,
                   const struct conv_geometry *geometry, enum conv_choice algorithm, bool bias, enum filters_use use);
 void filters_forward(struct layer *layer, const struct step *step, real *y, const struct view *x, real *moments);

@@ -4,7 +4,7 @@
 static void copy_forward(struct layer *layer, const struct step *step, real *y, const struct view *x, real *moments) {
     (void)moments;
     int positions = layer->out.height * layer->out.width;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(step->threads)
     for (int image = 0; image < step->n; image++)
         view_read(x, (size_t)image * (size_t)positions, positions, y + (size_t)image * shape_size(&layer->out), NULL);
 }
@@ -14,7 +14,7 @@ static void copy_backward(struct layer *layer, const struct step *step, const st
     int positions = layer->out.height * layer->out.width;
     if (!dx)
         return;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(step->threads)
     for (int image = 0; image < step->n; image++) {
         gradient_begin(dx, x, image);
         for (int p = 0; p < positions; p++) {

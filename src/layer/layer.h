@@ -14,6 +14,8 @@
 #include "base/mem.h"
 #include "base/real.h"
 #include "kernel/view.h"
+#include "plan/plan.h"
+#include "plan/step.h"
 #include "spec/param.h"
 
 /* One image, or one feature vector (flat: what `flatten` and `dense` put out; its values stay where they were). */
@@ -26,29 +28,6 @@ static inline size_t shape_size(const struct shape *s) {
     return (size_t)s->height * (size_t)s->width * (size_t)s->channels;
 }
 
-/* Which penalties and which optimizer state a tensor gets. */
-enum tensor_role {
-    ROLE_WEIGHT,        /* filters whose length matters */
-    ROLE_SPHERE_WEIGHT, /* filters of a normalised operator: only their direction matters */
-    ROLE_NORM,          /* weight and bias of normalisation layers */
-    ROLE_BIAS,
-    ROLE_K,     /* of the learnable sigmoid */
-    ROLE_BUFFER /* saved, but not trained: running averages */
-};
-
-/* A named tensor of the network, as a checkpoint shows it: filters [out, in, kH, kW], dense [out, in], else [count].
- * In memory filters are [out][kH][kW][in]. */
-struct tensor {
-    const char *name; /* "conv1_0.weight" */
-    enum tensor_role role;
-    bool trained;
-    int dims, shape[4];          /* as stored */
-    int filters, kernel, inputs; /* in memory [filters][kernel][inputs], stored [filters][inputs][kernel] */
-    double initial_mean, initial_deviation;
-    size_t count, offset; /* in reals; offset: in the network's block of values and, where trained, of gradients */
-    real *value, *grad;   /* grad NULL: not trained */
-};
-
 struct layer {
     const struct layer_type *type;
     const char *name;
@@ -58,15 +37,6 @@ struct layer {
     int number;            /* from 0 in the order of planning, which is chain_visit's */
     int64_t multiply_adds; /* an image, forward */
     bool in_place;         /* set by plan: backward may write the gradient of x over that of y */
-};
-
-struct profile;
-
-struct step {
-    int n; /* images in this batch, at most the planned number */
-    bool training;
-    real *scratch;         /* as much as the layer asked for */
-    struct profile *times; /* NULL: not measured */
 };
 
 /* Gradients of folded layers, per channel. With d the gradient of the view's value before ReLU, that of a folded
@@ -79,13 +49,13 @@ struct fold_gradient {
     const real *scale, *shift;   /* NULL: 1 and 0 */
 };
 
-struct planner;
 struct chain;
 
 struct layer_type {
     struct kind kind;
     size_t state_size;
-    /* From layer->in and its configuration: sets layer->out and asks the planner for memory. False after plan_error. */
+    /* From layer->in and its configuration: sets layer->out and asks the planner for memory. False after layer_error.
+     */
     bool (*plan)(struct layer *layer, struct planner *planner);
 
     /* A layer either computes: */
@@ -124,5 +94,9 @@ struct layer_config {
 
 /* A layer whose only key is its name. */
 extern const struct param layer_name_params[];
+
+/* A mistake in the spec, reported at the layer's place; returns false. */
+bool layer_error(struct planner *planner, const struct layer *layer, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 #endif

@@ -4,7 +4,6 @@
 
 #include "kernel/vector.h"
 #include "layer/configs.h"
-#include "layer/plan.h"
 
 #define WINDOW_PARAMS                                                                                                  \
     INT_KEY(struct pool_config, kernel, "kernel", "2", 1, 64, "height and width of the window, pixels"),               \
@@ -105,20 +104,20 @@ static bool pool_plan(struct layer *layer, struct planner *planner) {
     if (config->global)
         *window = (struct window){in->height, in->width, 1, 0};
     if (in->flat)
-        return plan_error(planner, layer, "needs an image, but the layers before it made a flat vector");
+        return layer_error(planner, layer, "needs an image, but the layers before it made a flat vector");
     if (window->padding > window->kernel_h / 2)
-        return plan_error(planner, layer, "padding %d is more than half the window, %d", window->padding,
-                          window->kernel_h);
+        return layer_error(planner, layer, "padding %d is more than half the window, %d", window->padding,
+                           window->kernel_h);
     int rows = in->height + 2 * window->padding - window->kernel_h;
     int columns = in->width + 2 * window->padding - window->kernel_w;
     if (rows < 0 || columns < 0)
-        return plan_error(planner, layer,
-                          "a %dx%d window does not fit its input of %dx%d: too many pools, or the "
-                          "images are too small",
-                          window->kernel_h, window->kernel_w, in->height, in->width);
+        return layer_error(planner, layer,
+                           "a %dx%d window does not fit its input of %dx%d: too many pools, or the "
+                           "images are too small",
+                           window->kernel_h, window->kernel_w, in->height, in->width);
     layer->out.height = rows / window->stride + 1;
     layer->out.width = columns / window->stride + 1;
-    plan_scratch(planner, (size_t)omp_get_max_threads() * worker_reals(layer));
+    plan_scratch(planner, (size_t)planner->threads * worker_reals(layer));
     return true;
 }
 
@@ -153,7 +152,7 @@ typedef void pool_window_back(const struct layer *layer, struct area area, real 
 static void pool_forward(const struct layer *layer, const struct step *step, real *y, const struct view *x,
                          pool_window *window) {
     const struct shape *in = &layer->in, *out = &layer->out;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(step->threads)
     for (int image = 0; image < step->n; image++) {
         struct worker worker = worker_of(layer, step);
         for (int b = 0; b < band_count(layer); b++) {
@@ -172,7 +171,7 @@ static void pool_backward(const struct layer *layer, const struct step *step, co
     const struct shape *in = &layer->in, *out = &layer->out;
     if (!dx)
         return;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(step->threads)
     for (int image = 0; image < step->n; image++) {
         struct worker worker = worker_of(layer, step);
         const real *y = dy->of.data + (size_t)image * shape_size(out);

@@ -13,16 +13,16 @@ struct profile {
     double (*seconds)[PASS_DIRECTIONS]; /* of the layer of that number, all passes added; the caller's memory */
 };
 
-/* To be called when a pass begins. times NULL: nothing is measured, here and below. */
-static inline void profile_begin(struct profile *times) {
-    if (times)
-        times->last = clock_seconds();
+/* To be called when a pass begins. profile NULL: nothing is measured, here and below. */
+static inline void profile_begin(struct profile *profile) {
+    if (profile)
+        profile->last = clock_seconds();
 }
 
 /* To be called when a layer ends: the time since the last call is its. */
-static inline void profile_add(struct profile *times, const struct layer *layer, enum pass_direction direction) {
-    if (times)
-        times->seconds[layer->number][direction] += clock_lap(&times->last);
+static inline void profile_add(struct profile *profile, const struct layer *layer, enum pass_direction direction) {
+    if (profile)
+        profile->seconds[layer->number][direction] += clock_lap(&profile->last);
 }
 
 #endif

@@ -22,17 +22,17 @@ static bool residual_plan(struct layer *layer, struct planner *planner) {
     struct residual *unit = layer->state;
     const struct residual_config *config = layer->choice.config;
     if (planner->depth >= PLAN_LEVELS)
-        return plan_error(planner, layer, "residual units nest more than %d deep", PLAN_LEVELS - 1);
+        return layer_error(planner, layer, "residual units nest more than %d deep", PLAN_LEVELS - 1);
     if (!config->body.count)
-        return plan_error(planner, layer, "the body has no layers");
+        return layer_error(planner, layer, "the body has no layers");
     if (!chain_plan(&unit->body, planner, &config->body, layer->in) ||
         !chain_plan(&unit->shortcut, planner, &config->shortcut, layer->in))
         return false;
     struct shape *body = &unit->body.out, *shortcut = &unit->shortcut.out;
     if (body->height != shortcut->height || body->width != shortcut->width || body->channels != shortcut->channels)
-        return plan_error(planner, layer,
-                          "the body's output is %dx%dx%d, the shortcut's %dx%dx%d; they are to be added", body->height,
-                          body->width, body->channels, shortcut->height, shortcut->width, shortcut->channels);
+        return layer_error(planner, layer,
+                           "the body's output is %dx%dx%d, the shortcut's %dx%dx%d; they are to be added", body->height,
+                           body->width, body->channels, shortcut->height, shortcut->width, shortcut->channels);
     layer->out = *body;
     /* The identity's share of dx is dy itself, to which the body's is then added. */
     layer->in_place = !unit->shortcut.block_count;
@@ -51,7 +51,7 @@ static void residual_forward(struct layer *layer, const struct step *step, real 
     const struct view *shortcut = chain_forward(&unit->shortcut, step, x);
     int channels = layer->out.channels, positions = step->n * layer->out.height * layer->out.width;
     int piece = channels < PIECE_REALS ? PIECE_REALS / channels : 1;
-#pragma omp parallel
+#pragma omp parallel num_threads(step->threads)
     {
         real sum[piece * channels], added[piece * channels];
 #pragma omp for schedule(static)
@@ -77,7 +77,7 @@ static const real *gradient_of_sum(const struct layer *layer, const struct step 
     bool overwritten = dx && dx->d == dy->d && (dx->add || !(layer->in_place && chain_in_place(&unit->body)));
     if (!dy->scale_d && !overwritten)
         return dy->d;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(step->threads)
     for (int image = 0; image < step->n; image++)
         gradient_read(dy, (size_t)image * (size_t)positions, positions, own + (size_t)image * shape_size(&layer->out));
     return own;
@@ -88,7 +88,7 @@ static void residual_backward(struct layer *layer, const struct step *step, cons
     struct residual *unit = layer->state;
     bool identity = !unit->shortcut.block_count;
     const real *sum = gradient_of_sum(layer, step, dx, dy);
-    profile_add(step->times, layer, PASS_BACKWARD);
+    profile_add(step->profile, layer, PASS_BACKWARD);
     if (dx && identity && dx->d == sum) {
         struct gradient_target whole = {dx->d, true, dx->sums};
         chain_backward(&unit->body, step, &whole, sum, x);

@@ -1,6 +1,5 @@
 /* SphereNorm: y = weight * x + bias per channel, after a SphereConv (paper, section 3.5: beta F + gamma). */
 #include "layer/configs.h"
-#include "layer/plan.h"
 
 static const struct param params[] = {
     LAYER_NAME_PARAM,
@@ -19,9 +18,18 @@ static bool sphere_norm_plan(struct layer *layer, struct planner *planner) {
     int channels = layer->in.channels;
     norm->trained = ((const struct sphere_norm_config *)layer->choice.config)->trained;
     if (layer->in.flat && layer->in.height * layer->in.width > 1)
-        return plan_error(planner, layer, "stands after flatten; put it before, where channels are known");
-    plan_vector(planner, layer, "weight", ROLE_NORM, norm->trained, channels, 1, &norm->weight, &norm->dweight);
-    plan_vector(planner, layer, "bias", ROLE_NORM, norm->trained, channels, 0, &norm->bias, &norm->dbias);
+        return layer_error(planner, layer, "stands after flatten; put it before, where channels are known");
+    bool trained = norm->trained;
+    const struct tensor_request weight = {"weight",
+                                          ROLE_NORM,
+                                          .filters = channels,
+                                          .mean = 1,
+                                          .value = &norm->weight,
+                                          .grad = trained ? &norm->dweight : NULL};
+    const struct tensor_request bias = {"bias", ROLE_NORM, .filters = channels, .value = &norm->bias,
+                                        .grad = trained ? &norm->dbias : NULL};
+    plan_tensor(planner, layer->name, &weight);
+    plan_tensor(planner, layer->name, &bias);
     plan_keep(planner, (size_t)channels, &norm->scale);
     plan_keep(planner, (size_t)channels, &norm->shift);
     return true;

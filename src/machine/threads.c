@@ -4,11 +4,9 @@
 
 #include "machine/cpu.h"
 
-void threads_set(int count) {
+int threads_decide(int wish) {
+    int threads = wish > 0 ? wish : cpu_count();
     omp_set_dynamic(0);
-    omp_set_num_threads(count > 0 ? count : cpu_count());
-}
-
-int threads_count(void) {
-    return omp_get_max_threads();
+    omp_set_num_threads(threads);
+    return threads;
 }

@@ -2,8 +2,9 @@
 #ifndef SPHERENET_MACHINE_THREADS_H
 #define SPHERENET_MACHINE_THREADS_H
 
-/* count 0: one for each processor the process may use. To be called before a network is planned. */
-void threads_set(int count);
-int threads_count(void);
+/* How many threads a run takes: `wish`, or with 0 one for each processor that the process may use. To be asked once,
+ * before memory is planned; from then on the number is passed. Parallel regions that take as many as they get, since
+ * nothing depends on it, take as many, too. */
+int threads_decide(int wish);
 
 #endif

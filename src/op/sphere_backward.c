@@ -1,5 +1,4 @@
 /* The backward pass of a sphere_op; op/sphere_op.h has the derivation. */
-#include <omp.h>
 #include <string.h>
 
 #include "base/number.h"
@@ -252,10 +251,10 @@ static void both_gradients(const struct sphere_op *op, const struct backward *pa
 /* --- The gradients of w, b and k --------------------------------------------------------------------------------- */
 
 /* What the filters' own norms add to their gradient. */
-static void add_norm_gradient(const struct sphere_op *op, const real *sums) {
+static void add_norm_gradient(const struct sphere_op *op, const real *sums, int threads) {
     int filters = op->conv.g.filters, patch = conv_patch(&op->conv.g);
     const struct magnitude_factor *of_w = &op->magnitude->of_w;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(threads)
     for (int f = 0; f < filters; f++) {
         real n_w = op->w_norm[f];
         real factor = -sums[SUM_COSINE * filters + f] / (n_w * n_w);
@@ -280,23 +279,23 @@ static void set_k_gradient(const struct sphere_op *op, const real *sums) {
     }
 }
 
-void sphere_op_backward(struct sphere_op *op, int n, const struct gradient_target *dx, const struct gradient *dy,
-                        const struct view *x, real *scratch) {
+void sphere_op_backward(struct sphere_op *op, const struct step *step, const struct gradient_target *dx,
+                        const struct gradient *dy, const struct view *x) {
     const struct conv *conv = &op->conv;
-    int filters = conv->g.filters;
+    int n = step->n, filters = conv->g.filters;
     struct sphere_workspace memory;
-    sphere_workspace_divide(&memory, op, n, scratch);
+    sphere_workspace_divide(&memory, op, n, step->threads, step->scratch);
     struct backward pass = {
         .n = n,
         .partials = smaller(conv->partials, n),
         .dx = dx,
         .dy = dy,
         .x = x,
-        .packed = dx ? conv->algorithm->pack_turned(conv, memory.packed, op->w) : NULL,
+        .packed = dx ? conv->algorithm->pack_turned(conv, memory.packed, op->w, step->threads) : NULL,
         .memory = &memory,
     };
-    struct division division = divide(conv, &pass, omp_get_max_threads());
-#pragma omp parallel
+    struct division division = divide(conv, &pass, step->threads);
+#pragma omp parallel num_threads(step->threads)
     {
         struct sphere_worker worker = sphere_worker_of(&memory, op);
         sphere_clear_border(&conv->x, conv->backward_images, worker.x);
@@ -304,14 +303,14 @@ void sphere_op_backward(struct sphere_op *op, int n, const struct gradient_targe
         both_gradients(op, &pass, division, &worker);
         vector_stream_end();
     }
-    conv->algorithm->finish_weights(conv, op->dw, memory.weights, pass.partials);
+    conv->algorithm->finish_weights(conv, op->dw, memory.weights, pass.partials, step->threads);
     if (needs_sums(op))
         reduce_in_order(memory.sums, memory.image_sums, n, SUMS * filters);
     if (op->bias)
         memcpy(op->db, memory.sums + SUM_BIAS * filters, (size_t)filters * sizeof *op->db);
     if (sphere_op_ordinary(op))
         return;
-    add_norm_gradient(op, memory.sums);
+    add_norm_gradient(op, memory.sums, step->threads);
     if (op->angular->trains_k)
         set_k_gradient(op, memory.sums);
 }

@@ -51,9 +51,9 @@ bool sphere_op_output_is_angle(const struct sphere_op *op) {
     return op->magnitude == &magnitude_sphere && !op->bias;
 }
 
-size_t sphere_op_scratch(const struct sphere_op *op, int n) {
+size_t sphere_op_scratch(const struct sphere_op *op, int n, int threads) {
     struct sphere_workspace memory;
-    return sphere_workspace_divide(&memory, op, n, NULL);
+    return sphere_workspace_divide(&memory, op, n, threads, NULL);
 }
 
 /* --- Forward ----------------------------------------------------------------------------------------------------- */
@@ -71,9 +71,9 @@ static void prepare_coefficients(const struct sphere_op *op) {
         angular_set_k(&coefficients, f, effective_k(op, f));
 }
 
-static void filter_norms(const struct sphere_op *op) {
+static void filter_norms(const struct sphere_op *op, int threads) {
     int patch = conv_patch(&op->conv.g);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(threads)
     for (int f = 0; f < op->conv.g.filters; f++) {
         double squares = vector_squares(op->w + (size_t)f * (size_t)patch, (size_t)patch);
         op->w_norm[f] = (real)sqrt(squares + op->config->epsilon);
@@ -172,16 +172,17 @@ static void forward_block(const struct sphere_op *op, int first_image, int image
     }
 }
 
-void sphere_op_forward(struct sphere_op *op, int n, real *y, const struct view *x, real *moments, real *scratch) {
+void sphere_op_forward(struct sphere_op *op, const struct step *step, real *y, const struct view *x, real *moments) {
     const struct conv *conv = &op->conv;
+    int n = step->n;
     struct sphere_workspace memory;
-    sphere_workspace_divide(&memory, op, n, scratch);
+    sphere_workspace_divide(&memory, op, n, step->threads, step->scratch);
     if (!sphere_op_ordinary(op)) {
         prepare_coefficients(op);
-        filter_norms(op);
+        filter_norms(op, step->threads);
     }
-    const real *packed = conv->algorithm->pack(conv, memory.packed, op->w);
-#pragma omp parallel
+    const real *packed = conv->algorithm->pack(conv, memory.packed, op->w, step->threads);
+#pragma omp parallel num_threads(step->threads)
     {
         struct sphere_worker worker = sphere_worker_of(&memory, op);
         sphere_clear_border(&conv->x, conv->forward_images, worker.x);

@@ -18,6 +18,7 @@
 #include "kernel/view.h"
 #include "op/angular.h"
 #include "op/magnitude.h"
+#include "plan/step.h"
 
 enum k_sharing { K_PER_FILTER, K_PER_LAYER };
 
@@ -60,15 +61,15 @@ bool sphere_op_ordinary(const struct sphere_op *op);
 /* y equals g, so that g need not be kept beside it. */
 bool sphere_op_output_is_angle(const struct sphere_op *op);
 
-/* Reals of scratch that forward and backward take for a batch of n. */
-size_t sphere_op_scratch(const struct sphere_op *op, int n);
+/* Reals of scratch that forward and backward take for a batch of n on so many threads. */
+size_t sphere_op_scratch(const struct sphere_op *op, int n, int threads);
 
 /* y: [positions][filters]. moments: [n][2][filters], y's per image (see moments_join), or NULL. */
-void sphere_op_forward(struct sphere_op *op, int n, real *y, const struct view *x, real *moments, real *scratch);
+void sphere_op_forward(struct sphere_op *op, const struct step *step, real *y, const struct view *x, real *moments);
 
 /* Sets dw, db, dk and, unless dx is NULL, the gradient of x. dy is that of the last forward's y, x its input. dx may be
  * dy's memory when both are of one size. */
-void sphere_op_backward(struct sphere_op *op, int n, const struct gradient_target *dx, const struct gradient *dy,
-                        const struct view *x, real *scratch);
+void sphere_op_backward(struct sphere_op *op, const struct step *step, const struct gradient_target *dx,
+                        const struct gradient *dy, const struct view *x);
 
 #endif

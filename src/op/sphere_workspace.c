@@ -37,7 +37,8 @@ static struct sphere_worker take_worker(struct pool *pool, const struct sphere_o
     return worker;
 }
 
-size_t sphere_workspace_divide(struct sphere_workspace *memory, const struct sphere_op *op, int n, real *scratch) {
+size_t sphere_workspace_divide(struct sphere_workspace *memory, const struct sphere_op *op, int n, int threads,
+                               real *scratch) {
     const struct conv *conv = &op->conv;
     size_t sums = SUMS * (size_t)conv->g.filters;
     struct pool pool = {.memory = scratch}, thread = {0};
@@ -47,7 +48,7 @@ size_t sphere_workspace_divide(struct sphere_workspace *memory, const struct sph
     memory->image_sums = take(&pool, (size_t)n * sums);
     memory->weights = take(&pool, (size_t)conv->partials * conv->sum);
     memory->thread = thread.used;
-    memory->threads = take(&pool, (size_t)omp_get_max_threads() * thread.used);
+    memory->threads = take(&pool, (size_t)threads * thread.used);
     return pool.used;
 }
 

@@ -28,8 +28,9 @@ struct sphere_worker {
     real *work;   /* of the convolution, or FILTER_ROWS rows of filters */
 };
 
-/* Divides scratch for a batch of n, and returns the reals that it takes. scratch NULL: only that. */
-size_t sphere_workspace_divide(struct sphere_workspace *memory, const struct sphere_op *op, int n, real *scratch);
+/* Divides scratch for a batch of n on so many threads, and returns the reals that it takes. scratch NULL: only that. */
+size_t sphere_workspace_divide(struct sphere_workspace *memory, const struct sphere_op *op, int n, int threads,
+                               real *scratch);
 
 /* The calling thread's. */
 struct sphere_worker sphere_worker_of(const struct sphere_workspace *memory, const struct sphere_op *op);

@@ -1,4 +1,5 @@
-/* Adam (Kingma and Ba 2015), epsilon added to the bias-corrected root as in the paper's algorithm 1. */
+/* Adam (Kingma and Ba 2015), epsilon added to the bias-corrected root as in the paper's algorithm 1, and AdamW
+ * (Loshchilov and Hutter 2019, algorithm 2): the same, with weights that shrink by rate * decay in each update. */
 #include <math.h>
 
 #include "optim/optimizer.h"
@@ -17,24 +18,56 @@ static const struct param params[] = {
     END_OF_KEYS,
 };
 
-static void adam_step(const void *config, double rate, int64_t step, size_t count, real *weights, const real *grads,
-                      real *const *slots) {
-    const struct adam_config *adam = config;
-    real *mean = slots[0], *square = slots[1];
-    real beta1 = (real)adam->beta1, beta2 = (real)adam->beta2, epsilon = (real)adam->epsilon;
-    real step_size = (real)(rate / (1 - pow(adam->beta1, (double)step)));
-    real root_scale = (real)(1 / sqrt(1 - pow(adam->beta2, (double)step)));
-#pragma omp parallel for simd schedule(static)
-    for (size_t i = 0; i < count; i++) {
-        mean[i] = beta1 * mean[i] + (1 - beta1) * grads[i];
-        square[i] = beta2 * square[i] + (1 - beta2) * grads[i] * grads[i];
-        weights[i] -= step_size * mean[i] / ((real)sqrt(square[i]) * root_scale + epsilon);
+/* What an update has in common for all values. */
+struct constants {
+    real beta1, beta2, epsilon, step_size, root_scale;
+};
+
+static struct constants constants_of(const struct adam_config *adam, const struct update *update) {
+    double number = (double)update->number;
+    return (struct constants){
+        .beta1 = (real)adam->beta1,
+        .beta2 = (real)adam->beta2,
+        .epsilon = (real)adam->epsilon,
+        .step_size = (real)(update->rate / (1 - pow(adam->beta1, number))),
+        .root_scale = (real)(1 / sqrt(1 - pow(adam->beta2, number))),
+    };
+}
+
+/* Called by all threads at once, which share the values. */
+static void update_span(const struct constants *constants, const struct update *update, const struct span *span) {
+    const struct constants a = *constants;
+    real *mean = update->slots[0] + span->offset, *square = update->slots[1] + span->offset;
+    real *weights = update->weights + span->offset, kept = (real)(1 - update->rate * span->decay);
+    const real *grads = update->grads + span->offset;
+#pragma omp for simd schedule(static) nowait
+    for (size_t i = 0; i < span->count; i++) {
+        mean[i] = a.beta1 * mean[i] + (1 - a.beta1) * grads[i];
+        square[i] = a.beta2 * square[i] + (1 - a.beta2) * grads[i] * grads[i];
+        weights[i] = kept * weights[i] - a.step_size * mean[i] / ((real)sqrt(square[i]) * a.root_scale + a.epsilon);
     }
+}
+
+static void adam_update(const void *config, const struct update *update) {
+    struct constants constants = constants_of(config, update);
+#pragma omp parallel num_threads(update->threads)
+    for (int i = 0; i < update->span_count; i++)
+        update_span(&constants, update, &update->spans[i]);
 }
 
 const struct optimizer_type optimizer_adam = {
     .kind = {"adam", "Adam", params, sizeof(struct adam_config)},
     .slots = 2,
     .slot_names = {"exp_avg", "exp_avg_sq"},
-    .step = adam_step,
+    .update = adam_update,
+};
+
+const struct optimizer_type optimizer_adamw = {
+    .kind = {"adamw",
+             "Adam with decoupled weight decay: regularizer.weight_decay times the rate is taken off the weights",
+             params, sizeof(struct adam_config)},
+    .slots = 2,
+    .slot_names = {"exp_avg", "exp_avg_sq"},
+    .decouples_decay = true,
+    .update = adam_update,
 };

@@ -6,10 +6,10 @@
 
 enum { PARTS = 64 }; /* each is one thread's; as many as there are on any machine, so that sums are the same */
 
-double gradient_norm(const real *gradient, size_t count) {
+double gradient_norm(const real *gradient, size_t count, int threads) {
     double sums[PARTS], sum = 0;
     size_t part = (count + PARTS - 1) / PARTS;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(threads)
     for (int p = 0; p < PARTS; p++) {
         size_t first = (size_t)p * part, left = first < count ? count - first : 0;
         sums[p] = vector_squares(gradient + first, left < part ? left : part);
@@ -19,11 +19,11 @@ double gradient_norm(const real *gradient, size_t count) {
     return sqrt(sum);
 }
 
-void gradient_clip(real *gradient, size_t count, double norm, double most) {
+void gradient_clip(real *gradient, size_t count, double norm, double most, int threads) {
     real factor = (real)(most / (norm + 1e-6));
     if (factor >= 1)
         return;
-#pragma omp parallel for simd schedule(static)
+#pragma omp parallel for simd schedule(static) num_threads(threads)
     for (size_t i = 0; i < count; i++)
         gradient[i] *= factor;
 }

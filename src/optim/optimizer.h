@@ -6,18 +6,39 @@
 
 #include <stdint.h>
 
-#include "base/real.h"
+#include "plan/tensor.h"
 #include "spec/param.h"
 
 enum { OPTIMIZER_SLOTS = 2 };
+
+/* Trained values of one tensor, of which an optimizer may take norms and which it may treat by role. */
+struct span {
+    size_t offset, count; /* in the vectors of an update */
+    enum tensor_role role;
+    int filters;  /* [filters][count / filters] */
+    double decay; /* of an optimizer that decouples weight decay; else 0 */
+};
+
+/* One update of all weights. The vectors are of one length and hold the spans; what lies between them is zero. */
+struct update {
+    double rate;    /* learning rate */
+    int64_t number; /* from 1 */
+    int threads;
+    size_t count; /* values in each vector */
+    real *weights;
+    const real *grads;
+    real *const *slots; /* zero before the first update */
+    const struct span *spans;
+    int span_count;
+};
 
 struct optimizer_type {
     struct kind kind;
     int slots;                               /* vectors of state, each as long as the weights */
     const char *slot_names[OPTIMIZER_SLOTS]; /* as checkpoints call them */
-    /* The update numbered `step` (from 1) of `count` weights. slots[i]: [count], zero before the first step. */
-    void (*step)(const void *config, double rate, int64_t step, size_t count, real *weights, const real *grads,
-                 real *const *slots);
+    /* Weight decay acts on the weights beside the gradient (Loshchilov and Hutter 2019), so it is no penalty. */
+    bool decouples_decay;
+    void (*update)(const void *config, const struct update *update);
 };
 
 /* First member of every optimizer's configuration. */

@@ -1,5 +1,6 @@
 #include "optim/penalty.h"
 
+#include "base/number.h"
 #include "kernel/gemm.h"
 #include "kernel/vector.h"
 
@@ -7,7 +8,8 @@ static const char *const decay_names[] = {"weights", "sphere_weights", "norm", "
 static const char *const orthogonality_names[] = {"weights", "sphere_weights", NULL};
 
 const struct param penalty_params[] = {
-    REAL_KEY(struct penalty_config, weight_decay, "weight_decay", "5e-4", 0, 10, "wd/2 times the sum of squares"),
+    REAL_KEY(struct penalty_config, weight_decay, "weight_decay", "5e-4", 0, 10,
+             "wd/2 times the sum of squares; with adamw no penalty, but taken off the weights"),
     FLAGS_KEY(struct penalty_config, weight_decay_on, "weight_decay_on", "[weights, norm]", decay_names,
               "filters whose length matters, normalised filters, normalisation layers, biases"),
     REAL_KEY(struct penalty_config, orthogonality, "orthogonality", "2e-4", 0, 10,
@@ -17,22 +19,60 @@ const struct param penalty_params[] = {
     END_OF_KEYS,
 };
 
+struct penalty_item {
+    const struct tensor *tensor;
+    double weight_decay, orthogonality; /* strengths; 0: none */
+    real *gram;                         /* [filters][filters], where orthogonality */
+    struct penalty_values values;       /* of the last penalties_add */
+};
+
 static bool applies(double strength, unsigned mask, const struct tensor *tensor) {
     return strength > 0 && tensor->trained && (mask >> tensor->role & 1);
 }
 
-static size_t gram_size(const struct penalty_config *config, const struct tensor *tensor) {
-    if (!applies(config->orthogonality, config->orthogonality_on, tensor))
-        return 0;
-    return (size_t)tensor->filters * (size_t)tensor->filters;
+bool penalty_decays(const struct penalty_config *config, const struct tensor *tensor) {
+    return applies(config->weight_decay, config->weight_decay_on, tensor);
 }
 
-size_t penalty_work(const struct penalty_config *config, const struct model *net) {
-    size_t reals = 0;
-    for (int i = 0; i < net->tensor_count; i++)
-        reals += gram_size(config, net->tensors[i]);
-    return reals;
+enum { COLUMNS = 512 }; /* of W, whose gradient one thread adds at a time */
+
+static int column_blocks(const struct penalty_item *item) {
+    return item->orthogonality > 0 ? ceil_div(item->tensor->kernel * item->tensor->inputs, COLUMNS) : 0;
 }
+
+static size_t gram_size(const struct penalty_item *item) {
+    return item->orthogonality > 0 ? (size_t)item->tensor->filters * (size_t)item->tensor->filters : 0;
+}
+
+/* --- Planning ---------------------------------------------------------------------------------------------------- */
+
+struct penalties penalties_plan(const struct penalty_config *config, const struct model *model, bool decoupled_decay,
+                                struct arena *arena) {
+    struct penalties penalties = {.items = NULL};
+    for (int i = 0; i < model->tensor_count; i++) {
+        struct penalty_item item = {.tensor = model->tensors[i]};
+        if (!decoupled_decay && penalty_decays(config, item.tensor))
+            item.weight_decay = config->weight_decay;
+        if (applies(config->orthogonality, config->orthogonality_on, item.tensor))
+            item.orthogonality = config->orthogonality;
+        if (item.weight_decay <= 0 && item.orthogonality <= 0)
+            continue;
+        penalties.items = arena_grow(arena, penalties.items, penalties.count, sizeof item);
+        penalties.items[penalties.count++] = item;
+        penalties.work += gram_size(&item);
+        penalties.most_blocks = larger(penalties.most_blocks, column_blocks(&item));
+    }
+    return penalties;
+}
+
+void penalties_place(struct penalties *penalties, real *work) {
+    for (int i = 0; i < penalties->count; i++) {
+        penalties->items[i].gram = work;
+        work += gram_size(&penalties->items[i]);
+    }
+}
+
+/* --- Values and gradients ---------------------------------------------------------------------------------------- */
 
 static double add_decay(double decay, const struct tensor *tensor) {
 #pragma omp simd
@@ -54,50 +94,39 @@ static double orthogonality_value(double strength, const struct tensor *tensor, 
     return value;
 }
 
-enum { COLUMNS = 512 }; /* of W, whose gradient one thread adds at a time */
-
-static int column_blocks(const struct tensor *tensor) {
-    return (tensor->kernel * tensor->inputs + COLUMNS - 1) / COLUMNS;
-}
-
-/* The gradient 2 strength E W, columns of block `index`. */
-static void add_orthogonality(const struct tensor *tensor, const real *gram, int index) {
+/* The gradient 2 strength E W, columns of block `index`, if there are so many. */
+static void add_orthogonality(const struct penalty_item *item, int index) {
+    const struct tensor *tensor = item->tensor;
     int filters = tensor->filters, patch = tensor->kernel * tensor->inputs, first = index * COLUMNS;
-    int columns = patch - first < COLUMNS ? patch - first : COLUMNS;
-    gemm_nn(filters, columns, filters, gram, filters, tensor->value + first, patch, 1, tensor->grad + first, patch);
+    if (index >= column_blocks(item))
+        return;
+    gemm_nn(filters, smaller(patch - first, COLUMNS), filters, item->gram, filters, tensor->value + first, patch, 1,
+            tensor->grad + first, patch);
 }
 
-struct penalty_values penalty_add(const struct penalty_config *config, struct model *net, real *work) {
-    int count = net->tensor_count;
-    double decay[count], orthogonality[count];
-    real *grams[count];
-    int most_blocks = 0;
-    for (int i = 0; i < count; i++) {
-        size_t size = gram_size(config, net->tensors[i]);
-        grams[i] = size ? work : NULL;
-        work += size;
-        if (size && column_blocks(net->tensors[i]) > most_blocks)
-            most_blocks = column_blocks(net->tensors[i]);
-    }
-#pragma omp parallel
+static void add_values(struct penalty_item *item) {
+    item->values = (struct penalty_values){0};
+    if (item->weight_decay > 0)
+        item->values.weight_decay = add_decay(item->weight_decay, item->tensor);
+    if (item->orthogonality > 0)
+        item->values.orthogonality = orthogonality_value(item->orthogonality, item->tensor, item->gram);
+}
+
+struct penalty_values penalties_add(const struct penalties *penalties, int threads) {
+#pragma omp parallel num_threads(threads)
     {
 #pragma omp for schedule(dynamic)
-        for (int i = count - 1; i >= 0; i--) { /* the last layers are the largest: they go first */
-            const struct tensor *tensor = net->tensors[i];
-            bool decays = applies(config->weight_decay, config->weight_decay_on, tensor);
-            decay[i] = decays ? add_decay(config->weight_decay, tensor) : 0;
-            orthogonality[i] = grams[i] ? orthogonality_value(config->orthogonality, tensor, grams[i]) : 0;
-        }
+        for (int i = penalties->count - 1; i >= 0; i--) /* the last layers are the largest: they go first */
+            add_values(&penalties->items[i]);
 #pragma omp for schedule(dynamic) collapse(2)
-        for (int i = count - 1; i >= 0; i--)
-            for (int block = 0; block < most_blocks; block++)
-                if (grams[i] && block < column_blocks(net->tensors[i]))
-                    add_orthogonality(net->tensors[i], grams[i], block);
+        for (int i = penalties->count - 1; i >= 0; i--)
+            for (int block = 0; block < penalties->most_blocks; block++)
+                add_orthogonality(&penalties->items[i], block);
     }
     struct penalty_values values = {0};
-    for (int i = 0; i < count; i++) {
-        values.weight_decay += decay[i];
-        values.orthogonality += orthogonality[i];
+    for (int i = 0; i < penalties->count; i++) {
+        values.weight_decay += penalties->items[i].values.weight_decay;
+        values.orthogonality += penalties->items[i].values.orthogonality;
     }
     return values;
 }

@@ -16,10 +16,26 @@ struct penalty_values {
     double weight_decay, orthogonality;
 };
 
-/* Reals of work that penalty_add needs. */
-size_t penalty_work(const struct penalty_config *config, const struct model *net);
+/* The penalties on one network, planned once. */
+struct penalties {
+    int count;
+    struct penalty_item *items; /* a tensor that is penalised each */
+    int most_blocks;            /* of the orthogonality's gradient, of any tensor */
+    size_t work;                /* reals that penalties_place takes */
+};
+
+/* Memory comes from the arena; the model has to outlive what is returned. An optimizer that decouples weight decay has
+ * none here. */
+struct penalties penalties_plan(const struct penalty_config *config, const struct model *model, bool decoupled_decay,
+                                struct arena *arena);
+
+/* Gives them their work memory. */
+void penalties_place(struct penalties *penalties, real *work);
 
 /* Adds the penalties' gradients to those of the network and returns their values. */
-struct penalty_values penalty_add(const struct penalty_config *config, struct model *net, real *work);
+struct penalty_values penalties_add(const struct penalties *penalties, int threads);
+
+/* Whether weight decay acts on a tensor. */
+bool penalty_decays(const struct penalty_config *config, const struct tensor *tensor);
 
 #endif

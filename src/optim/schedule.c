@@ -9,9 +9,9 @@ struct warmup {
 #define WARMUP_PARAM                                                                                                   \
     INT_KEY(struct warmup, iterations, "warmup", "0", 0, 1e9, "iterations over which the rate rises from 0")
 
-/* Rises linearly and is 1 from iteration `iterations` on. */
+/* Rises linearly over the first updates, and is 1 after `iterations` of them. */
 static double warmup_factor(const struct warmup *warmup, int64_t iteration) {
-    return iteration < warmup->iterations ? (double)(iteration + 1) / (warmup->iterations + 1) : 1;
+    return iteration <= warmup->iterations ? (double)iteration / (warmup->iterations + 1) : 1;
 }
 
 /* --- constant ---------------------------------------------------------------------------------------------------- */
@@ -38,7 +38,7 @@ struct step_config {
 
 static const struct param step_params[] = {
     INTS_KEY(struct step_config, milestones, "milestones", NULL, 0, 2e9,
-             "iterations at which the rate is multiplied by factor"),
+             "iterations after which the rate is multiplied by factor"),
     REAL_KEY(struct step_config, factor, "factor", "0.1", 1e-6, 1, "what the rate is multiplied by"),
     WARMUP_PARAM,
     END_OF_KEYS,
@@ -49,7 +49,7 @@ static double step_factor(const void *config, int64_t iteration, int64_t total) 
     const struct step_config *step = config;
     double factor = warmup_factor(&step->warmup, iteration);
     for (int i = 0; i < step->milestones.count; i++)
-        if (iteration >= step->milestones.values[i])
+        if (iteration > step->milestones.values[i])
             factor *= step->factor;
     return factor;
 }
@@ -75,9 +75,9 @@ static const struct param cosine_params[] = {
 static double cosine_factor(const void *config, int64_t iteration, int64_t total) {
     const struct cosine_config *cosine = config;
     int64_t warmup = cosine->warmup.iterations;
-    if (iteration < warmup || total <= warmup)
+    if (iteration <= warmup || total <= warmup)
         return warmup_factor(&cosine->warmup, iteration);
-    double progress = fmin(1, (double)(iteration - warmup) / (double)(total - warmup));
+    double progress = fmin(1, (double)(iteration - 1 - warmup) / (double)(total - warmup));
     double fall = 0.5 * (1 + cos(3.14159265358979323846 * progress));
     return cosine->final_factor + (1 - cosine->final_factor) * fall;
 }

@@ -8,7 +8,7 @@
 
 struct schedule_type {
     struct kind kind;
-    /* For the iteration numbered from 0, out of `total`. */
+    /* For the update number `iteration`, from 1, out of `total`. */
     double (*factor)(const void *config, int64_t iteration, int64_t total);
 };
 

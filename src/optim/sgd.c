@@ -14,15 +14,14 @@ static const struct param params[] = {
     END_OF_KEYS,
 };
 
-static void sgd_step(const void *config, double rate, int64_t step, size_t count, real *weights, const real *grads,
-                     real *const *slots) {
-    (void)step;
+static void sgd_update(const void *config, const struct update *update) {
     const struct sgd_config *sgd = config;
-    real *velocity = slots[0];
-    real momentum = (real)sgd->momentum, step_size = (real)rate;
+    real *velocity = update->slots[0], *weights = update->weights;
+    const real *grads = update->grads;
+    real momentum = (real)sgd->momentum, step_size = (real)update->rate;
     real ahead = sgd->nesterov ? momentum : 1, plain = sgd->nesterov ? 1 : 0;
-#pragma omp parallel for simd schedule(static)
-    for (size_t i = 0; i < count; i++) {
+#pragma omp parallel for simd schedule(static) num_threads(update->threads)
+    for (size_t i = 0; i < update->count; i++) {
         velocity[i] = momentum * velocity[i] + grads[i];
         weights[i] -= step_size * (ahead * velocity[i] + plain * grads[i]);
     }
@@ -32,5 +31,5 @@ const struct optimizer_type optimizer_sgd = {
     .kind = {"sgd", "stochastic gradient descent with momentum", params, sizeof(struct sgd_config)},
     .slots = 1,
     .slot_names = {"momentum"},
-    .step = sgd_step,
+    .update = sgd_update,
 };

@@ -7,50 +7,69 @@
 
 #include "base/version.h"
 
-/* Calls for every tensor of a checkpoint: the network's own (slot -1), then the optimizer's. */
+/* Where a stored tensor lies in memory: its values, or what the optimizer has for them. */
+struct place {
+    const struct tensor *tensor;
+    real *memory;
+};
+
+/* All tensors of a checkpoint, in its order. */
+struct listing {
+    int count;
+    struct tensor_info *infos;
+    struct place *places;
+};
+
 static int stored_count(const struct trainer *trainer, bool optimizer) {
     int trained = 0;
-    for (int i = 0; i < trainer->net.tensor_count; i++)
-        trained += trainer->net.tensors[i]->trained;
-    return trainer->net.tensor_count + (optimizer ? trainer->optimizer->slots * trained : 0);
+    for (int i = 0; i < trainer->model.tensor_count; i++)
+        trained += trainer->model.tensors[i]->trained;
+    return trainer->model.tensor_count + (optimizer ? trainer->optimizer->slots * trained : 0);
 }
 
-static const char *stored_name(struct arena *arena, const struct trainer *trainer, const struct tensor *tensor,
-                               int slot) {
-    if (slot < 0)
-        return tensor->name;
-    return arena_printf(arena, "optimizer.%s.%s", trainer->optimizer->slot_names[slot], tensor->name);
-}
-
-/* Where a tensor, or its optimizer state, lies in memory. */
-static real *stored_place(const struct trainer *trainer, const struct tensor *tensor, int slot) {
-    return slot < 0 ? tensor->value : trainer->slots[slot] + tensor->offset;
-}
-
-static struct stored_tensor describe(const struct tensor *tensor, const char *name, const real *data) {
-    struct stored_tensor stored = {.name = name, .dims = tensor->dims, .data = data};
+static struct tensor_info describe(const struct tensor *tensor, const char *name) {
+    struct tensor_info info = {.name = name, .dims = tensor->dims};
     for (int d = 0; d < tensor->dims; d++)
-        stored.shape[d] = tensor->shape[d];
-    return stored;
+        info.shape[d] = tensor->shape[d];
+    return info;
+}
+
+static void list_slot(struct arena *arena, struct listing *list, const struct trainer *trainer, int slot) {
+    for (int i = 0; i < trainer->model.tensor_count; i++) {
+        const struct tensor *tensor = trainer->model.tensors[i];
+        if (!tensor->trained)
+            continue;
+        const char *name = arena_printf(arena, "optimizer.%s.%s", trainer->optimizer->slot_names[slot], tensor->name);
+        list->infos[list->count] = describe(tensor, name);
+        list->places[list->count++] = (struct place){tensor, trainer->slots[slot] + tensor->offset};
+    }
+}
+
+/* The network's own tensors and, with `optimizer`, its state. */
+static struct listing list_tensors(struct arena *arena, const struct trainer *trainer, bool optimizer) {
+    size_t count = (size_t)stored_count(trainer, optimizer);
+    struct listing list = {.infos = arena_alloc(arena, count * sizeof *list.infos),
+                           .places = arena_alloc(arena, count * sizeof *list.places)};
+    for (int i = 0; i < trainer->model.tensor_count; i++) {
+        const struct tensor *tensor = trainer->model.tensors[i];
+        list.infos[list.count] = describe(tensor, tensor->name);
+        list.places[list.count++] = (struct place){tensor, tensor->value};
+    }
+    for (int slot = 0; slot < (optimizer ? trainer->optimizer->slots : 0); slot++)
+        list_slot(arena, &list, trainer, slot);
+    return list;
 }
 
 /* --- Saving ------------------------------------------------------------------------------------------------------ */
 
+static void give(const void *context, int tensor, size_t first, size_t count, real *values) {
+    const struct place *places = context;
+    tensor_to_stored(values, places[tensor].tensor, places[tensor].memory, first, count);
+}
+
 bool checkpoint_save(const char *path, const struct trainer *trainer, struct best_test best, struct error *err) {
-    const struct model *net = &trainer->net;
     struct arena arena = {0};
-    int count = stored_count(trainer, true), next = 0;
-    struct stored_tensor *tensors = arena_alloc(&arena, (size_t)count * sizeof *tensors);
-    for (int slot = -1; slot < trainer->optimizer->slots; slot++) {
-        for (int i = 0; i < net->tensor_count; i++) {
-            const struct tensor *tensor = net->tensors[i];
-            if (slot >= 0 && !tensor->trained)
-                continue;
-            real *stored = arena_alloc(&arena, tensor->count * sizeof *stored);
-            tensor_to_stored(stored, tensor, stored_place(trainer, tensor, slot));
-            tensors[next++] = describe(tensor, stored_name(&arena, trainer, tensor, slot), stored);
-        }
-    }
+    struct listing list = list_tensors(&arena, trainer, true);
     struct text spec = {0};
     experiment_emit(&spec, trainer->experiment);
     const struct stored_text texts[] = {
@@ -60,7 +79,8 @@ bool checkpoint_save(const char *path, const struct trainer *trainer, struct bes
         {"best_accuracy", arena_printf(&arena, "%.17g", best.accuracy)},
         {"spec", spec.data},
     };
-    bool good = tensor_file_write(path, tensors, count, texts, sizeof texts / sizeof *texts, err);
+    struct tensor_contents contents = {list.infos, list.count, texts, sizeof texts / sizeof *texts, give, list.places};
+    bool good = safetensors_write(path, &contents, err);
     text_free(&spec);
     arena_free(&arena);
     return good;
@@ -68,39 +88,41 @@ bool checkpoint_save(const char *path, const struct trainer *trainer, struct bes
 
 /* --- Loading ----------------------------------------------------------------------------------------------------- */
 
-static const char *need_text(const struct tensor_file *file, const char *path, const char *key, struct error *err) {
-    const char *text = tensor_file_text(file, key);
+static const char *need_text(const struct safetensors *file, const char *path, const char *key, struct error *err) {
+    const char *text = safetensors_text(file, key);
     if (!text)
         error_set(err, "%s: not a spherenet checkpoint: its metadata has no \"%s\"", path, key);
     return text;
 }
 
-bool checkpoint_open(const char *operand, char *path, struct tensor_file *file, struct error *err) {
+bool checkpoint_open(const char *operand, char *path, struct safetensors *file, struct error *err) {
     if (!run_dir_resolve(operand, path, err))
         return false;
-    if (tensor_file_read(file, path, err))
+    if (safetensors_open(file, path, err))
         return true;
+    if (err->code != ERROR_DAMAGED || !strcmp(operand, path))
+        return false;
     struct error why = *err;
-    if (strcmp(operand, path) && strstr(why.text, ": damaged: "))
-        error_set(err, "%s\n  give the path of an older checkpoint of the run, if it has kept one", why.text);
-    return false;
+    return error_set_code(err, why.code, "%s\n  give the path of an older checkpoint of the run, if it has kept one",
+                          why.text);
 }
 
-const char *checkpoint_spec(const struct tensor_file *file, const char *path, struct error *err) {
+const char *checkpoint_spec(const struct safetensors *file, const char *path, struct error *err) {
     return need_text(file, path, "spec", err);
 }
 
-static bool read_integer(const struct tensor_file *file, const char *path, const char *key, int64_t lowest,
+static bool read_integer(const struct safetensors *file, const char *path, const char *key, int64_t lowest,
                          int64_t *value, struct error *err) {
     const char *text = need_text(file, path, key, err);
     char *end;
     if (!text)
         return false;
     *value = strtoll(text, &end, 10);
-    return (*text && !*end && *value >= lowest) || error_set(err, "%s: damaged: %s is \"%.40s\"", path, key, text);
+    return (*text && !*end && *value >= lowest) ||
+           error_set_code(err, ERROR_DAMAGED, "%s: damaged: %s is \"%.40s\"", path, key, text);
 }
 
-bool checkpoint_progress(const struct tensor_file *file, const char *path, int64_t *iteration, struct best_test *best,
+bool checkpoint_progress(const struct safetensors *file, const char *path, int64_t *iteration, struct best_test *best,
                          struct error *err) {
     const char *accuracy = need_text(file, path, "best_accuracy", err);
     if (!accuracy || !read_integer(file, path, "iteration", 0, iteration, err) ||
@@ -110,105 +132,118 @@ bool checkpoint_progress(const struct tensor_file *file, const char *path, int64
     return true;
 }
 
-static bool same_shape(const struct stored_tensor *a, const struct stored_tensor *b) {
+static bool same_shape(const struct tensor_info *a, const struct tensor_info *b) {
     return a->dims == b->dims && !memcmp(a->shape, b->shape, (size_t)a->dims * sizeof *a->shape);
 }
 
-static const char *shape_text(struct arena *arena, const struct stored_tensor *tensor) {
+static const char *shape_text(struct arena *arena, const struct tensor_info *tensor) {
     const char *text = "";
     for (int d = 0; d < tensor->dims; d++)
         text = arena_printf(arena, "%s%s%" PRId64, text, d ? ", " : "", tensor->shape[d]);
     return text;
 }
 
-/* What keeps the stored tensor (NULL: there is none) from taking the place of the wanted one; NULL: nothing. */
-static const char *difference(struct arena *arena, const struct stored_tensor *stored,
-                              const struct stored_tensor *wanted) {
-    if (!stored)
+/* What keeps the file's tensor from taking the place of the wanted one, were it that there is none; NULL: nothing. */
+static const char *difference(struct arena *arena, const struct safetensors *file, const struct tensor_info *wanted) {
+    int found = safetensors_find(file, wanted->name);
+    if (found < 0)
         return arena_printf(arena, "has no tensor \"%s\", which the network needs", wanted->name);
-    if (!same_shape(stored, wanted))
-        return arena_printf(arena, "tensor \"%s\" has shape [%s], the network's has [%s]", wanted->name,
-                            shape_text(arena, stored), shape_text(arena, wanted));
-    return NULL;
+    const struct tensor_info *stored = &file->tensors[found];
+    if (same_shape(stored, wanted))
+        return NULL;
+    return arena_printf(arena, "tensor \"%s\" has shape [%s], the network's has [%s]", wanted->name,
+                        shape_text(arena, stored), shape_text(arena, wanted));
 }
 
-static bool load_tensor(const struct tensor_file *file, const char *path, const struct trainer *trainer,
-                        const struct tensor *tensor, int slot, struct error *err) {
-    struct arena arena = {0};
-    const char *name = stored_name(&arena, trainer, tensor, slot);
-    struct stored_tensor wanted = describe(tensor, name, NULL);
-    const struct stored_tensor *stored = tensor_file_find(file, name);
-    const char *different = difference(&arena, stored, &wanted);
-    if (different)
-        error_set(err, "%s: %s", path, different);
-    else
-        tensor_from_stored(stored_place(trainer, tensor, slot), tensor, stored->data);
-    arena_free(&arena);
-    return !different;
-}
-
-bool checkpoint_load(const struct tensor_file *file, const char *path, struct trainer *trainer, bool optimizer,
-                     struct error *err) {
-    for (int slot = -1; slot < (optimizer ? trainer->optimizer->slots : 0); slot++) {
-        for (int i = 0; i < trainer->net.tensor_count; i++) {
-            const struct tensor *tensor = trainer->net.tensors[i];
-            if ((slot < 0 || tensor->trained) && !load_tensor(file, path, trainer, tensor, slot, err))
-                return false;
-        }
+static bool check_tensors(struct arena *arena, const struct safetensors *file, const char *path,
+                          const struct listing *list, struct error *err) {
+    for (int i = 0; i < list->count; i++) {
+        const char *different = difference(arena, file, &list->infos[i]);
+        if (different)
+            return error_set(err, "%s: %s", path, different);
     }
-    if (optimizer && file->tensor_count != stored_count(trainer, true))
-        return error_set(err, "%s: has %d tensors, the network and its optimizer %d", path, file->tensor_count,
-                         stored_count(trainer, true));
     return true;
 }
-
-/* --- Starting from another run's weights ------------------------------------------------------------------------- */
 
 static bool is_of_layer(const char *tensor, const char *layer) {
     size_t length = layer ? strlen(layer) : 0;
     return length && !strncmp(tensor, layer, length) && tensor[length] == '.';
 }
 
-static bool is_of_network(const struct model *net, const char *name) {
-    for (int i = 0; i < net->tensor_count; i++)
-        if (!strcmp(net->tensors[i]->name, name))
-            return true;
-    return false;
+/* NULL: it has none. */
+static struct place *find_place(const struct listing *list, const char *name) {
+    for (int i = 0; i < list->count; i++)
+        if (!strcmp(list->infos[i].name, name))
+            return &list->places[i];
+    return NULL;
 }
 
+static void take(void *context, size_t first, size_t count, const real *values) {
+    const struct place *place = context;
+    tensor_from_stored(place->memory, place->tensor, values, first, count);
+}
+
+/* Reads the file's tensors straight to their places, in the file's order, but those of a layer. */
+static bool read_tensors(struct safetensors *file, const struct listing *list, const char *left_out,
+                         struct error *err) {
+    for (int i = 0; i < file->tensor_count; i++) {
+        struct place *place = find_place(list, file->tensors[i].name);
+        if (place && !is_of_layer(file->tensors[i].name, left_out) && !safetensors_read(file, i, take, place, err))
+            return false;
+    }
+    return true;
+}
+
+bool checkpoint_load(struct safetensors *file, const char *path, struct trainer *trainer, bool optimizer,
+                     struct error *err) {
+    struct arena arena = {0};
+    struct listing list = list_tensors(&arena, trainer, optimizer);
+    bool good = check_tensors(&arena, file, path, &list, err);
+    if (good && optimizer && file->tensor_count != list.count)
+        good = error_set(err, "%s: has %d tensors, the network and its optimizer %d", path, file->tensor_count,
+                         list.count);
+    good = good && read_tensors(file, &list, NULL, err);
+    arena_free(&arena);
+    return good;
+}
+
+/* --- Starting from another run's weights ------------------------------------------------------------------------- */
+
 /* One line for each difference between the file and the network. */
-static void list_differences(struct text *list, const struct tensor_file *file, const struct model *net,
+static void list_differences(struct error_list *differences, const struct safetensors *file, const struct listing *list,
                              const char *drawn) {
     struct arena arena = {0};
-    for (int i = 0; i < net->tensor_count; i++) {
-        const struct stored_tensor wanted = describe(net->tensors[i], net->tensors[i]->name, NULL);
-        const char *different = difference(&arena, tensor_file_find(file, wanted.name), &wanted);
-        if (different && !is_of_layer(wanted.name, drawn))
-            text_printf(list, "\n  %s", different);
+    for (int i = 0; i < list->count; i++) {
+        const char *different = difference(&arena, file, &list->infos[i]);
+        if (different && !is_of_layer(list->infos[i].name, drawn))
+            error_list_add(differences, "%s", different);
     }
     for (int i = 0; i < file->tensor_count; i++) {
         const char *name = file->tensors[i].name;
-        if (strncmp(name, "optimizer.", 10) && !is_of_network(net, name) && !is_of_layer(name, drawn))
-            text_printf(list, "\n  has a tensor \"%s\", which the network has not", name);
+        if (strncmp(name, "optimizer.", 10) && !find_place(list, name) && !is_of_layer(name, drawn))
+            error_list_add(differences, "has a tensor \"%.200s\", which the network has not", name);
     }
     arena_free(&arena);
 }
 
-bool checkpoint_initialise(const struct tensor_file *file, const char *path, struct trainer *trainer, const char *drawn,
-                           struct error *err) {
-    const struct model *net = &trainer->net;
-    struct text list = {0};
-    list_differences(&list, file, net, drawn);
-    if (list.length) {
+static bool check_same_network(const struct safetensors *file, const char *path, const struct listing *list,
+                               const char *drawn, struct error *err) {
+    struct error_list differences = {0};
+    list_differences(&differences, file, list, drawn);
+    const char *text = error_list_end(&differences);
+    bool same = !*text;
+    if (!same)
         error_set(err, "%s: cannot be started from, since its network is another; give the spec the same layers%s:%s",
-                  path, drawn ? "" : ", or where only the last one differs, train.init_classifier: draw", list.data);
-        text_free(&list);
-        return false;
-    }
-    for (int i = 0; i < net->tensor_count; i++) {
-        const struct tensor *tensor = net->tensors[i];
-        if (!is_of_layer(tensor->name, drawn) && !load_tensor(file, path, trainer, tensor, -1, err))
-            return false;
-    }
-    return true;
+                  path, drawn ? "" : ", or where only the last one differs, train.init_classifier: draw", text);
+    error_list_free(&differences);
+    return same;
+}
+
+bool checkpoint_initialise(struct safetensors *file, const char *path, struct trainer *trainer, const char *drawn,
+                           struct error *err) {
+    struct arena arena = {0};
+    struct listing list = list_tensors(&arena, trainer, false);
+    bool good = check_same_network(file, path, &list, drawn, err) && read_tensors(file, &list, drawn, err);
+    arena_free(&arena);
+    return good;
 }

@@ -15,26 +15,28 @@ struct best_test {
     double accuracy;
 };
 
+/* Takes no memory that grows with the tensors. */
 bool checkpoint_save(const char *path, const struct trainer *trainer, struct best_test best, struct error *err);
 
-/* Reads the checkpoint that a user means by `operand`: a file, or the latest one of a run's folder. path: PATH_BYTES
- * that become its path. An error names it; where it is damaged and the user named the folder, it says what else can be
- * done. */
-bool checkpoint_open(const char *operand, char *path, struct tensor_file *file, struct error *err);
+/* Opens the checkpoint that a user means by `operand`: a file, or the latest one of a run's folder. path: PATH_BYTES
+ * that become its path, and stay while the file is open. An error names it; where it is damaged and the user named the
+ * folder, it says what else can be done. */
+bool checkpoint_open(const char *operand, char *path, struct safetensors *file, struct error *err);
 
 /* The metadata of an opened checkpoint; an error names the file and what is missing. */
-const char *checkpoint_spec(const struct tensor_file *file, const char *path, struct error *err);
-bool checkpoint_progress(const struct tensor_file *file, const char *path, int64_t *iteration, struct best_test *best,
+const char *checkpoint_spec(const struct safetensors *file, const char *path, struct error *err);
+bool checkpoint_progress(const struct safetensors *file, const char *path, int64_t *iteration, struct best_test *best,
                          struct error *err);
 
-/* Puts the file's tensors into the network and, with `optimizer`, the optimizer's state. Names and shapes must agree;
- * the first difference is the error. */
-bool checkpoint_load(const struct tensor_file *file, const char *path, struct trainer *trainer, bool optimizer,
+/* Reads the file's tensors into the network and, with `optimizer`, the optimizer's state, straight to their places.
+ * Names and shapes must agree; the first difference is the error, and then nothing is changed. */
+bool checkpoint_load(struct safetensors *file, const char *path, struct trainer *trainer, bool optimizer,
                      struct error *err);
 
 /* Starts the network from the file's tensors, matched by name and shape, and leaves the optimizer as it is. `drawn`: a
- * layer whose tensors stay as they were drawn; NULL: none. The error lists all differences. */
-bool checkpoint_initialise(const struct tensor_file *file, const char *path, struct trainer *trainer, const char *drawn,
+ * layer whose tensors stay as they were drawn; NULL: none. The error lists the differences, and counts what it has no
+ * room for. */
+bool checkpoint_initialise(struct safetensors *file, const char *path, struct trainer *trainer, const char *drawn,
                            struct error *err);
 
 #endif

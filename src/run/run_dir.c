@@ -185,9 +185,9 @@ static bool lock(struct run_dir *dir, struct error *err) {
 }
 
 void run_dir_close(struct run_dir *dir) {
-    if (dir->lock > 0)
+    if (dir->lock >= 0)
         close(dir->lock);
-    dir->lock = 0;
+    dir->lock = -1;
 }
 
 static bool check_mode(const struct run_dir *dir, enum run_mode mode, struct error *err) {
@@ -208,7 +208,7 @@ bool run_dir_open(struct run_dir *dir, const char *path, enum run_mode mode, str
     char checkpoints[PATH_BYTES];
     if (strlen(path) >= sizeof dir->path)
         return error_set(err, "the path of the run's folder is longer than %zu bytes", sizeof dir->path - 1);
-    *dir = (struct run_dir){0};
+    *dir = (struct run_dir){.lock = -1};
     strcpy(dir->path, path);
     if (!check_mode(dir, mode, err) || !make_folder(run_dir_file(dir, "checkpoints", checkpoints), err) ||
         !lock(dir, err))

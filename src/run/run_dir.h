@@ -17,7 +17,7 @@ enum { PATH_BYTES = 4096 };
 
 struct run_dir {
     char path[PATH_BYTES - 256]; /* leaves room for the names within */
-    int lock;                    /* descriptor of the folder, locked while the run is open */
+    int lock;                    /* descriptor of the folder, locked while the run is open; -1: closed */
 };
 
 enum run_mode { RUN_NEW, RUN_RESUME, RUN_OVERWRITE };
@@ -26,7 +26,7 @@ enum run_mode { RUN_NEW, RUN_RESUME, RUN_OVERWRITE };
  * that does not; RUN_OVERWRITE removes the files of the run that was there. A folder that another process has open is
  * refused. */
 bool run_dir_open(struct run_dir *dir, const char *path, enum run_mode mode, struct error *err);
-void run_dir_close(struct run_dir *dir); /* a run_dir of zeros is allowed */
+void run_dir_close(struct run_dir *dir); /* a closed one is allowed */
 
 /* PATH/NAME into `out`, PATH_BYTES long; returns out. */
 const char *run_dir_file(const struct run_dir *dir, const char *name, char *out);

@@ -12,7 +12,6 @@
 #include "loss/loss.h"
 #include "machine/cpu.h"
 #include "machine/openblas.h"
-#include "machine/threads.h"
 #include "run/checkpoint.h"
 #include "run/interrupt.h"
 #include "run/log.h"
@@ -122,62 +121,71 @@ static void prune(const struct session *s) {
 /* Starts a new run from the weights of train.init_from. */
 static bool initialise(struct session *s, struct error *err) {
     const struct train_config *train = &s->experiment->train;
-    const struct chain *chain = &s->trainer.net.chain;
+    const struct chain *chain = &s->trainer.model.chain;
     const char *drawn = train->init_classifier == INIT_DRAW ? chain->layers[chain->count - 1].name : NULL;
     char path[PATH_BYTES];
-    struct tensor_file file;
+    struct safetensors file;
     if (!*train->init_from)
         return true;
     if (!checkpoint_open(train->init_from, path, &file, err))
         return false;
     bool good = checkpoint_initialise(&file, path, &s->trainer, drawn, err);
-    tensor_file_free(&file);
+    safetensors_close(&file);
     return good;
 }
 
 enum found { FOUND_GOOD, FOUND_DAMAGED, FOUND_OTHER };
 
-/* Loads the checkpoint of that iteration. FOUND_OTHER: it is whole, but of another spec. */
+/* Loads the checkpoint of that iteration. FOUND_OTHER: an older one would do no better, since this one is whole but of
+ * another spec, or since memory is short. */
 static enum found load_checkpoint(struct session *s, int64_t iteration, struct error *err) {
     char path[PATH_BYTES];
-    struct tensor_file file;
+    struct safetensors file;
     enum found found = FOUND_DAMAGED;
-    if (!tensor_file_read(&file, run_dir_checkpoint(&s->dir, iteration, path), err))
-        return found;
+    if (!safetensors_open(&file, run_dir_checkpoint(&s->dir, iteration, path), err))
+        return err->code == ERROR_NO_MEMORY ? FOUND_OTHER : found;
     const char *spec = checkpoint_spec(&file, path, err);
     if (spec && !check_same_spec(s, spec, path, err))
         found = FOUND_OTHER;
     else if (spec && checkpoint_progress(&file, path, &s->trainer.iteration, &s->best, err) &&
              checkpoint_load(&file, path, &s->trainer, true, err))
         found = FOUND_GOOD;
-    tensor_file_free(&file);
+    safetensors_close(&file);
     return found;
 }
 
-/* The newest checkpoint that is whole. */
-static bool load_newest(struct session *s, struct error *err) {
-    size_t count;
-    int64_t *iterations;
+/* The first of the checkpoints that is whole. */
+static bool load_first_whole(struct session *s, const int64_t *iterations, size_t count, struct error *err) {
+    struct error_list damaged = {0};
     enum found found = FOUND_DAMAGED;
-    if (!run_dir_checkpoints(&s->dir, &iterations, &count, err))
-        return false;
     for (size_t i = 0; i < count && found == FOUND_DAMAGED; i++) {
         found = load_checkpoint(s, iterations[i], err);
         if (found == FOUND_GOOD)
             s->saved = iterations[i];
-        else if (found == FOUND_DAMAGED)
+        if (found == FOUND_DAMAGED) {
             text_printf(&s->skipped, "%s; skipped\n", err->text);
+            error_list_add(&damaged, "%s", err->text);
+        }
     }
-    free(iterations);
+    if (found == FOUND_DAMAGED)
+        error_set(err, "%s: none of the run's checkpoints can be read:%s\n--overwrite begins the run again",
+                  s->dir.path, error_list_end(&damaged));
+    error_list_free(&damaged);
+    return found == FOUND_GOOD;
+}
+
+static bool load_newest(struct session *s, struct error *err) {
+    size_t count;
+    int64_t *iterations;
+    if (!run_dir_checkpoints(&s->dir, &iterations, &count, err))
+        return false;
     if (count == 0)
         return initialise(s, err); /* the run was stopped before its first checkpoint: it begins again */
-    if (found == FOUND_DAMAGED)
-        return error_set(err, "%s: none of the run's checkpoints can be read:\n%s--overwrite begins the run again",
-                         s->dir.path, s->skipped.data);
-    if (found != FOUND_GOOD || !link_checkpoints(s, err))
-        return false;
-    prune(s); /* as the process that was killed would have */
-    return true;
+    bool good = load_first_whole(s, iterations, count, err) && link_checkpoints(s, err);
+    free(iterations);
+    if (good)
+        prune(s); /* as the process that was killed would have */
+    return good;
 }
 
 static bool write_spec(const struct session *s, struct error *err) {
@@ -206,10 +214,10 @@ static void log_opening(struct session *s) {
     const struct experiment *e = s->experiment;
     const struct dataset *d = &s->dataset;
     size_t weights = 0;
-    for (int i = 0; i < s->trainer.net.tensor_count; i++)
-        weights += s->trainer.net.tensors[i]->trained ? s->trainer.net.tensors[i]->count : 0;
+    for (int i = 0; i < s->trainer.model.tensor_count; i++)
+        weights += s->trainer.model.tensors[i]->trained ? s->trainer.model.tensors[i]->count : 0;
     log_line(&s->log, "spherenet %s: %s on %s", SPHERENET_VERSION, e->name, e->data.kind->name);
-    log_line(&s->log, "machine: %s, %d thread%s", cpu_description(), threads_count(), threads_count() == 1 ? "" : "s");
+    log_line(&s->log, "machine: %s, %d thread%s", cpu_description(), e->threads, e->threads == 1 ? "" : "s");
     log_line(&s->log, "products: %s", blas_library());
     const char *warning = blas_core_warning(e->train.openblas_core);
     if (warning)
@@ -217,7 +225,7 @@ static void log_opening(struct session *s) {
     log_line(&s->log, "data: %d training and %d test images of %dx%dx%d, %d classes", d->splits[SPLIT_TRAIN].count,
              d->splits[SPLIT_TEST].count, d->height, d->width, d->channels, d->classes);
     log_line(&s->log, "network: %s, %zu weights, %.0f MB for batches of %d", e->network.kind->name, weights,
-             (double)(plan_sizes(&s->trainer.net.planner).total * sizeof(real)) / 1e6, e->train.batch_size);
+             (double)(plan_sizes(&s->trainer.model.planner).total * sizeof(real)) / 1e6, e->train.batch_size);
     if (*e->train.init_from && s->saved < 0)
         log_line(&s->log, "weights: those of %s%s", e->train.init_from,
                  e->train.init_classifier == INIT_DRAW ? ", the last layer's drawn" : "");
@@ -331,7 +339,7 @@ static const char *last_checkpoint(const struct session *s, char *text, size_t b
 static bool after_divergence(struct session *s, int batch_size, const struct step_result *step, struct error *err) {
     struct text what = {0};
     char checkpoint[64];
-    divergence_describe(&what, &s->trainer.net, batch_size, step->fit);
+    divergence_describe(&what, &s->trainer.model, batch_size, step->fit);
     bool skip = s->experiment->train.on_divergence == DIVERGENCE_SKIP && ++s->skips <= MOST_SKIPS;
     if (skip)
         log_warning(&s->log, "iteration %" PRId64 ": %s; this update is left out", s->trainer.iteration, what.data);
@@ -428,10 +436,10 @@ static void log_skipped(struct session *s) {
 
 enum session_end session_run(const struct experiment *experiment, const struct session_options *options,
                              struct error *err) {
-    struct session s = {.experiment = experiment, .best = {-1, 0}, .saved = -1};
+    struct session s = {
+        .experiment = experiment, .best = {-1, 0}, .saved = -1, .train.fd = -1, .eval.fd = -1, .dir.lock = -1};
     char path[PATH_BYTES];
     snprintf(path, sizeof path, "runs/%s", experiment->name);
-    threads_set(experiment->train.threads);
     interrupt_listen(options->quiet);
     bool good = dataset_load(&s.dataset, experiment->data, (uint64_t)experiment->seed, err) &&
                 trainer_open(&s.trainer, experiment, err) && (options->mode == RUN_RESUME || initialise(&s, err)) &&

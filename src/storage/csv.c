@@ -75,7 +75,7 @@ static bool write_failed(const struct csv *csv, struct error *err) {
 }
 
 bool csv_open(struct csv *csv, const char *path, const char *header, int64_t last_iteration, struct error *err) {
-    *csv = (struct csv){0};
+    *csv = (struct csv){.fd = -1};
     snprintf(csv->path, sizeof csv->path, "%s", path);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (fd < 0)
@@ -108,11 +108,11 @@ bool csv_sync(struct csv *csv, struct error *err) {
 }
 
 void csv_close(struct csv *csv) {
-    if (csv->fd <= 0)
+    if (csv->fd < 0)
         return;
     if (!flush(csv))
         cut(csv);
     close(csv->fd);
     text_free(&csv->pending);
-    csv->fd = 0;
+    csv->fd = -1;
 }

@@ -10,7 +10,7 @@
 #include "base/text.h"
 
 struct csv {
-    int fd; /* 0: closed */
+    int fd; /* -1: closed */
     char path[4096];
     off_t length;        /* of the file: whole rows */
     struct text pending; /* rows that are not in the file yet */
@@ -29,7 +29,7 @@ bool csv_row(struct csv *csv, struct error *err, const char *format, ...) __attr
 /* Puts all rows on the disk. */
 bool csv_sync(struct csv *csv, struct error *err);
 
-/* Tries once more to write what is pending. A csv of zeros is allowed. */
+/* Tries once more to write what is pending. A closed csv is allowed. */
 void csv_close(struct csv *csv);
 
 #endif

@@ -3,12 +3,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <zlib.h>
 
 #include "base/number.h"
 #include "base/text.h"
-
-enum { READ_BYTES = 1 << 24, GZIP_BUFFER_BYTES = 1 << 18 };
+#include "storage/gzip_reader.h"
 
 /* A file that is there but cannot be looked at counts as present, so that opening it gives the reason. */
 static bool present(const char *path) {
@@ -35,47 +33,22 @@ bool file_exists(const char *folder, const char *name) {
     return path != NULL;
 }
 
-/* Before opening: to open a directory or a pipe would fail late or wait for ever. */
-static bool check_regular(const char *path, size_t *size, struct error *err) {
-    struct stat status;
-    if (stat(path, &status))
-        return error_set_errno(err, "%s", path);
-    if (S_ISDIR(status.st_mode))
-        return error_set(err, "%s: is a directory, not a file", path);
-    if (!S_ISREG(status.st_mode))
-        return error_set(err, "%s: is not a regular file", path);
-    *size = (size_t)status.st_size;
-    return true;
-}
-
 static bool reserve(struct file *file, size_t capacity, struct error *err) {
     uint8_t *bytes = realloc(file->bytes, capacity);
     if (!bytes)
-        return error_set(err, "%s: not enough memory to read it (%zu bytes)", file->path, capacity);
+        return error_set_code(err, ERROR_NO_MEMORY, "%s: not enough memory to read it (%zu bytes)", file->path,
+                              capacity);
     file->bytes = bytes;
     return true;
 }
 
-/* At the end of the data: whether it is the end that it should be. */
-static bool check_end(const struct file *file, gzFile stream, struct error *err) {
-    int code;
-    gzerror(stream, &code);
-    if (code == Z_ERRNO)
-        return error_set_errno(err, "%s", file->path);
-    if (code == Z_BUF_ERROR)
-        return error_set(err, "%s: truncated gzip file", file->path);
-    if (code != Z_OK && code != Z_STREAM_END)
-        return error_set(err, "%s: damaged gzip file", file->path);
-    return true;
-}
-
-static bool open_stream(struct file *file, struct error *err) {
-    file->stream = gzopen(file->path, "rbe"); /* zlib reads plain files too */
-    if (!file->stream)
-        return error_set_errno(err, "%s", file->path);
-    gzbuffer(file->stream, GZIP_BUFFER_BYTES);
-    file->compressed = !gzdirect(file->stream);
-    file->most = file->compressed ? file->on_disk * DEFLATE_MOST : file->on_disk;
+static bool open_reader(struct file *file, struct error *err) {
+    file->reader = gzip_reader_open(file->path, err);
+    if (!file->reader)
+        return false;
+    file->compressed = gzip_reader_is_gzipped(file->reader);
+    file->on_disk = gzip_reader_size(file->reader);
+    file->most = gzip_reader_most(file->reader);
     return true;
 }
 
@@ -83,7 +56,7 @@ bool file_open(struct file *file, const char *folder, const char *name, const ch
     *file = (struct file){.path = locate(folder, name)};
     if (!file->path)
         return error_set(err, "%s/%s: not found, and no %s.gz beside it either; %s", folder, name, name, advice);
-    if (check_regular(file->path, &file->on_disk, err) && open_stream(file, err))
+    if (open_reader(file, err))
         return true;
     file_free(file);
     return false;
@@ -102,11 +75,12 @@ bool file_fill(struct file *file, size_t size, struct error *err) {
     while (file->size < size) {
         if (file->size == capacity && !grow(file, &capacity, size, err))
             return false;
-        size_t wanted = size_smaller(capacity - file->size, READ_BYTES);
-        int got = gzread(file->stream, file->bytes + file->size, (unsigned)wanted);
-        if (got <= 0)
-            return check_end(file, file->stream, err);
-        file->size += (size_t)got;
+        size_t wanted = capacity - file->size, got;
+        if (!gzip_reader_read(file->reader, file->bytes + file->size, wanted, &got, err))
+            return false;
+        file->size += got;
+        if (got < wanted)
+            break;
     }
     return true;
 }
@@ -137,8 +111,7 @@ size_t file_most(const char *folder, const char *name) {
 }
 
 void file_free(struct file *file) {
-    if (file->stream)
-        gzclose_r(file->stream);
+    gzip_reader_close(file->reader);
     free(file->path);
     free(file->bytes);
     *file = (struct file){0};

@@ -8,8 +8,6 @@
 
 #include "base/error.h"
 
-enum { DEFLATE_MOST = 1032 }; /* bytes that deflate can make of one */
-
 struct file {
     char *path; /* of the file that was found, for messages */
     uint8_t *bytes;
@@ -17,7 +15,7 @@ struct file {
     size_t on_disk;  /* its size there */
     bool compressed; /* by gzip */
     size_t most;     /* bytes that it can hold: exact for a plain file, what deflate can make of it for the others */
-    struct gzFile_s *stream;
+    struct gzip_reader *reader;
 };
 
 /* Whether FOLDER/NAME or FOLDER/NAME.gz is there. */

@@ -3,7 +3,9 @@
  * After gunzip: 8 bytes little-endian header length, a JSON header {"__metadata__": {text: text},
  * NAME: {"dtype", "shape", "data_offsets"}}, then the tensors, C order, little-endian. The writer puts them in header
  * order; the reader takes them in any. The writer adds a checksum of all of it to the metadata, which gunzip does not
- * take away as it does gzip's own; the reader checks it where there is one. */
+ * take away as it does gzip's own; the reader checks it where there is one.
+ *
+ * Values come and go in pieces of at most TENSOR_PIECE, so that nobody holds a tensor for the file's sake. */
 #ifndef SPHERENET_STORAGE_SAFETENSORS_H
 #define SPHERENET_STORAGE_SAFETENSORS_H
 
@@ -15,41 +17,69 @@
 
 #define TENSOR_METADATA_KEY "__metadata__" /* no tensor's name */
 
-enum { TENSOR_MAX_DIMS = 8, TENSOR_HEADER_MAX_BYTES = 16 * 1024 * 1024 /* JSON, without its length */ };
+enum {
+    TENSOR_MAX_DIMS = 8,
+    TENSOR_HEADER_MAX_BYTES = 16 * 1024 * 1024, /* JSON, without its length */
+    TENSOR_PIECE = 4096                         /* values */
+};
 
-struct stored_tensor {
+struct tensor_info {
     const char *name;
     int dims; /* 0 to TENSOR_MAX_DIMS */
     int64_t shape[TENSOR_MAX_DIMS];
-    const real *data; /* written: may be NULL when a shape element is 0; read: never NULL */
 };
 
 struct stored_text {
     const char *key, *value; /* UTF-8 */
 };
 
-/* A file read whole, its tensors in the order of their data. Data of F32 and F64 tensors is converted to real; others
- * are refused. One of zeros is empty. */
-struct tensor_file {
-    int tensor_count, text_count;
-    struct stored_tensor *tensors;
-    struct stored_text *texts;
-    void *memory; /* private: what the pointers point into */
+/* --- Writing ----------------------------------------------------------------------------------------------------- */
+
+/* The values [first, first + count) of tensor number `tensor`, in C order. */
+typedef void tensor_give(const void *context, int tensor, size_t first, size_t count, real *values);
+
+struct tensor_contents {
+    const struct tensor_info *tensors;
+    int tensor_count;
+    const struct stored_text *texts;
+    int text_count;
+    tensor_give *give; /* asked twice for everything: for the checksum, which comes before the data, and for the data */
+    const void *context;
 };
 
 /* Writes PATH by way of a temporary file in the same folder, fsync and rename, so that PATH is always a whole file:
  * when it fails, the old one if there was one, and no temporary file stays. Same content, same bytes. Names and texts
  * that are not UTF-8, or appear twice, are refused. */
-bool tensor_file_write(const char *path, const struct stored_tensor *tensors, int tensor_count,
-                       const struct stored_text *texts, int text_count, struct error *err);
+bool safetensors_write(const char *path, const struct tensor_contents *contents, struct error *err);
 
-/* Reads a file, gzipped or not. Every size is checked before it is used; any bytes give a message, never a crash,
- * and what the header promises must fit into the file before memory is taken for it. Empties `file` when it fails. */
-bool tensor_file_read(struct tensor_file *file, const char *path, struct error *err);
-void tensor_file_free(struct tensor_file *file);
+/* --- Reading ----------------------------------------------------------------------------------------------------- */
 
-/* By name; NULL when absent. */
-const struct stored_tensor *tensor_file_find(const struct tensor_file *file, const char *name);
-const char *tensor_file_text(const struct tensor_file *file, const char *key);
+/* An open file, its tensors in the order of their data. One of zeros is closed. */
+struct safetensors {
+    int tensor_count, text_count;
+    struct tensor_info *tensors;
+    struct stored_text *texts;
+    struct safetensors_reader *reader; /* private */
+};
+
+/* Takes the values [first, first + count) of a tensor. */
+typedef void tensor_take(void *context, size_t first, size_t count, const real *values);
+
+/* Opens a regular file, gzipped or not, and reads all of it once, so that a file that is damaged anywhere
+ * (ERROR_DAMAGED) is refused before any of its values is used. Every size is checked before it is used; any bytes give
+ * a message, never a crash, and what the header promises must fit into the file. Keeps the path; `file` is closed when
+ * it fails. */
+bool safetensors_open(struct safetensors *file, const char *path, struct error *err);
+void safetensors_close(struct safetensors *file);
+
+/* By name; -1 when absent. */
+int safetensors_find(const struct safetensors *file, const char *name);
+/* NULL when absent. */
+const char *safetensors_text(const struct safetensors *file, const char *key);
+
+/* Hands the tensor's values to `take`, piece by piece. Data of F32 and F64 tensors is converted to real; others are
+ * refused when the file is opened. The data is read in its order: tensors that come later in it are best asked for
+ * later. Fails when the file can no longer be read as it could be at first. */
+bool safetensors_read(struct safetensors *file, int tensor, tensor_take *take, void *context, struct error *err);
 
 #endif

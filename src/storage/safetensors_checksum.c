@@ -19,7 +19,7 @@ void content_checksum_bytes(const struct content_checksum *sum, const void *byte
         XXH3_64bits_update(sum->state, bytes, count);
 }
 
-void content_checksum_tensor(const struct content_checksum *sum, const struct stored_tensor *tensor) {
+void content_checksum_tensor(const struct content_checksum *sum, const struct tensor_info *tensor) {
     content_checksum_bytes(sum, tensor->name, strlen(tensor->name) + 1);
     content_checksum_bytes(sum, tensor->shape, (size_t)tensor->dims * sizeof *tensor->shape);
 }

@@ -20,7 +20,7 @@ struct content_checksum {
 bool content_checksum_begin(struct content_checksum *sum);
 void content_checksum_free(struct content_checksum *sum); /* one of zeros is allowed */
 void content_checksum_tensor(const struct content_checksum *sum,
-                             const struct stored_tensor *tensor); /* but not its data */
+                             const struct tensor_info *tensor); /* but not its data */
 void content_checksum_bytes(const struct content_checksum *sum, const void *bytes, size_t count);
 void content_checksum_text(const struct content_checksum *sum, const char *key, const char *value);
 uint64_t content_checksum_value(const struct content_checksum *sum);

@@ -2,151 +2,186 @@
 #include "storage/safetensors.h"
 
 #include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/text.h"
+#include "base/number.h"
+#include "storage/gzip_reader.h"
+#include "storage/json_memory.h"
 #include "storage/safetensors_checksum.h"
-#include "storage/safetensors_source.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "values are read as they lie in memory");
 
-/* One tensor of the header: where its data lies in the file, in bytes after the header, and what it is to become. */
+enum { PIECE_BYTES = TENSOR_PIECE * 8 /* of the wider type */ };
+
+/* One tensor of the header, and where its data lies in the file, in bytes after the header. */
 struct entry {
-    struct stored_tensor tensor;
-    int position;       /* in the header */
-    int width;          /* bytes of a value in the file */
-    int64_t begin, end; /* bytes */
+    struct tensor_info info;
+    int position; /* in the header */
+    int width;    /* bytes of a value in the file */
+    int64_t begin, end;
 };
 
-/* A file half read. The names point into the header. */
-struct reader {
-    struct byte_source source;
+/* The names and texts point into the header. */
+struct safetensors_reader {
+    const char *path;
+    struct error *err; /* of the call that is under way */
+    struct gzip_reader *bytes;
+    uint64_t header_bytes;
     json_t *header;
-    struct entry *entries; /* malloc'ed */
+    struct entry *entries;
     int entry_count;
-    real *values; /* malloc'ed; the data of all entries, one after the other */
-    struct content_checksum sum;
+    int next; /* the entry whose data is read next; after the last: none */
 };
 
-/* What a tensor_file's pointers point into. */
-struct tensor_memory {
-    json_t *header;
-    real *values;
-};
+/* --- Refusals ---------------------------------------------------------------------------------------------------- */
 
-/* ---- The header's bytes ---- */
+static bool refuse(const struct safetensors_reader *reader, enum error_code code, const char *kind, const char *format,
+                   va_list args) __attribute__((format(printf, 4, 0)));
+static bool damaged(const struct safetensors_reader *reader, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static bool unsupported(const struct safetensors_reader *reader, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
-static bool read_header_length(struct reader *reader, uint64_t *length) {
+/* Control characters, which a damaged file may bring into names, become '?'. */
+static bool refuse(const struct safetensors_reader *reader, enum error_code code, const char *kind, const char *format,
+                   va_list args) {
+    char message[1024];
+    vsnprintf(message, sizeof message, format, args);
+    for (char *c = message; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            *c = '?';
+    return error_set_code(reader->err, code, "%s: %s%s", reader->path, kind, message);
+}
+
+static bool damaged(const struct safetensors_reader *reader, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    refuse(reader, ERROR_DAMAGED, "damaged: ", format, args);
+    va_end(args);
+    return false;
+}
+
+static bool unsupported(const struct safetensors_reader *reader, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    refuse(reader, ERROR_OTHER, "", format, args);
+    va_end(args);
+    return false;
+}
+
+static bool damaged_tensor(const struct safetensors_reader *reader, const struct entry *entry, const char *what) {
+    return damaged(reader, "tensor \"%.100s\": %s", entry->info.name, what);
+}
+
+static bool no_memory(const struct safetensors_reader *reader) {
+    return error_set_code(reader->err, ERROR_NO_MEMORY, "%s: not enough memory to read it", reader->path);
+}
+
+/* --- The header's bytes ------------------------------------------------------------------------------------------ */
+
+static bool read_bytes(const struct safetensors_reader *reader, void *into, size_t count, size_t *got) {
+    return gzip_reader_read(reader->bytes, into, count, got, reader->err);
+}
+
+static bool read_header_length(const struct safetensors_reader *reader, uint64_t *length) {
     size_t got;
-    if (!byte_source_read(&reader->source, length, sizeof *length, &got))
+    if (!read_bytes(reader, length, sizeof *length, &got))
         return false;
     if (got < sizeof *length)
-        return byte_source_refuse(&reader->source, "damaged: the file ends within the header length");
+        return damaged(reader, "the file ends within the header length");
     if (*length > TENSOR_HEADER_MAX_BYTES)
-        return byte_source_refuse(&reader->source,
-                                  "damaged: a header length of %llu bytes, at most %d are allowed; "
-                                  "is it a safetensors file?",
-                                  (unsigned long long)*length, TENSOR_HEADER_MAX_BYTES);
+        return damaged(reader, "a header length of %llu bytes, at most %d are allowed; is it a safetensors file?",
+                       (unsigned long long)*length, TENSOR_HEADER_MAX_BYTES);
     return true;
 }
 
-/* Adds piece by piece, so that a length that lies asks for no more memory than the file has bytes. */
-static bool read_header_text(struct reader *reader, uint64_t length, struct text *text) {
-    char piece[SOURCE_BUFFER_BYTES];
-    text_add(text, "", 0);
-    while (text->length < length) {
-        size_t left = length - text->length, got;
-        size_t wanted = left < sizeof piece ? left : sizeof piece;
-        if (!byte_source_read(&reader->source, piece, wanted, &got))
-            return false;
-        if (got < wanted)
-            return byte_source_refuse(&reader->source, "damaged: the file ends within the header");
-        text_add(text, piece, got);
-    }
-    return true;
-}
-
-static bool parse_header(struct reader *reader, const struct text *text) {
+static bool parse_header(struct safetensors_reader *reader, const char *json, size_t length) {
     json_error_t problem;
-    json_set_alloc_funcs(mem_alloc, free); /* so that a file is not called damaged for want of memory */
-    reader->header = json_loadb(text->data, text->length, JSON_REJECT_DUPLICATES, &problem);
+    if (!json_memory_suffices(length))
+        return no_memory(reader);
+    json_memory_use();
+    reader->header = json_loadb(json, length, JSON_REJECT_DUPLICATES, &problem);
     if (!reader->header)
-        return byte_source_refuse(&reader->source, "damaged: the header is not JSON: %s", problem.text);
-    if (!json_is_object(reader->header))
-        return byte_source_refuse(&reader->source, "damaged: the header is not a JSON object");
-    return true;
+        return damaged(reader, "the header is not JSON: %s", problem.text);
+    return json_is_object(reader->header) || damaged(reader, "the header is not a JSON object");
 }
 
-static bool read_header(struct reader *reader) {
+/* A length that lies takes no more memory than the file could fill. */
+static bool read_header(struct safetensors_reader *reader) {
+    static const char *const cut = "the file ends within the header";
     uint64_t length;
-    struct text text = {0};
-    bool good =
-        read_header_length(reader, &length) && read_header_text(reader, length, &text) && parse_header(reader, &text);
-    text_free(&text);
+    size_t got;
+    if (!read_header_length(reader, &length))
+        return false;
+    if (length > gzip_reader_most(reader->bytes))
+        return damaged(reader, "%s", cut);
+    char *json = mem_block(length);
+    if (!json)
+        return no_memory(reader);
+    bool good = read_bytes(reader, json, length, &got) && (got == length || damaged(reader, "%s", cut)) &&
+                parse_header(reader, json, length);
+    free(json);
+    reader->header_bytes = sizeof length + length;
     return good;
 }
 
-static bool check_texts(struct reader *reader) {
-    json_t *metadata = json_object_get(reader->header, TENSOR_METADATA_KEY), *value;
+static json_t *metadata_of(const struct safetensors_reader *reader) {
+    return json_object_get(reader->header, TENSOR_METADATA_KEY);
+}
+
+static bool check_texts(const struct safetensors_reader *reader) {
+    json_t *metadata = metadata_of(reader), *value;
     const char *key;
     if (!metadata)
         return true;
     if (!json_is_object(metadata))
-        return byte_source_refuse(&reader->source, "damaged: " TENSOR_METADATA_KEY " is not an object");
-    json_object_foreach(metadata, key, value) if (!json_is_string(value)) return byte_source_refuse(
-        &reader->source, "damaged: " TENSOR_METADATA_KEY " \"%.100s\" is not a text", key);
+        return damaged(reader, TENSOR_METADATA_KEY " is not an object");
+    json_object_foreach(metadata, key, value) if (!json_is_string(value)) return damaged(
+        reader, TENSOR_METADATA_KEY " \"%.100s\" is not a text", key);
     return true;
 }
 
-/* ---- The header's entries ---- */
+/* --- The header's entries ---------------------------------------------------------------------------------------- */
 
-static bool refuse_entry(struct reader *reader, const struct entry *entry, const char *what) {
-    return byte_source_refuse(&reader->source, "damaged: tensor \"%.100s\": %s", entry->tensor.name, what);
-}
-
-static bool parse_dtype(struct reader *reader, const json_t *object, struct entry *entry) {
+static bool parse_dtype(const struct safetensors_reader *reader, const json_t *object, struct entry *entry) {
     const char *dtype = json_string_value(json_object_get(object, "dtype"));
     if (!dtype)
-        return refuse_entry(reader, entry, "its dtype is missing or not a text");
-    entry->width = strcmp(dtype, "F32") == 0 ? 4 : strcmp(dtype, "F64") == 0 ? 8 : 0;
-    if (entry->width == 0)
-        return byte_source_refuse(&reader->source,
-                                  "tensor \"%.100s\": dtype %.20s is not supported, only F32 and F64 are",
-                                  entry->tensor.name, dtype);
-    return true;
+        return damaged_tensor(reader, entry, "its dtype is missing or not a text");
+    entry->width = !strcmp(dtype, "F32") ? 4 : !strcmp(dtype, "F64") ? 8 : 0;
+    return entry->width || unsupported(reader, "tensor \"%.100s\": dtype %.20s is not supported, only F32 and F64 are",
+                                       entry->info.name, dtype);
 }
 
-static bool parse_shape(struct reader *reader, const json_t *object, struct entry *entry) {
-    struct stored_tensor *tensor = &entry->tensor;
+static bool parse_shape(const struct safetensors_reader *reader, const json_t *object, struct entry *entry) {
     const json_t *shape = json_object_get(object, "shape");
     if (!json_is_array(shape))
-        return refuse_entry(reader, entry, "its shape is missing or not a list");
+        return damaged_tensor(reader, entry, "its shape is missing or not a list");
     if (json_array_size(shape) > TENSOR_MAX_DIMS)
-        return byte_source_refuse(&reader->source,
-                                  "tensor \"%.100s\": a shape of %zu dimensions is not supported, at most %d are",
-                                  tensor->name, json_array_size(shape), TENSOR_MAX_DIMS);
-    tensor->dims = (int)json_array_size(shape);
-    for (int d = 0; d < tensor->dims; d++) {
+        return unsupported(reader, "tensor \"%.100s\": a shape of %zu dimensions is not supported, at most %d are",
+                           entry->info.name, json_array_size(shape), TENSOR_MAX_DIMS);
+    entry->info.dims = (int)json_array_size(shape);
+    for (int d = 0; d < entry->info.dims; d++) {
         const json_t *extent = json_array_get(shape, (size_t)d);
         if (!json_is_integer(extent) || json_integer_value(extent) < 0)
-            return refuse_entry(reader, entry, "its shape has an element that is not a whole number from 0 on");
-        tensor->shape[d] = json_integer_value(extent);
+            return damaged_tensor(reader, entry, "its shape has an element that is not a whole number from 0 on");
+        entry->info.shape[d] = json_integer_value(extent);
     }
     return true;
 }
 
-static bool parse_offsets(struct reader *reader, const json_t *object, struct entry *entry) {
+static bool parse_offsets(const struct safetensors_reader *reader, const json_t *object, struct entry *entry) {
     const json_t *offsets = json_object_get(object, "data_offsets");
     const json_t *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
     if (json_array_size(offsets) != 2 || !json_is_integer(begin) || !json_is_integer(end))
-        return refuse_entry(reader, entry, "its data_offsets are missing or not two whole numbers");
+        return damaged_tensor(reader, entry, "its data_offsets are missing or not two whole numbers");
     entry->begin = json_integer_value(begin);
     entry->end = json_integer_value(end);
-    if (entry->begin < 0 || entry->end < entry->begin)
-        return refuse_entry(reader, entry, "its data_offsets are negative or in the wrong order");
-    return true;
+    return (entry->begin >= 0 && entry->end >= entry->begin) ||
+           damaged_tensor(reader, entry, "its data_offsets are negative or in the wrong order");
 }
 
 /* The bytes a shape needs. Also a shape with a 0 in it overflows when its other elements do, so that no later product
@@ -154,8 +189,8 @@ static bool parse_offsets(struct reader *reader, const json_t *object, struct en
 static bool shape_bytes(const struct entry *entry, int64_t *bytes) {
     int64_t product = entry->width;
     bool empty = false;
-    for (int d = 0; d < entry->tensor.dims; d++) {
-        int64_t extent = entry->tensor.shape[d];
+    for (int d = 0; d < entry->info.dims; d++) {
+        int64_t extent = entry->info.shape[d];
         empty |= extent == 0;
         if (__builtin_mul_overflow(product, extent ? extent : 1, &product))
             return false;
@@ -164,33 +199,38 @@ static bool shape_bytes(const struct entry *entry, int64_t *bytes) {
     return true;
 }
 
-static bool check_size(struct reader *reader, const struct entry *entry) {
-    int64_t needed;
+static bool check_size(const struct safetensors_reader *reader, const struct entry *entry) {
+    int64_t needed, bytes = entry->end - entry->begin;
     if (!shape_bytes(entry, &needed))
-        return refuse_entry(reader, entry, "its shape is too large");
-    if (needed != entry->end - entry->begin)
-        return byte_source_refuse(&reader->source,
-                                  "damaged: tensor \"%.100s\": its shape needs %lld bytes, its data_offsets span %lld",
-                                  entry->tensor.name, (long long)needed, (long long)(entry->end - entry->begin));
-    return true;
+        return damaged_tensor(reader, entry, "its shape is too large");
+    return needed == bytes ||
+           damaged(reader, "tensor \"%.100s\": its shape needs %lld bytes, its data_offsets span %lld",
+                   entry->info.name, (long long)needed, (long long)bytes);
 }
 
-static bool parse_entry(struct reader *reader, const json_t *object, struct entry *entry) {
+static bool parse_entry(const struct safetensors_reader *reader, const json_t *object, struct entry *entry) {
     if (!json_is_object(object))
-        return refuse_entry(reader, entry, "its entry is not an object");
+        return damaged_tensor(reader, entry, "its entry is not an object");
     return parse_dtype(reader, object, entry) && parse_shape(reader, object, entry) &&
            parse_offsets(reader, object, entry) && check_size(reader, entry);
 }
 
-static bool parse_entries(struct reader *reader) {
+/* Zeroed, and taken from the machine only as it is filled; to be freed. */
+static void *room_for(size_t count, size_t element_bytes) {
+    return calloc(count ? count : 1, element_bytes);
+}
+
+static bool parse_entries(struct safetensors_reader *reader) {
     const char *name;
     json_t *object;
-    reader->entries = mem_alloc(json_object_size(reader->header) * sizeof *reader->entries);
+    reader->entries = room_for(json_object_size(reader->header), sizeof *reader->entries);
+    if (!reader->entries)
+        return no_memory(reader);
     json_object_foreach(reader->header, name, object) {
-        if (strcmp(name, TENSOR_METADATA_KEY) == 0)
+        if (!strcmp(name, TENSOR_METADATA_KEY))
             continue;
         struct entry *entry = &reader->entries[reader->entry_count];
-        entry->tensor.name = name;
+        entry->info.name = name;
         entry->position = reader->entry_count++;
         if (!parse_entry(reader, object, entry))
             return false;
@@ -208,180 +248,215 @@ static int compare_places(const void *left, const void *right) {
     return a->position - b->position;
 }
 
-/* Sorts the entries as their data lies in the file, which must have neither overlaps nor holes. */
-static bool order_entries(struct reader *reader) {
+/* Sorts the entries as their data lies in the file, which must have neither overlaps nor holes, and room for all. */
+static bool order_entries(struct safetensors_reader *reader) {
     int64_t expected = 0;
     qsort(reader->entries, (size_t)reader->entry_count, sizeof *reader->entries, compare_places);
     for (int i = 0; i < reader->entry_count; i++) {
         const struct entry *entry = &reader->entries[i];
         if (entry->begin != expected)
-            return byte_source_refuse(
-                &reader->source,
-                "damaged: tensor \"%.100s\": its data begins at %lld, but the data before it ends at %lld",
-                entry->tensor.name, (long long)entry->begin, (long long)expected);
+            return damaged(reader, "tensor \"%.100s\": its data begins at %lld, but the data before it ends at %lld",
+                           entry->info.name, (long long)entry->begin, (long long)expected);
         expected = entry->end;
     }
+    for (int i = 0; i < reader->entry_count; i++)
+        if ((uint64_t)reader->entries[i].end > gzip_reader_most(reader->bytes))
+            return damaged_tensor(reader, &reader->entries[i], "the file ends within its data");
     return true;
 }
 
-/* ---- The data ---- */
+/* --- The data ---------------------------------------------------------------------------------------------------- */
 
-static void convert_floats(real *into, const unsigned char *bytes, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        float value;
-        memcpy(&value, bytes + i * sizeof value, sizeof value);
-        into[i] = (real)value;
-    }
+/* The next piece of the entry's data, of which it has `done` bytes already. Sets *bytes to its size. */
+static bool read_piece(const struct safetensors_reader *reader, const struct entry *entry, size_t done,
+                       unsigned char piece[PIECE_BYTES], size_t *bytes) {
+    size_t got, left = (size_t)(entry->end - entry->begin) - done;
+    *bytes = size_smaller(left, (size_t)TENSOR_PIECE * (size_t)entry->width);
+    return read_bytes(reader, piece, *bytes, &got) &&
+           (got == *bytes || damaged_tensor(reader, entry, "the file ends within its data"));
 }
 
-static void convert_doubles(real *into, const unsigned char *bytes, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        double value;
-        memcpy(&value, bytes + i * sizeof value, sizeof value);
-        into[i] = (real)value;
-    }
+static size_t data_bytes(const struct entry *entry) {
+    return (size_t)(entry->end - entry->begin);
 }
 
-static bool read_tensor(struct reader *reader, const struct entry *entry, real *into) {
-    unsigned char piece[SOURCE_BUFFER_BYTES]; /* a multiple of both widths */
-    for (int64_t left = entry->end - entry->begin; left > 0;) {
-        size_t wanted = left < SOURCE_BUFFER_BYTES ? (size_t)left : sizeof piece, got;
-        if (!byte_source_read(&reader->source, piece, wanted, &got))
-            return false;
-        if (got < wanted)
-            return refuse_entry(reader, entry, "the file ends within its data");
-        content_checksum_bytes(&reader->sum, piece, got);
-        size_t count = got / (size_t)entry->width;
-        if (entry->width == sizeof(float))
-            convert_floats(into, piece, count);
-        else
-            convert_doubles(into, piece, count);
-        into += count;
-        left -= (int64_t)got;
-    }
-    return true;
-}
-
-static size_t value_count(const struct entry *entry) {
-    return (size_t)(entry->end - entry->begin) / (size_t)entry->width;
-}
-
-/* Room for all values, when the file is large enough to hold them. */
-static bool reserve_values(struct reader *reader) {
-    size_t count = 0;
+static bool add_data(const struct safetensors_reader *reader, const struct content_checksum *sum) {
+    unsigned char piece[PIECE_BYTES];
     for (int i = 0; i < reader->entry_count; i++) {
-        if (reader->entries[i].end > reader->source.most)
-            return refuse_entry(reader, &reader->entries[i], "the file ends within its data");
-        count += value_count(&reader->entries[i]);
+        const struct entry *entry = &reader->entries[i];
+        content_checksum_tensor(sum, &entry->info);
+        for (size_t done = 0, bytes; done < data_bytes(entry); done += bytes) {
+            if (!read_piece(reader, entry, done, piece, &bytes))
+                return false;
+            content_checksum_bytes(sum, piece, bytes);
+        }
     }
-    reader->values = mem_block(count * sizeof *reader->values);
-    return reader->values || byte_source_refuse(&reader->source, "not enough memory for its data");
+    return true;
 }
 
-static bool read_data(struct reader *reader) {
-    if (!reserve_values(reader))
+static bool expect_end(const struct safetensors_reader *reader) {
+    unsigned char extra;
+    size_t got;
+    if (!read_bytes(reader, &extra, 1, &got))
         return false;
-    if (!content_checksum_begin(&reader->sum))
-        return byte_source_refuse(&reader->source, "not enough memory to read it");
-    real *into = reader->values;
-    for (int i = 0; i < reader->entry_count; i++) {
-        content_checksum_tensor(&reader->sum, &reader->entries[i].tensor);
-        if (!read_tensor(reader, &reader->entries[i], into))
-            return false;
-        into += value_count(&reader->entries[i]);
-    }
-    return byte_source_expect_end(&reader->source);
+    if (got > 0)
+        return damaged(reader, "more bytes follow than its header tells of");
+    return gzip_reader_expect_end(reader->bytes, reader->err);
 }
 
 /* Files of other programs have none. */
-static bool check_sum(struct reader *reader) {
-    json_t *metadata = json_object_get(reader->header, TENSOR_METADATA_KEY), *value;
+static bool check_sum(const struct safetensors_reader *reader, const struct content_checksum *sum) {
+    json_t *metadata = metadata_of(reader), *value;
     const char *stored = json_string_value(json_object_get(metadata, CHECKSUM_KEY)), *key;
     if (!stored)
         return true;
     json_object_foreach(metadata, key, value) if (strcmp(key, CHECKSUM_KEY) != 0)
-        content_checksum_text(&reader->sum, key, json_string_value(value));
+        content_checksum_text(sum, key, json_string_value(value));
     char digits[CHECKSUM_BYTES];
-    content_checksum_print(digits, content_checksum_value(&reader->sum));
+    content_checksum_print(digits, content_checksum_value(sum));
     return !strcmp(digits, stored) ||
-           byte_source_refuse(&reader->source,
-                              "damaged: its content has the checksum %s, but it was written with %.20s (if it was "
-                              "changed on purpose, take \"" CHECKSUM_KEY "\" out of its metadata)",
-                              digits, stored);
+           damaged(reader,
+                   "its content has the checksum %s, but it was written with %.20s (if it was changed on purpose, take "
+                   "\"" CHECKSUM_KEY "\" out of its metadata)",
+                   digits, stored);
 }
 
-/* ---- The result ---- */
-
-static void publish_tensors(struct tensor_file *file, const struct reader *reader) {
-    const real *data = reader->values;
-    file->tensor_count = reader->entry_count;
-    file->tensors = mem_alloc((size_t)file->tensor_count * sizeof *file->tensors);
-    for (int i = 0; i < file->tensor_count; i++) {
-        const struct entry *entry = &reader->entries[i];
-        file->tensors[i] = entry->tensor;
-        file->tensors[i].data = data;
-        data += value_count(entry);
-    }
-}
-
-static void publish_texts(struct tensor_file *file, const struct reader *reader) {
-    json_t *metadata = json_object_get(reader->header, TENSOR_METADATA_KEY), *value;
-    const char *key;
-    file->texts = mem_alloc(json_object_size(metadata) * sizeof *file->texts);
-    json_object_foreach(metadata, key, value) if (strcmp(key, CHECKSUM_KEY) != 0) file->texts[file->text_count++] =
-        (struct stored_text){key, json_string_value(value)};
-}
-
-/* Moves what was read into `file`; the reader keeps nothing of it. */
-static void publish(struct tensor_file *file, struct reader *reader) {
-    struct tensor_memory *memory = mem_alloc(sizeof *memory);
-    publish_tensors(file, reader);
-    publish_texts(file, reader);
-    *memory = (struct tensor_memory){reader->header, reader->values};
-    file->memory = memory;
-    reader->header = NULL;
-    reader->values = NULL;
-}
-
-bool tensor_file_read(struct tensor_file *file, const char *path, struct error *err) {
-    struct reader reader = {0};
-    *file = (struct tensor_file){0};
-    if (!byte_source_open(&reader.source, path, err))
-        return false;
-    bool good = read_header(&reader) && check_texts(&reader) && parse_entries(&reader) && order_entries(&reader) &&
-                read_data(&reader) && check_sum(&reader);
-    byte_source_close(&reader.source);
-    content_checksum_free(&reader.sum);
-    if (good)
-        publish(file, &reader);
-    json_decref(reader.header);
-    free(reader.values);
-    free(reader.entries);
+static bool check_data(const struct safetensors_reader *reader) {
+    struct content_checksum sum;
+    bool good = content_checksum_begin(&sum) ? add_data(reader, &sum) && expect_end(reader) && check_sum(reader, &sum)
+                                             : no_memory(reader);
+    content_checksum_free(&sum);
     return good;
 }
 
-void tensor_file_free(struct tensor_file *file) {
-    struct tensor_memory *memory = file->memory;
-    if (memory) {
-        json_decref(memory->header);
-        free(memory->values);
+/* --- Opening ----------------------------------------------------------------------------------------------------- */
+
+static bool publish_tensors(struct safetensors *file, const struct safetensors_reader *reader) {
+    file->tensors = room_for((size_t)reader->entry_count, sizeof *file->tensors);
+    if (!file->tensors)
+        return no_memory(reader);
+    for (int i = 0; i < reader->entry_count; i++)
+        file->tensors[file->tensor_count++] = reader->entries[i].info;
+    return true;
+}
+
+static bool publish_texts(struct safetensors *file, const struct safetensors_reader *reader) {
+    json_t *metadata = metadata_of(reader), *value;
+    const char *key;
+    file->texts = room_for(json_object_size(metadata), sizeof *file->texts);
+    if (!file->texts)
+        return no_memory(reader);
+    json_object_foreach(metadata, key, value) if (strcmp(key, CHECKSUM_KEY) != 0) file->texts[file->text_count++] =
+        (struct stored_text){key, json_string_value(value)};
+    return true;
+}
+
+static bool read_all(struct safetensors_reader *reader) {
+    reader->bytes = gzip_reader_open(reader->path, reader->err);
+    return reader->bytes && read_header(reader) && check_texts(reader) && parse_entries(reader) &&
+           order_entries(reader) && check_data(reader);
+}
+
+bool safetensors_open(struct safetensors *file, const char *path, struct error *err) {
+    *file = (struct safetensors){.reader = room_for(1, sizeof *file->reader)};
+    struct safetensors_reader *reader = file->reader;
+    if (!reader)
+        return no_memory(&(struct safetensors_reader){.path = path, .err = err});
+    reader->path = path;
+    reader->err = err;
+    if (read_all(reader) && publish_tensors(file, reader) && publish_texts(file, reader)) {
+        reader->next = reader->entry_count;
+        return true;
     }
-    free(memory);
+    safetensors_close(file);
+    return false;
+}
+
+void safetensors_close(struct safetensors *file) {
+    struct safetensors_reader *reader = file->reader;
+    if (reader) {
+        gzip_reader_close(reader->bytes);
+        json_decref(reader->header);
+        free(reader->entries);
+    }
+    free(reader);
     free(file->tensors);
     free(file->texts);
-    *file = (struct tensor_file){0};
+    *file = (struct safetensors){0};
 }
 
-const struct stored_tensor *tensor_file_find(const struct tensor_file *file, const char *name) {
+int safetensors_find(const struct safetensors *file, const char *name) {
     for (int i = 0; i < file->tensor_count; i++)
-        if (strcmp(file->tensors[i].name, name) == 0)
-            return &file->tensors[i];
-    return NULL;
+        if (!strcmp(file->tensors[i].name, name))
+            return i;
+    return -1;
 }
 
-const char *tensor_file_text(const struct tensor_file *file, const char *key) {
+const char *safetensors_text(const struct safetensors *file, const char *key) {
     for (int i = 0; i < file->text_count; i++)
-        if (strcmp(file->texts[i].key, key) == 0)
+        if (!strcmp(file->texts[i].key, key))
             return file->texts[i].value;
     return NULL;
+}
+
+/* --- Values ------------------------------------------------------------------------------------------------------ */
+
+static real value_at(const unsigned char *bytes, int width) {
+    float narrow;
+    double wide;
+    if (width == sizeof narrow) {
+        memcpy(&narrow, bytes, sizeof narrow);
+        return (real)narrow;
+    }
+    memcpy(&wide, bytes, sizeof wide);
+    return (real)wide;
+}
+
+static void convert(real *into, const unsigned char *bytes, size_t count, int width) {
+    for (size_t i = 0; i < count; i++)
+        into[i] = value_at(bytes + i * (size_t)width, width);
+}
+
+static bool skip(const struct safetensors_reader *reader, size_t count) {
+    unsigned char piece[PIECE_BYTES];
+    for (size_t part, got; count; count -= part) {
+        part = size_smaller(count, sizeof piece);
+        if (!read_bytes(reader, piece, part, &got))
+            return false;
+        if (got < part)
+            return damaged(reader, "it has become shorter while it was read");
+    }
+    return true;
+}
+
+/* Goes to where the tensor's data begins. */
+static bool go_to(struct safetensors_reader *reader, int tensor) {
+    if (reader->next > tensor) {
+        if (!gzip_reader_rewind(reader->bytes, reader->err) || !skip(reader, reader->header_bytes))
+            return false;
+        reader->next = 0;
+    }
+    return skip(reader, (size_t)(reader->entries[tensor].begin - reader->entries[reader->next].begin));
+}
+
+static bool take_data(const struct safetensors_reader *reader, const struct entry *entry, tensor_take *take,
+                      void *context) {
+    unsigned char piece[PIECE_BYTES];
+    real values[TENSOR_PIECE];
+    size_t width = (size_t)entry->width;
+    for (size_t done = 0, bytes; done < data_bytes(entry); done += bytes) {
+        if (!read_piece(reader, entry, done, piece, &bytes))
+            return false;
+        convert(values, piece, bytes / width, entry->width);
+        take(context, done / width, bytes / width, values);
+    }
+    return true;
+}
+
+bool safetensors_read(struct safetensors *file, int tensor, tensor_take *take, void *context, struct error *err) {
+    struct safetensors_reader *reader = file->reader;
+    reader->err = err;
+    bool good = go_to(reader, tensor) && take_data(reader, &reader->entries[tensor], take, context);
+    reader->next = good ? tensor + 1 : reader->entry_count; /* after a failure from the beginning */
+    return good;
 }

@@ -29,17 +29,17 @@ static const struct layer *first_output(const struct chain *chain, int n, size_t
     return NULL;
 }
 
-static const struct tensor *first_value(const struct model *net) {
-    for (int i = 0; i < net->tensor_count; i++)
-        if (count_not_finite(net->tensors[i]->value, net->tensors[i]->count))
-            return net->tensors[i];
+static const struct tensor *first_value(const struct model *model) {
+    for (int i = 0; i < model->tensor_count; i++)
+        if (count_not_finite(model->tensors[i]->value, model->tensors[i]->count))
+            return model->tensors[i];
     return NULL;
 }
 
-static void describe_loss(struct text *out, const struct model *net, int n, double loss) {
+static void describe_loss(struct text *out, const struct model *model, int n, double loss) {
     size_t values = 0;
-    const struct tensor *tensor = first_value(net);
-    const struct layer *layer = tensor ? NULL : first_output(&net->chain, n, &values);
+    const struct tensor *tensor = first_value(model);
+    const struct layer *layer = tensor ? NULL : first_output(&model->chain, n, &values);
     text_printf(out, "the loss is %s", isnan(loss) ? "nan" : "infinite");
     if (tensor)
         text_printf(out, ", and so are weights: first in tensor %s", tensor->name);
@@ -52,9 +52,9 @@ static void describe_loss(struct text *out, const struct model *net, int n, doub
 /* --- Going back -------------------------------------------------------------------------------------------------- */
 
 /* Gradients go from the last layer to the first, so the last one is where it began. */
-static void describe_gradient(struct text *out, const struct model *net) {
-    for (int i = net->tensor_count - 1; i >= 0; i--) {
-        const struct tensor *tensor = net->tensors[i];
+static void describe_gradient(struct text *out, const struct model *model) {
+    for (int i = model->tensor_count - 1; i >= 0; i--) {
+        const struct tensor *tensor = model->tensors[i];
         size_t values = tensor->trained ? count_not_finite(tensor->grad, tensor->count) : 0;
         if (values) {
             text_printf(out, "the loss is finite, but the gradient is not: first in tensor %s, %zu values of %zu",
@@ -64,9 +64,9 @@ static void describe_gradient(struct text *out, const struct model *net) {
     }
 }
 
-void divergence_describe(struct text *out, const struct model *net, int n, double loss) {
+void divergence_describe(struct text *out, const struct model *model, int n, double loss) {
     if (isfinite(loss))
-        describe_gradient(out, net);
+        describe_gradient(out, model);
     else
-        describe_loss(out, net, n, loss);
+        describe_loss(out, model, n, loss);
 }

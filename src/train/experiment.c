@@ -5,6 +5,7 @@
 
 #include "loss/loss.h"
 #include "machine/openblas.h"
+#include "machine/threads.h"
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
 
@@ -90,10 +91,17 @@ static void check_core(const struct experiment *experiment, const struct node *r
     text_free(&message);
 }
 
-bool experiment_plan(const struct experiment *experiment, struct model *net, struct diagnostics *diags) {
+bool experiment_plan(const struct experiment *experiment, struct model *model, struct diagnostics *diags) {
     struct shape in = {experiment->shape.height, experiment->shape.width, experiment->shape.channels, false};
     int batch = experiment->train.batch_size > 0 ? experiment->train.batch_size : 1; /* 0: itself a mistake */
-    return model_plan(net, &experiment->layers, in, experiment->shape.classes, batch, diags);
+    const struct model_request request = {
+        .layers = &experiment->layers,
+        .in = in,
+        .classes = experiment->shape.classes,
+        .batch = batch,
+        .threads = experiment->threads,
+    };
+    return model_plan(model, &request, diags);
 }
 
 static void take_angles(struct experiment *experiment, struct diagnostics *diags) {
@@ -117,9 +125,9 @@ static void check_network(struct experiment *experiment, struct diagnostics *dia
         take_angles(experiment, diags);
     if (diags->count > mistakes)
         return;
-    struct model net;
-    experiment_plan(experiment, &net, diags);
-    model_free(&net);
+    struct model model;
+    experiment_plan(experiment, &model, diags);
+    model_free(&model);
 }
 
 static bool read_tree(struct experiment *experiment, struct node *root, const char *path, const char *const *overrides,
@@ -135,6 +143,7 @@ static bool read_tree(struct experiment *experiment, struct node *root, const ch
     spec_bind(&experiment->arena, experiment, experiment_params, root, "", diags);
     if (!*experiment->name)
         experiment->name = name_from_path(&experiment->arena, path);
+    experiment->threads = threads_decide(experiment->train.threads);
     check_name(experiment, root, diags);
     check_core(experiment, root, diags);
     if (experiment->data.kind && experiment->network.kind)

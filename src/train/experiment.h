@@ -15,9 +15,9 @@ struct train_config {
     int keep;                                    /* checkpoints; 0: all */
     int on_divergence;                           /* enum on_divergence */
     int threads;                                 /* 0: as many as the process may use */
-    const char *openblas_core;                   /* a wish as in machine/openblas.h; known, but this machine may refuse it */
-    const char *init_from;                       /* a run or checkpoint; "": none */
-    int init_classifier;                         /* enum init_classifier */
+    const char *openblas_core; /* a wish as in machine/openblas.h; known, but this machine may refuse it */
+    const char *init_from;     /* a run or checkpoint; "": none */
+    int init_classifier;       /* enum init_classifier */
 };
 
 struct experiment {
@@ -29,6 +29,7 @@ struct experiment {
     struct penalty_config regularizer;
     struct train_config train;
     /* What follows from it. */
+    int threads;               /* that compute; decided once, when the spec is read */
     struct dataset shape;      /* of the data; no images */
     struct choice_list layers; /* the network, written out */
 };
@@ -47,8 +48,8 @@ void experiment_free(struct experiment *experiment);
 /* The resolved spec as YAML: every key with its value. */
 void experiment_emit(struct text *out, const struct experiment *experiment);
 
-/* Plans the network of a checked experiment. */
-bool experiment_plan(const struct experiment *experiment, struct model *net, struct diagnostics *diags);
+/* Plans the network of a checked experiment for its batches and threads. */
+bool experiment_plan(const struct experiment *experiment, struct model *model, struct diagnostics *diags);
 
 const struct data_config *experiment_data(const struct experiment *experiment);
 

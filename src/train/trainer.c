@@ -11,25 +11,24 @@
 
 /* Reals that the trainer holds beside the network's. */
 struct state_sizes {
-    size_t slots, work, logits, buffers, total;
+    size_t slots, work, logits, total;
 };
 
 static struct state_sizes state_sizes(const struct trainer *trainer) {
     const struct experiment *experiment = trainer->experiment;
     struct state_sizes sizes = {
         .slots = (size_t)trainer->optimizer->slots * trainer->trained,
-        .work = penalty_work(&experiment->regularizer, &trainer->net),
+        .work = trainer->penalties.work,
         .logits = (size_t)experiment->train.batch_size * (size_t)experiment->shape.classes,
-        .buffers = trainer->buffer_count,
     };
-    sizes.total = sizes.slots + sizes.work + sizes.logits + sizes.buffers;
+    sizes.total = sizes.slots + sizes.work + sizes.logits;
     return sizes;
 }
 
 /* Before anything is allocated: all that a training holds beside its images. */
 static bool check_memory(const struct trainer *trainer, struct error *err) {
     const struct experiment *experiment = trainer->experiment;
-    double net = (double)(plan_sizes(&trainer->net.planner).total * sizeof(real));
+    double net = (double)(plan_sizes(&trainer->model.planner).total * sizeof(real));
     double state = (double)(state_sizes(trainer).total * sizeof(real));
     double batches = (double)(loader_bytes(&experiment->shape, experiment->train.batch_size));
     double available = (double)mem_available("");
@@ -49,9 +48,39 @@ static bool allocate_state(struct trainer *trainer, struct error *err) {
                          (double)(sizes.total * sizeof *next) / 1e6);
     for (int i = 0; i < trainer->optimizer->slots; i++, next += trainer->trained)
         trainer->slots[i] = next;
-    trainer->penalty_work = next;
+    penalties_place(&trainer->penalties, next);
     trainer->dlogits = next + sizes.work;
-    trainer->buffers = trainer->dlogits + sizes.logits;
+    return true;
+}
+
+static void plan_spans(struct trainer *trainer) {
+    const struct penalty_config *penalty = &trainer->experiment->regularizer;
+    struct model *model = &trainer->model;
+    bool decoupled = trainer->optimizer->decouples_decay;
+    trainer->spans = arena_alloc(&model->arena, (size_t)model->tensor_count * sizeof *trainer->spans);
+    for (int i = 0; i < model->tensor_count; i++) {
+        const struct tensor *tensor = model->tensors[i];
+        double decay = decoupled && penalty_decays(penalty, tensor) ? penalty->weight_decay : 0;
+        if (tensor->trained)
+            trainer->spans[trainer->span_count++] =
+                (struct span){tensor->offset, tensor->count, tensor->role, tensor->filters, decay};
+    }
+}
+
+/* What a checked experiment trains with, and its memory, which is not allocated yet. */
+static bool plan(struct trainer *trainer, struct error *err) {
+    const struct experiment *experiment = trainer->experiment;
+    struct diagnostics diags = {0};
+    bool planned = experiment_plan(experiment, &trainer->model, &diags);
+    if (!planned)
+        error_set(err, "%s", diags.text.data);
+    text_free(&diags.text);
+    if (!planned)
+        return false;
+    trainer->trained = plan_sizes(&trainer->model.planner).trained;
+    trainer->penalties = penalties_plan(&experiment->regularizer, &trainer->model, trainer->optimizer->decouples_decay,
+                                        &trainer->model.arena);
+    plan_spans(trainer);
     return true;
 }
 
@@ -60,23 +89,15 @@ bool trainer_open(struct trainer *trainer, const struct experiment *experiment, 
         .experiment = experiment,
         .optimizer = (const struct optimizer_type *)experiment->optimizer.kind,
     };
-    struct diagnostics diags = {0};
-    bool planned = experiment_plan(experiment, &trainer->net, &diags);
-    if (!planned)
-        error_set(err, "%s", diags.text.data);
-    text_free(&diags.text);
-    struct plan_sizes sizes = plan_sizes(&trainer->net.planner);
-    trainer->trained = sizes.trained;
-    trainer->buffer_count = sizes.buffers;
-    if (planned && check_memory(trainer, err) && model_allocate(&trainer->net, (uint64_t)experiment->seed, err) &&
-        allocate_state(trainer, err))
+    if (plan(trainer, err) && check_memory(trainer, err) &&
+        model_allocate(&trainer->model, (uint64_t)experiment->seed, err) && allocate_state(trainer, err))
         return true;
     trainer_close(trainer);
     return false;
 }
 
 void trainer_close(struct trainer *trainer) {
-    model_free(&trainer->net);
+    model_free(&trainer->model);
     free(trainer->block);
     trainer->block = NULL;
 }
@@ -104,7 +125,7 @@ static void phase_ends(const struct trainer *trainer, enum step_phase phase) {
 }
 
 static struct loss_input loss_input(const struct trainer *trainer, const struct batch *batch, const real *scores) {
-    const struct sphere_op *classifier = trainer->net.classifier;
+    const struct sphere_op *classifier = trainer->model.classifier;
     return (struct loss_input){
         .n = batch->count,
         .classes = trainer->experiment->shape.classes,
@@ -116,7 +137,7 @@ static struct loss_input loss_input(const struct trainer *trainer, const struct 
 }
 
 static struct loss_gradient loss_gradient(const struct trainer *trainer) {
-    const struct sphere_op *classifier = trainer->net.classifier;
+    const struct sphere_op *classifier = trainer->model.classifier;
     return (struct loss_gradient){
         .scores = trainer->dlogits,
         .lengths = classifier ? classifier->x_norm_gradient : NULL,
@@ -125,30 +146,46 @@ static struct loss_gradient loss_gradient(const struct trainer *trainer) {
 }
 
 /* The gradient of a loss that is finite, penalties included. */
-static void compute_gradient(struct trainer *trainer, const struct batch *batch, struct step_result *result) {
-    model_backward(&trainer->net, batch->count, trainer->dlogits, batch->images);
+static void compute_gradient(struct trainer *trainer, struct step step, const struct batch *batch,
+                             struct step_result *result) {
+    model_backward(&trainer->model, step, trainer->dlogits, batch->images);
     phase_ends(trainer, STEP_BACKWARD);
-    struct penalty_values penalties =
-        penalty_add(&trainer->experiment->regularizer, &trainer->net, trainer->penalty_work);
+    struct penalty_values penalties = penalties_add(&trainer->penalties, step.threads);
     result->weight_decay = penalties.weight_decay;
     result->orthogonality = penalties.orthogonality;
     phase_ends(trainer, STEP_PENALTIES);
-    result->gradient_norm = gradient_norm(trainer->net.memory.grads, trainer->trained);
+    result->gradient_norm = gradient_norm(trainer->model.memory.grads, trainer->trained, step.threads);
 }
 
-static void update(struct trainer *trainer, const struct step_result *result) {
+/* Everything of the model that a step which is finite moves. */
+static void accept_step(struct trainer *trainer, struct step step, const struct step_result *result) {
     const struct optimizer_config *config = trainer->experiment->optimizer.config;
-    const struct plan_memory *memory = &trainer->net.memory;
+    const struct plan_memory *memory = &trainer->model.memory;
     if (config->clip_norm > 0)
-        gradient_clip(memory->grads, trainer->trained, result->gradient_norm, config->clip_norm);
-    trainer->optimizer->step(config, result->rate, trainer->iteration, trainer->trained, memory->values, memory->grads,
-                             trainer->slots);
+        gradient_clip(memory->grads, trainer->trained, result->gradient_norm, config->clip_norm, step.threads);
+    const struct update update = {
+        .rate = result->rate,
+        .number = step.iteration,
+        .threads = step.threads,
+        .count = trainer->trained,
+        .weights = memory->values,
+        .grads = memory->grads,
+        .slots = trainer->slots,
+        .spans = trainer->spans,
+        .span_count = trainer->span_count,
+    };
+    trainer->optimizer->update(config, &update);
+    model_commit(&trainer->model);
 }
 
-/* Averages that batch normalisation keeps, which the forward pass moves. */
-static void copy_buffers(const struct trainer *trainer, bool back) {
-    real *values = trainer->net.memory.values + trainer->trained;
-    memcpy(back ? values : trainer->buffers, back ? trainer->buffers : values, trainer->buffer_count * sizeof *values);
+static struct step training_step(const struct trainer *trainer, int n) {
+    const struct experiment *experiment = trainer->experiment;
+    struct step step = model_step(&trainer->model, n, STEP_TRAIN);
+    step.seed = (uint64_t)experiment->seed;
+    step.iteration = trainer->iteration + 1;
+    step.first_image = trainer->iteration * experiment->train.batch_size;
+    step.profile = trainer->profile;
+    return step;
 }
 
 struct step_result trainer_step(struct trainer *trainer, const struct batch *batch) {
@@ -157,25 +194,23 @@ struct step_result trainer_step(struct trainer *trainer, const struct batch *bat
     int n = batch->count, classes = experiment->shape.classes;
     struct step_result result = {0};
     phase_ends(trainer, STEP_INPUT);
-    copy_buffers(trainer, false);
-    const real *logits = model_forward(&trainer->net, n, batch->images, true);
+    struct step step = training_step(trainer, n);
+    const real *logits = model_forward(&trainer->model, step, batch->images);
     phase_ends(trainer, STEP_FORWARD);
     struct loss_input in = loss_input(trainer, batch, logits);
     struct loss_gradient gradient = loss_gradient(trainer);
-    result.fit = loss_evaluate(experiment->loss, &in, trainer->iteration + 1, &gradient);
-    result.lambda = loss_lambda(experiment->loss, trainer->iteration + 1);
+    result.fit = loss_evaluate(experiment->loss, &in, step.iteration, &gradient);
+    result.lambda = loss_lambda(experiment->loss, step.iteration);
     result.accuracy = batch_accuracy(logits, batch->labels, n, classes);
     phase_ends(trainer, STEP_LOSS);
     if (isfinite(result.fit))
-        compute_gradient(trainer, batch, &result);
+        compute_gradient(trainer, step, batch, &result);
     result.updated = isfinite(result.fit) && isfinite(result.gradient_norm);
-    result.rate = optimizer->learning_rate *
-                  schedule_factor(experiment->schedule, trainer->iteration, experiment->train.iterations);
-    trainer->iteration++;
+    result.rate =
+        optimizer->learning_rate * schedule_factor(experiment->schedule, step.iteration, experiment->train.iterations);
+    trainer->iteration = step.iteration;
     if (result.updated)
-        update(trainer, &result);
-    else
-        copy_buffers(trainer, true);
+        accept_step(trainer, step, &result);
     phase_ends(trainer, STEP_OPTIMIZER);
     return result;
 }
@@ -206,7 +241,7 @@ static bool allocate_evaluation(struct evaluation *result, int classes, struct e
     };
     if (result->class_images && result->class_correct && (result->confusion || !confusion))
         return true;
-    return error_set(err, "not enough memory to count the predictions of %d classes", classes);
+    return error_set_code(err, ERROR_NO_MEMORY, "not enough memory to count the predictions of %d classes", classes);
 }
 
 void evaluation_free(struct evaluation *evaluation) {
@@ -235,7 +270,7 @@ static void count_batch(struct tally *tally, struct evaluation *result, const st
 static void take_features(const struct trainer *trainer, const struct batch *batch, const real *logits,
                           struct features *features, int first) {
     int classes = trainer->experiment->shape.classes;
-    model_features(&trainer->net, batch->count, batch->images,
+    model_features(&trainer->model, batch->count, batch->images,
                    features->values + (size_t)first * (size_t)features->width);
     for (int i = 0; i < batch->count; i++) {
         features->labels[first + i] = batch->labels[i];
@@ -254,11 +289,12 @@ bool trainer_evaluate(struct trainer *trainer, const struct dataset *dataset, in
         return false;
     struct tally tally = {0};
     for (const struct batch *batch; (batch = loader_next(loader));) {
-        const real *logits = model_forward(&trainer->net, batch->count, batch->images, false);
+        struct step step = model_step(&trainer->model, batch->count, STEP_EVALUATE);
+        const real *logits = model_forward(&trainer->model, step, batch->images);
         struct loss_input in = loss_input(trainer, batch, logits);
         if (features)
             take_features(trainer, batch, logits, features, result->images);
-        tally.loss += batch->count * loss_evaluate(experiment->loss, &in, 0, NULL);
+        tally.loss += batch->count * loss_evaluate(experiment->loss, &in, step.iteration, NULL);
         count_batch(&tally, result, batch, logits);
     }
     bool good = loader_good(loader, err);

@@ -25,17 +25,18 @@ struct step_times {
 
 struct trainer {
     const struct experiment *experiment;
-    struct model net;
+    struct model model;
     const struct optimizer_type *optimizer;
     real *slots[OPTIMIZER_SLOTS]; /* the optimizer's state, laid out as the network's trained values */
     size_t trained;               /* reals in each */
-    size_t buffer_count;          /* reals of tensors that are not trained */
-    real *dlogits;                /* [batch][classes] */
-    real *penalty_work;
-    real *buffers;            /* the network's, as they were before the step */
+    struct penalties penalties;
+    struct span *spans; /* [span_count], of the trained tensors */
+    int span_count;
+    real *dlogits;            /* [batch][classes] */
     void *block;              /* what the above point into */
     int64_t iteration;        /* updates made so far */
-    struct step_times *times; /* the caller's; NULL: steps are not measured */
+    struct step_times *times; /* the caller's, like profile, which measures layers; NULL: steps are not measured */
+    struct profile *profile;
 };
 
 struct step_result {

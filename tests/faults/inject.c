@@ -27,6 +27,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <ucontext.h>
@@ -248,6 +249,87 @@ static void give(ucontext_t *context, long result) {
 }
 #endif
 
+/* --- What a power cut would take --------------------------------------------------------------------------------- */
+
+/* Files and folders by device and number, whatever descriptors and names they have. */
+struct inodes {
+    struct {
+        dev_t device;
+        ino_t number;
+    } items[256];
+    int count;
+};
+
+static struct inodes written, changed; /* not synced since: files, folders in which a file was renamed */
+static bool busy;                      /* a thread is in the lists */
+
+static void remember(struct inodes *inodes, const struct stat *status) {
+    for (int i = 0; i < inodes->count; i++)
+        if (inodes->items[i].device == status->st_dev && inodes->items[i].number == status->st_ino)
+            return;
+    if (inodes->count == sizeof inodes->items / sizeof *inodes->items)
+        _exit(71); /* no run has so many */
+    inodes->items[inodes->count].device = status->st_dev;
+    inodes->items[inodes->count++].number = status->st_ino;
+}
+
+/* Whether it was there. */
+static bool forget(struct inodes *inodes, const struct stat *status) {
+    for (int i = 0; i < inodes->count; i++)
+        if (inodes->items[i].device == status->st_dev && inodes->items[i].number == status->st_ino) {
+            inodes->items[i] = inodes->items[--inodes->count];
+            return true;
+        }
+    return false;
+}
+
+static bool status_of(long folder, const char *path, struct stat *status) {
+    long a[6] = {folder, (long)path, (long)status, *path ? AT_SYMLINK_NOFOLLOW : AT_EMPTY_PATH};
+    return call_kernel(SYS_newfstatat, a) == 0 && (S_ISREG(status->st_mode) || S_ISDIR(status->st_mode));
+}
+
+/* A regular file has its new name. A link is made again by the next run, synced or not. */
+static void note_rename(long folder, const char *path) {
+    char parent[sizeof page->unsynced] = ".";
+    struct stat status;
+    const char *slash = strrchr(path, '/');
+    if (!status_of(folder, path, &status) || !S_ISREG(status.st_mode))
+        return;
+    if (forget(&written, &status) && !*page->unsynced)
+        strncpy(page->unsynced, path, sizeof page->unsynced - 1);
+    if (slash) {
+        strncpy(parent, path, sizeof parent - 1);
+        parent[slash - path + (slash == path)] = '\0'; /* runs have short names here */
+    }
+    if (status_of(folder, parent, &status))
+        remember(&changed, &status);
+}
+
+/* A call that changes files has been made, and the kernel has said `result`. */
+static void note(int number, const long *a, long result) {
+    struct stat status;
+    if (!page || result < 0 || __atomic_test_and_set(&busy, __ATOMIC_ACQUIRE))
+        return; /* another thread's call: the program changes files in one alone */
+    bool sync = number == SYS_fsync || number == SYS_fdatasync;
+    bool change = number == SYS_write || number == SYS_pwrite64 || number == SYS_writev || number == SYS_ftruncate;
+    if (sync && status_of(a[0], "", &status) && !forget(&written, &status))
+        forget(&changed, &status);
+    if (change && status_of(a[0], "", &status))
+        remember(&written, &status);
+    if (number == SYS_renameat2)
+        note_rename(a[2], (const char *)a[3]);
+#ifdef SYS_renameat
+    if (number == SYS_renameat)
+        note_rename(a[2], (const char *)a[3]);
+#endif
+#ifdef SYS_rename
+    if (number == SYS_rename)
+        note_rename(AT_FDCWD, (const char *)a[1]);
+#endif
+    page->unsynced_folders = changed.count;
+    __atomic_clear(&busy, __ATOMIC_RELEASE);
+}
+
 static void answer(int signal, siginfo_t *info, void *context) {
     const struct trapped *failing = NULL;
     long a[6];
@@ -260,7 +342,10 @@ static void answer(int signal, siginfo_t *info, void *context) {
         a[2] = (a[2] + 1) / 2;
     if (failing && failing->effect == MOVED_AWAY)
         call_kernel(SYS_renameat2, (long[6]){AT_FDCWD, (long)"run", AT_FDCWD, (long)"gone"});
-    long result = failing && failing->effect == REFUSED ? 0 : call_kernel(info->si_syscall, a);
+    bool refused = failing && failing->effect == REFUSED;
+    long result = refused ? 0 : call_kernel(info->si_syscall, a);
+    if (!refused)
+        note(info->si_syscall, a, result);
     give(context, failing && failing->error ? -failing->error : result);
 }
 

@@ -49,6 +49,8 @@ struct fault_page {
     long calls[FAULT_KINDS];       /* since main began */
     uint32_t stacks[FAULT_STACKS]; /* where each allocation was made, so that it can be told whether two are alike */
     int failed;                    /* whether the call was reached */
+    char unsynced[200];            /* the first file that was renamed before all that was written to it was synced */
+    int unsynced_folders;          /* in which a file was renamed, and which were not synced after that */
 };
 
 #endif

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "fuzz/fuzz.h"
 #include "run/checkpoint.h"
+#include "support/tensor_file.h"
 
 enum { GZIP_WINDOW_BITS = 16 + 15, MOST_INFLATED = 1 << 20, LENGTH_BYTES = 8, JSON_GROWTH = 1 << 12 };
 
@@ -34,7 +35,7 @@ static struct trainer *tiny_trainer(void) {
 }
 
 /* As `train --resume`, `train.init_from` and `eval` do. */
-static void resume(const struct tensor_file *file, const char *path) {
+static void resume(struct safetensors *file, const char *path) {
     struct trainer *trainer = tiny_trainer();
     struct experiment experiment;
     struct best_test best;
@@ -97,7 +98,7 @@ void fuzz_checkpoint_input(const uint8_t *data, size_t size) {
     fuzz_require(good || *err.text, "what is refused has a reason");
     if (!good)
         return;
-    resume(&file, path);
+    resume(&file.file, path);
     write_again(&file, path);
     tensor_file_free(&file);
 }

@@ -112,7 +112,7 @@ bool ref_knows_angular(const char *angular) {
            same(angular, "learnable_sigmoid");
 }
 
-static double magnitude_value(const char *magnitude, double w_norm, double x_norm) {
+double ref_magnitude(const char *magnitude, double w_norm, double x_norm) {
     if (same(magnitude, "product"))
         return w_norm * x_norm;
     return same(magnitude, "linear") ? x_norm : 1;
@@ -165,7 +165,7 @@ void ref_operate(const struct ref_operator *op, const struct ref_geometry *g, in
             if (!ordinary) {
                 double x_norm = sqrt(squares[p] + op->epsilon), w_norm = norm_of(patch, w + f * patch, op->epsilon);
                 double cosine = *value / (w_norm * x_norm), k = op->k ? op->k[f] : 0;
-                *value = magnitude_value(op->magnitude, w_norm, x_norm) * angle_part(op, cosine, k);
+                *value = ref_magnitude(op->magnitude, w_norm, x_norm) * angle_part(op, cosine, k);
             }
             *value += b ? b[f] : 0;
         }
@@ -368,6 +368,13 @@ void ref_adam(double rate, double beta1, double beta2, double epsilon, int step,
         double mean = first[i] / (1 - pow(beta1, step)), square = second[i] / (1 - pow(beta2, step));
         w[i] -= rate * mean / (sqrt(square) + epsilon);
     }
+}
+
+void ref_adamw(double rate, double beta1, double beta2, double epsilon, double decay, int step, size_t count, double *w,
+               const double *dw, double *first, double *second) {
+    for (size_t i = 0; i < count; i++)
+        w[i] -= rate * decay * w[i];
+    ref_adam(rate, beta1, beta2, epsilon, step, count, w, dw, first, second);
 }
 
 void ref_sgd(double rate, double momentum, bool nesterov, size_t count, double *w, const double *dw, double *velocity) {

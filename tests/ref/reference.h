@@ -38,6 +38,9 @@ void ref_box(const struct ref_geometry *g, int n, double *box, const double *r);
 bool ref_knows_magnitude(const char *magnitude);
 bool ref_knows_angular(const char *angular);
 
+/* h(|w|, |x|) */
+double ref_magnitude(const char *magnitude, double w_norm, double x_norm);
+
 /* g(theta), sigmoids in the paper's exponential form, and dg/dtheta. k: effective; only sigmoids look at it. */
 double ref_angular(const char *angular, double theta, double k);
 double ref_angular_slope(const char *angular, double theta, double k);
@@ -106,6 +109,9 @@ double ref_orthogonality(double factor, int filters, int patch, double *dw, cons
 /* One update, numbered from 1; first, second and velocity are 0 before it. */
 void ref_adam(double rate, double beta1, double beta2, double epsilon, int step, size_t count, double *w,
               const double *dw, double *first, double *second);
+/* AdamW, Loshchilov and Hutter 2019, algorithm 2: before it, w loses rate decay w. */
+void ref_adamw(double rate, double beta1, double beta2, double epsilon, double decay, int step, size_t count, double *w,
+               const double *dw, double *first, double *second);
 void ref_sgd(double rate, double momentum, bool nesterov, size_t count, double *w, const double *dw, double *velocity);
 
 #endif

@@ -97,11 +97,12 @@ static void box_image(const struct conv *conv, struct conv_results *c, int image
     conv_patch_squares(conv, c->squares.data + (size_t)image * positions, m->squares.data);
 }
 
-void conv_compute(struct conv_results *c, const struct conv_geometry *g, enum conv_choice algorithm, int n) {
+void conv_compute(struct conv_results *c, const struct conv_geometry *g, enum conv_choice algorithm, int n,
+                  int threads) {
     struct conv conv;
     ck_assert(conv_plan(&conv, g, algorithm));
     ck_assert_int_le(conv.forward_images, conv.backward_images);
-    int partials = smaller(conv.partials, n), slices = smaller(conv.slices, threads_count());
+    int partials = smaller(conv.partials, n), slices = smaller(conv.slices, threads);
     struct array packed = array_unwritten(conv.packed), turned = array_unwritten(conv.packed);
     struct array sums = array_unwritten((size_t)conv.partials * conv.sum);
     c->y = array_unwritten(c->dy.count);
@@ -109,9 +110,9 @@ void conv_compute(struct conv_results *c, const struct conv_geometry *g, enum co
     c->dw = array_unwritten(c->w.count);
     c->squares = array_unwritten(c->r.count);
     c->box = array_unwritten(c->x.count / (size_t)g->channels);
-    const real *w = conv.algorithm->pack(&conv, packed.data, c->w.data);
-    const real *w_turned = conv.algorithm->pack_turned(&conv, turned.data, c->w.data);
-#pragma omp parallel
+    const real *w = conv.algorithm->pack(&conv, packed.data, c->w.data, threads);
+    const real *w_turned = conv.algorithm->pack_turned(&conv, turned.data, c->w.data, threads);
+#pragma omp parallel num_threads(threads)
     {
         struct conv_memory memory = memory_new(&conv);
 #pragma omp for schedule(dynamic)
@@ -127,7 +128,7 @@ void conv_compute(struct conv_results *c, const struct conv_geometry *g, enum co
             box_image(&conv, c, image, &memory);
         memory_free(&memory);
     }
-    conv.algorithm->finish_weights(&conv, c->dw.data, sums.data, partials);
+    conv.algorithm->finish_weights(&conv, c->dw.data, sums.data, partials, threads);
     array_free("packed", &packed);
     array_free("turned", &turned);
     array_free("sums", &sums);

@@ -14,7 +14,8 @@ struct conv_results {
 
 /* Fills the results in, on as many threads as are set, the weight gradient in as many slices, if it has so
  * many. */
-void conv_compute(struct conv_results *c, const struct conv_geometry *g, enum conv_choice algorithm, int n);
+void conv_compute(struct conv_results *c, const struct conv_geometry *g, enum conv_choice algorithm, int n,
+                  int threads);
 
 void conv_free_given(struct conv_results *c);
 void conv_free_results(struct conv_results *c); /* which can then be filled in again */

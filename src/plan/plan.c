@@ -1,9 +1,4 @@
-#include "layer/plan.h"
-
-#include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
+#include "plan/plan.h"
 
 /* A pointer to be filled in. */
 struct request {
@@ -12,48 +7,39 @@ struct request {
     bool is_work;
 };
 
-struct planned_tensor {
+struct tensor_place {
     struct tensor *tensor;
-    real **value, **grad;
+    real **value, **grad, **next;
 };
 
-struct tensor *plan_tensor(const struct planner *planner, int index) {
+struct tensor *planned_tensor(const struct planner *planner, int index) {
     return planner->tensors[index].tensor;
 }
 
-static struct tensor *add_tensor(struct planner *planner, const struct layer *layer, const char *name,
-                                 enum tensor_role role, size_t count, real **value, real **grad) {
+static int at_least_one(int count) {
+    return count > 0 ? count : 1;
+}
+
+void plan_tensor(struct planner *planner, const char *owner, const struct tensor_request *request) {
+    int kernel_h = at_least_one(request->kernel_h), kernel_w = at_least_one(request->kernel_w);
+    int inputs = at_least_one(request->inputs), kernel = kernel_h * kernel_w, dims = at_least_one(request->dims);
     struct tensor *tensor = arena_alloc(planner->arena, sizeof *tensor);
-    tensor->name = arena_printf(planner->arena, "%s.%s", layer->name, name);
-    tensor->role = role;
-    tensor->trained = grad != NULL;
-    tensor->count = count;
+    *tensor = (struct tensor){
+        .name = arena_printf(planner->arena, "%s.%s", owner, request->name),
+        .role = request->role,
+        .trained = request->grad != NULL,
+        .dims = dims,
+        .shape = {request->filters, dims > 2 ? inputs : inputs * kernel, kernel_h, kernel_w},
+        .filters = request->filters,
+        .kernel = kernel,
+        .inputs = inputs,
+        .initial_mean = request->mean,
+        .initial_deviation = request->deviation,
+        .count = (size_t)request->filters * (size_t)kernel * (size_t)inputs,
+    };
     planner->tensors = arena_grow(planner->arena, planner->tensors, planner->tensor_count, sizeof *planner->tensors);
-    planner->tensors[planner->tensor_count++] = (struct planned_tensor){tensor, value, grad};
-    return tensor;
-}
-
-void plan_vector(struct planner *planner, const struct layer *layer, const char *name, enum tensor_role role,
-                 bool trained, int count, double initial, real **value, real **grad) {
-    struct tensor *tensor = add_tensor(planner, layer, name, role, (size_t)count, value, trained ? grad : NULL);
-    tensor->dims = 1;
-    tensor->shape[0] = tensor->filters = count;
-    tensor->kernel = tensor->inputs = 1;
-    tensor->initial_mean = initial;
-}
-
-void plan_filters(struct planner *planner, const struct layer *layer, enum tensor_role role, bool dense, int filters,
-                  int kernel_h, int kernel_w, int inputs, real **value, real **grad) {
-    int kernel = kernel_h * kernel_w;
-    size_t count = (size_t)filters * (size_t)kernel * (size_t)inputs;
-    struct tensor *tensor = add_tensor(planner, layer, "weight", role, count, value, grad);
-    tensor->dims = dense ? 2 : 4;
-    int stored[4] = {filters, dense ? inputs * kernel : inputs, kernel_h, kernel_w};
-    memcpy(tensor->shape, stored, sizeof stored);
-    tensor->filters = filters;
-    tensor->kernel = kernel;
-    tensor->inputs = inputs;
-    tensor->initial_deviation = sqrt(2.0 / ((double)kernel * inputs));
+    planner->tensors[planner->tensor_count++] =
+        (struct tensor_place){tensor, request->value, request->grad, request->next};
 }
 
 static void add_request(struct planner *planner, struct request request) {
@@ -97,17 +83,6 @@ void plan_place_work(struct planner *planner, int first, int end, size_t offset)
     }
 }
 
-bool plan_error(struct planner *planner, const struct layer *layer, const char *format, ...) {
-    char message[512];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(message, sizeof message, format, args);
-    va_end(args);
-    diagnose(planner->diags, layer->choice.source, layer->choice.line, layer->choice.path, "%s %.80s: %s",
-             layer->type->kind.name, layer->name, message);
-    return false;
-}
-
 /* Trained tensors first, so that an optimizer sees one contiguous block. */
 static void place_tensors(const struct planner *planner, struct plan_sizes *sizes) {
     size_t offset = 0;
@@ -123,12 +98,15 @@ static void place_tensors(const struct planner *planner, struct plan_sizes *size
             sizes->trained = offset;
     }
     sizes->buffers = offset - sizes->trained;
+    for (int i = 0; i < planner->tensor_count; i++)
+        if (planner->tensors[i].next)
+            sizes->next += real_aligned(planner->tensors[i].tensor->count);
 }
 
 struct plan_sizes plan_sizes(const struct planner *planner) {
     struct plan_sizes sizes = {.kept = planner->kept, .region = planner->region};
     place_tensors(planner, &sizes);
-    sizes.total = 2 * sizes.trained + sizes.buffers + sizes.region;
+    sizes.total = 2 * sizes.trained + sizes.buffers + sizes.next + sizes.region;
     return sizes;
 }
 
@@ -139,13 +117,17 @@ bool plan_allocate(struct planner *planner, struct plan_memory *memory) {
         return false;
     memory->values = memory->block;
     memory->grads = memory->values + sizes.trained + sizes.buffers;
-    real *region = memory->grads + sizes.trained;
+    real *next = memory->grads + sizes.trained, *region = next + sizes.next;
     for (int i = 0; i < planner->tensor_count; i++) {
-        const struct planned_tensor *planned = &planner->tensors[i];
-        struct tensor *tensor = planned->tensor;
-        *planned->value = tensor->value = memory->values + tensor->offset;
-        if (planned->grad)
-            *planned->grad = tensor->grad = memory->grads + tensor->offset;
+        const struct tensor_place *place = &planner->tensors[i];
+        struct tensor *tensor = place->tensor;
+        *place->value = tensor->value = memory->values + tensor->offset;
+        if (place->grad)
+            *place->grad = tensor->grad = memory->grads + tensor->offset;
+        if (!place->next)
+            continue;
+        *place->next = tensor->next = next;
+        next += real_aligned(tensor->count);
     }
     for (int i = 0; i < planner->request_count; i++)
         *planner->requests[i].place = region + planner->requests[i].offset;

@@ -3,24 +3,25 @@
  * Besides its tensors a network has one region, in which memory that is not needed at the same time may overlap. What a
  * stage of the outermost chain keeps from forward to backward lies above what the stages before it keep, so that in the
  * backward pass everything above the current stage is free again: activation gradients and scratch go there. */
-#ifndef SPHERENET_LAYER_PLAN_H
-#define SPHERENET_LAYER_PLAN_H
+#ifndef SPHERENET_PLAN_PLAN_H
+#define SPHERENET_PLAN_PLAN_H
 
-#include "layer/layer.h"
+#include "base/mem.h"
+#include "plan/tensor.h"
 #include "spec/node.h"
 
 enum { PLAN_LEVELS = 8 }; /* residual units within residual units */
 
-struct planned_tensor;
+struct tensor_place;
 struct request;
 
 struct planner {
     struct arena *arena;
     struct diagnostics *diags;
-    int batch;
-    int layers; /* numbered so far, for made-up names */
-    int depth;  /* of the chain being planned */
-    struct planned_tensor *tensors;
+    int batch, threads; /* most images in a step, and threads that compute it */
+    int layers;         /* numbered so far, for made-up names */
+    int depth;          /* of the chain being planned */
+    struct tensor_place *tensors;
     int tensor_count;
     struct request *requests;
     int request_count;
@@ -29,18 +30,22 @@ struct planner {
     size_t region;        /* reals in all */
 };
 
-/* A vector of `count` values, all `initial` at first. When the plan is carried out *value and, where trained, *grad are
- * set to its memory; grad is NULL for buffers. */
-void plan_vector(struct planner *planner, const struct layer *layer, const char *name, enum tensor_role role,
-                 bool trained, int count, double initial, real **value, real **grad);
-
-/* Filters [filters][kernel_h][kernel_w][inputs], "LAYER.weight", started from N(0, 2 / (kernel_h kernel_w inputs)).
- * dense: stored as [filters, inputs * kernel_h * kernel_w]. */
-void plan_filters(struct planner *planner, const struct layer *layer, enum tensor_role role, bool dense, int filters,
-                  int kernel_h, int kernel_w, int inputs, real **value, real **grad);
+/* What an owner, most often a layer, wants of a tensor, "OWNER.NAME". When the plan is carried out the pointers asked
+ * for are set to its memory. */
+struct tensor_request {
+    const char *name;
+    enum tensor_role role;
+    int filters, kernel_h, kernel_w, inputs; /* memory: [filters][kernel_h][kernel_w][inputs]; 0 in the last three: 1 */
+    int dims;                                /* of what is stored: 1 or 0 (a vector), 2 ([filters][the rest]) or 4 */
+    double mean, deviation;                  /* of the initial values */
+    real **value;
+    real **grad; /* NULL: not trained */
+    real **next; /* of a buffer that training moves (struct tensor), or NULL */
+};
+void plan_tensor(struct planner *planner, const char *owner, const struct tensor_request *request);
 
 /* The planned tensors in order of planning; pointers stay valid as long as the planner's arena. */
-struct tensor *plan_tensor(const struct planner *planner, int index);
+struct tensor *planned_tensor(const struct planner *planner, int index);
 
 /* Memory that lasts from forward to backward. */
 void plan_keep(struct planner *planner, size_t reals, real **place);
@@ -58,14 +63,11 @@ void plan_place(struct planner *planner, size_t offset, size_t reals, real **pla
 /* Gives the work among the requests [first, end), once, its place in the region. */
 void plan_place_work(struct planner *planner, int first, int end, size_t offset);
 
-/* A mistake in the spec, reported at the layer's place; returns false. */
-bool plan_error(struct planner *planner, const struct layer *layer, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
 /* What one network holds in memory, in reals. */
 struct plan_sizes {
     size_t trained; /* values of trained tensors; as many gradients */
     size_t buffers; /* values of the others */
+    size_t next;    /* what training makes of buffers */
     size_t kept;    /* activations, and what else lasts from forward to backward */
     size_t region;  /* with activation gradients and scratch */
     size_t total;
