@@ -26,11 +26,13 @@ struct report {
 
 static void put_classes(FILE *file, const struct report *report) {
     const struct evaluation *e = &report->result;
-    fprintf(file, "class,images,correct,accuracy\n");
+    fprintf(file, "class,images,correct,accuracy,name\n");
     for (int i = 0; i < e->classes; i++) {
         int64_t images = e->class_images[i], right = e->class_correct[i];
-        fprintf(file, "%d,%" PRId64 ",%" PRId64 ",%.6g\n", i, images, right,
+        fprintf(file, "%d,%" PRId64 ",%" PRId64 ",%.6g,", i, images, right,
                 images ? (double)right / (double)images : 0);
+        table_put_class(file, &report->trained, i);
+        fputc('\n', file);
     }
 }
 
@@ -39,10 +41,13 @@ static void put_confusion(FILE *file, const struct report *report) {
     fprintf(file, "true\\predicted");
     for (int j = 0; j < e->classes; j++)
         fprintf(file, ",%d", j);
+    fprintf(file, ",name");
     for (int i = 0; i < e->classes; i++) {
         fprintf(file, "\n%d", i);
         for (int j = 0; j < e->classes; j++)
             fprintf(file, ",%" PRId64, e->confusion[(size_t)i * (size_t)e->classes + (size_t)j]);
+        fputc(',', file);
+        table_put_class(file, &report->trained, i);
     }
     fputc('\n', file);
 }

@@ -27,7 +27,8 @@ static bool load(struct loaded_run *t, struct safetensors *file, struct error *e
     struct best_test best;
     const struct experiment *e = &t->experiment;
     return take_core(e, err) && checkpoint_progress(file, t->path, &t->iteration, &best, err) &&
-           dataset_load(&t->dataset, e->data, (uint64_t)e->seed, err) && trainer_open(&t->trainer, e, err) &&
+           dataset_load(&t->dataset, e->data, (uint64_t)e->seed, err) &&
+           checkpoint_classes_agree(file, t->path, &t->dataset, err) && trainer_open(&t->trainer, e, err) &&
            checkpoint_load(file, t->path, &t->trainer, false, err);
 }
 
@@ -100,6 +101,22 @@ bool table_close(FILE *file, const char *path, struct error *err) {
     }
     printf("%s\n", path);
     return true;
+}
+
+void table_put_class(FILE *file, const struct loaded_run *trained, int class) {
+    char buffer[CLASS_NAME_BYTES];
+    const char *name = dataset_class_name(&trained->dataset, class, buffer);
+    if (!strpbrk(name, ",\"")) {
+        fputs(name, file);
+        return;
+    }
+    fputc('"', file);
+    for (; *name; name++) {
+        if (*name == '"')
+            fputc('"', file);
+        fputc(*name, file);
+    }
+    fputc('"', file);
 }
 
 const char *table_path(const struct loaded_run *trained, const char *folder, const char *name, char *path) {

@@ -32,6 +32,9 @@ bool loaded_run_evaluate(struct loaded_run *trained, struct evaluation *result, 
 FILE *table_open(const char *path, struct error *err);
 bool table_close(FILE *file, const char *path, struct error *err);
 
+/* Writes the class's name as a field of a table, in quotes where it needs them. */
+void table_put_class(FILE *file, const struct loaded_run *trained, int class);
+
 /* "FOLDER/SPLIT_NAME" into `path`, PATH_BYTES long; returns path. */
 const char *table_path(const struct loaded_run *trained, const char *folder, const char *name, char *path);
 

@@ -1,6 +1,8 @@
 #include "data/dataset.h"
 
+#include <assert.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -92,10 +94,19 @@ bool dataset_load(struct dataset *dataset, struct choice data, uint64_t seed, st
     return good;
 }
 
+const char *dataset_class_name(const struct dataset *dataset, int class, char *buffer) {
+    assert(class >= 0 && class < dataset->classes);
+    if (dataset->class_names)
+        return dataset->class_names[class];
+    snprintf(buffer, CLASS_NAME_BYTES, "class %d", class);
+    return buffer;
+}
+
 void dataset_free(struct dataset *dataset) {
     if (dataset->type)
         dataset->type->release(dataset);
     for (int s = 0; s < SPLIT_COUNT; s++)
         free(dataset->splits[s].labels);
+    arena_free(&dataset->memory);
     *dataset = (struct dataset){0};
 }

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/mem.h"
 #include "data/augment.h"
 #include "spec/param.h"
 
@@ -26,6 +27,9 @@ struct dataset {
     const struct dataset_type *type;
     struct split splits[SPLIT_COUNT];
     void *images; /* the type's own: where it takes pixels from */
+    /* [classes]; NULL: "class 0", "class 1", ... Set by describe; load may know better. */
+    const char *const *class_names;
+    struct arena memory; /* of what is freed with the dataset, such as names that were read */
 };
 
 /* First member of every dataset's configuration: keys that all datasets share. */
@@ -70,6 +74,11 @@ void dataset_free(struct dataset *dataset); /* leaves it empty; an empty dataset
 
 /* height * width * channels: the bytes of one image's pixels. */
 size_t dataset_image_bytes(const struct dataset *dataset);
+
+enum { CLASS_NAME_BYTES = 32 };
+
+/* What people call a class. buffer: CLASS_NAME_BYTES, for a name that is made. */
+const char *dataset_class_name(const struct dataset *dataset, int class, char *buffer);
 
 /* The pixels of image `index` of a split, dataset_image_bytes of them. Threads may fetch at the same time. */
 static inline bool dataset_fetch(const struct dataset *dataset, int split, int index, uint8_t *pixels,

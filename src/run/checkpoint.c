@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/version.h"
+#include "data/class_names.h"
 
 /* Where a stored tensor lies in memory: its values, or what the optimizer has for them. */
 struct place {
@@ -67,21 +68,26 @@ static void give(const void *context, int tensor, size_t first, size_t count, re
     tensor_to_stored(values, places[tensor].tensor, places[tensor].memory, first, count);
 }
 
-bool checkpoint_save(const char *path, const struct trainer *trainer, struct best_test best, struct error *err) {
+bool checkpoint_save(const char *path, const struct trainer *trainer, const struct dataset *dataset,
+                     struct best_test best, struct error *err) {
     struct arena arena = {0};
     struct listing list = list_tensors(&arena, trainer, true);
-    struct text spec = {0};
+    struct text spec = {0}, classes = {0};
     experiment_emit(&spec, trainer->experiment);
+    class_names_list(&classes, dataset);
     const struct stored_text texts[] = {
         {"version", SPHERENET_VERSION},
         {"iteration", arena_printf(&arena, "%" PRId64, trainer->iteration)},
         {"best_iteration", arena_printf(&arena, "%" PRId64, best.iteration)},
         {"best_accuracy", arena_printf(&arena, "%.17g", best.accuracy)},
         {"spec", spec.data},
+        {"classes", classes.data},
     };
-    struct tensor_contents contents = {list.infos, list.count, texts, sizeof texts / sizeof *texts, give, list.places};
+    int text_count = (int)(sizeof texts / sizeof *texts) - (classes.length == 0);
+    struct tensor_contents contents = {list.infos, list.count, texts, text_count, give, list.places};
     bool good = safetensors_write(path, &contents, err);
     text_free(&spec);
+    text_free(&classes);
     arena_free(&arena);
     return good;
 }
@@ -109,6 +115,12 @@ bool checkpoint_open(const char *operand, char *path, struct safetensors *file, 
 
 const char *checkpoint_spec(const struct safetensors *file, const char *path, struct error *err) {
     return need_text(file, path, "spec", err);
+}
+
+bool checkpoint_classes_agree(const struct safetensors *file, const char *path, const struct dataset *dataset,
+                              struct error *err) {
+    const char *classes = safetensors_text(file, "classes");
+    return !classes || class_names_agree(classes, path, dataset, err);
 }
 
 static bool read_integer(const struct safetensors *file, const char *path, const char *key, int64_t lowest,

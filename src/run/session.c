@@ -145,7 +145,7 @@ static enum found load_checkpoint(struct session *s, int64_t iteration, struct e
     if (!safetensors_open(&file, run_dir_checkpoint(&s->dir, iteration, path), err))
         return err->code == ERROR_NO_MEMORY ? FOUND_OTHER : found;
     const char *spec = checkpoint_spec(&file, path, err);
-    if (spec && !check_same_spec(s, spec, path, err))
+    if (spec && (!check_same_spec(s, spec, path, err) || !checkpoint_classes_agree(&file, path, &s->dataset, err)))
         found = FOUND_OTHER;
     else if (spec && checkpoint_progress(&file, path, &s->trainer.iteration, &s->best, err) &&
              checkpoint_load(&file, path, &s->trainer, true, err))
@@ -253,7 +253,7 @@ static bool save(struct session *s, struct error *err) {
     if (s->saved == iteration)
         return true;
     if (!csv_sync(&s->train, err) || !csv_sync(&s->eval, err) ||
-        !checkpoint_save(run_dir_checkpoint(&s->dir, iteration, path), &s->trainer, s->best, err))
+        !checkpoint_save(run_dir_checkpoint(&s->dir, iteration, path), &s->trainer, &s->dataset, s->best, err))
         return false;
     s->saved = iteration;
     if (!link_checkpoints(s, err))
