@@ -5,11 +5,11 @@
 #include <string.h>
 
 #include "kernel/gemm.h"
-#include "loss/loss.h"
 #include "machine/threads.h"
 #include "ref/reference.h"
 #include "support/f64_layers.h"
 #include "support/f64_subject.h"
+#include "support/lone_loss.h"
 #include "train/experiment.h"
 
 static const struct {
@@ -39,8 +39,9 @@ static const struct {
 struct whole {
     struct experiment experiment;
     struct model net;
+    struct loss loss;
     int n, classes;
-    real *x, *dlogits;
+    real *x;
     int32_t *labels;
     struct rng rng;
 };
@@ -56,14 +57,15 @@ static void whole_open(struct whole *whole, int network, int loss) {
              losses[loss].keys);
     memset(whole, 0, sizeof *whole);
     bool parsed = experiment_parse(&whole->experiment, "test", yaml, NULL, 0, &diags);
-    ck_assert_msg(parsed && experiment_plan(&whole->experiment, &whole->net, &diags), "%s", diags.text.data);
-    ck_assert_msg(model_allocate(&whole->net, 3, &err), "%s", err.text);
+    ck_assert_msg(parsed && experiment_plan(&whole->experiment, STEP_TRAIN, &whole->net, &whole->loss, &diags), "%s",
+                  diags.text.data);
+    ck_assert_msg(model_allocate(&whole->net, &err), "%s", err.text);
+    model_draw(&whole->net, 3);
     whole->n = 5;
     whole->classes = whole->experiment.shape.classes;
     whole->rng = rng_stream(12, RNG_TEST, 0, 0);
     size_t count = (size_t)whole->n * shape_size(&whole->net.chain.in);
     whole->x = mem_alloc(count * sizeof(real));
-    whole->dlogits = mem_alloc((size_t)(whole->n * whole->classes) * sizeof(real));
     whole->labels = mem_alloc((size_t)whole->n * sizeof *whole->labels);
     fill(&whole->rng, whole->x, count, 1);
     randomise_parameters(&whole->net, &whole->rng);
@@ -75,7 +77,6 @@ static void whole_close(struct whole *whole) {
     model_free(&whole->net);
     experiment_free(&whole->experiment);
     free(whole->x);
-    free(whole->dlogits);
     free(whole->labels);
 }
 
@@ -83,7 +84,7 @@ static double whole_loss(void *context) {
     struct whole *whole = context;
     const real *logits = model_forward(&whole->net, model_step(&whole->net, whole->n, STEP_TRAIN), whole->x);
     struct loss_input in = {whole->n, whole->classes, logits, NULL, whole->labels, NULL};
-    return loss_evaluate(whole->experiment.loss, &in, 1, NULL);
+    return lone_loss(whole->experiment.loss, &in, 1, NULL);
 }
 
 static void check_whole(int network, int loss) {
@@ -94,12 +95,13 @@ static void check_whole(int network, int loss) {
     struct signal expected = reference_chain(&whole.net, &whole.experiment.layers, images);
     check_near(networks[network].type, logits, expected.values, (size_t)(whole.n * whole.classes), VALUE_TOLERANCE);
     struct loss_input in = {whole.n, whole.classes, logits, NULL, whole.labels, NULL};
-    double value = loss_evaluate(whole.experiment.loss, &in, 1, &(struct loss_gradient){whole.dlogits, NULL, NULL});
+    double value =
+        lone_loss(whole.experiment.loss, &in, 1, &(struct loss_gradient){whole.net.head.scores_gradient, NULL, NULL});
     ck_assert_double_eq_tol(value,
                             ref_softmax_loss(whole.n, whole.classes, expected.values, whole.labels,
                                              losses[loss].smoothing, losses[loss].floor),
                             1e-10 * value);
-    model_backward(&whole.net, model_step(&whole.net, whole.n, STEP_TRAIN), whole.dlogits, whole.x);
+    model_backward(&whole.net, model_step(&whole.net, whole.n, STEP_TRAIN), whole.x);
     real *gradients = copy_of(whole.net.memory.grads, gradient_count(&whole.net));
     check_tensor_gradients(&whole.net, whole_loss, &whole, gradients, &whole.rng, VALUE_NOISE * (1 + value));
     free(gradients);

@@ -8,12 +8,12 @@
 #include "base/rng.h"
 #include "kernel/gemm.h"
 #include "layer/configs.h"
-#include "loss/loss.h"
 #include "machine/threads.h"
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
 #include "ref/reference.h"
 #include "support/array.h"
+#include "support/lone_loss.h"
 #include "support/suite.h"
 #include "train/trainer.h"
 
@@ -106,6 +106,7 @@ static int role_of(const struct tensor *tensor) {
 struct penalised {
     struct experiment experiment;
     struct model net;
+    struct loss loss;
 };
 
 static void penalised_open(struct penalised *p) {
@@ -113,8 +114,10 @@ static void penalised_open(struct penalised *p) {
     struct error err;
     memset(p, 0, sizeof *p);
     bool parsed = experiment_parse(&p->experiment, "test", penalty_spec, NULL, 0, &diags);
-    ck_assert_msg(parsed && experiment_plan(&p->experiment, &p->net, &diags), "%s", diags.text.data);
-    ck_assert_msg(model_allocate(&p->net, 1, &err), "%s", err.text);
+    ck_assert_msg(parsed && experiment_plan(&p->experiment, STEP_TRAIN, &p->net, &p->loss, &diags), "%s",
+                  diags.text.data);
+    ck_assert_msg(model_allocate(&p->net, &err), "%s", err.text);
+    model_draw(&p->net, 1);
     struct rng rng = rng_stream(5, RNG_TEST, 0, 0);
     for (int i = 0; i < p->net.tensor_count; i++) {
         const struct tensor *t = p->net.tensors[i];
@@ -422,12 +425,12 @@ static void penalise(const struct tensor *t, double *dw, double *decay, double *
 static void check_trainer_step(struct trainer *trainer, const struct batch *batch, double rate, real **velocities) {
     struct model *net = &trainer->model;
     const int count = net->tensor_count;
-    real dlogits[5 * 3], *expected[8];
+    real *expected[8];
     double decay = 0, orthogonality = 0;
     const real *logits = model_forward(net, model_step(net, batch->count, STEP_TRAIN), batch->images);
     double fit = ref_softmax_loss(batch->count, 3, logits, batch->labels, 0, 0);
-    ref_softmax_gradient(batch->count, 3, dlogits, logits, batch->labels, 0, 0);
-    model_backward(net, model_step(net, batch->count, STEP_TRAIN), dlogits, batch->images);
+    ref_softmax_gradient(batch->count, 3, net->head.scores_gradient, logits, batch->labels, 0, 0);
+    model_backward(net, model_step(net, batch->count, STEP_TRAIN), batch->images);
     for (int i = 0; i < count; i++) {
         const struct tensor *t = net->tensors[i];
         real *dw = copy_of(t->grad, t->count);
@@ -495,8 +498,8 @@ static void check_softmax(int index, int n, int classes, double deviation) {
     for (int i = 0; i < n; i++)
         labels[i] = (int32_t)rng_below(&rng, (uint32_t)classes);
     struct loss_input in = {n, classes, logits, NULL, labels, NULL};
-    double value = loss_evaluate(section.choice, &in, 1, &(struct loss_gradient){found, NULL, NULL});
-    double alone = loss_evaluate(section.choice, &in, 0, NULL);
+    double value = lone_loss(section.choice, &in, 1, &(struct loss_gradient){found, NULL, NULL});
+    double alone = lone_loss(section.choice, &in, 0, NULL);
     double smoothing = softmax_cases[index].smoothing, floor = softmax_cases[index].floor;
     check_value("loss", value, ref_softmax_loss(n, classes, logits, labels, smoothing, floor));
     ck_assert_double_eq(value, alone);
@@ -524,7 +527,7 @@ static void check_certain(int index, double certain, double others, int label) {
     double sure = floor > 0 ? -log(1 + floor) : 0, never = floor > 0 ? -log(floor) : certain - others;
     double first = (label == 0 ? 1 - smoothing : 0) + smoothing / 3;
     struct loss_input in = {1, 3, logits, NULL, labels, NULL};
-    double value = loss_evaluate(section.choice, &in, 1, &(struct loss_gradient){dlogits, NULL, NULL});
+    double value = lone_loss(section.choice, &in, 1, &(struct loss_gradient){dlogits, NULL, NULL});
     check_value("loss", value, first * sure + (1 - first) * never);
     double expected[] = {floor > 0 ? 0 : 1 - first, 0, 0};
     for (int j = 1; j < 3; j++)
@@ -553,7 +556,7 @@ START_TEST(softmax_of_equal_logits) {
         real logits[] = {sizes[i], sizes[i], sizes[i], sizes[i]}, dlogits[4];
         int32_t labels[] = {2};
         struct loss_input in = {1, 4, logits, NULL, labels, NULL};
-        double value = loss_evaluate(section.choice, &in, 1, &(struct loss_gradient){dlogits, NULL, NULL});
+        double value = lone_loss(section.choice, &in, 1, &(struct loss_gradient){dlogits, NULL, NULL});
         check_value("loss", value, -log(0.25 + softmax_cases[_i].floor));
         ck_assert(isfinite(dlogits[0]) && isfinite(dlogits[2]));
     }

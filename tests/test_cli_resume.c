@@ -213,6 +213,18 @@ START_TEST(damaged_tables_are_brought_back) {
 }
 END_TEST
 
+/* A table that another program wrote is left as it is. */
+START_TEST(tables_of_others_are_refused) {
+    run(0, "train spec.yaml");
+    ck_assert_int_eq(shell("sed -i '1s/epoch/step/' runs/tiny/eval.csv; cp runs/tiny/eval.csv kept.csv"), 0);
+    run(1, "train spec.yaml --resume --set train.iterations=30");
+    ck_assert_str_eq(errors,
+                     "spherenet: runs/tiny/eval.csv: its first line is not the header that this program writes; "
+                     "move the file away, or resume with the program that wrote it\n");
+    ck_assert(equal_files("runs/tiny/eval.csv", "kept.csv"));
+}
+END_TEST
+
 /* The seed makes again what no checkpoint holds. */
 START_TEST(a_run_without_a_checkpoint_begins_again) {
     run(0, "train spec.yaml --run-dir whole");
@@ -353,6 +365,7 @@ Suite *test_suite(void) {
     tcase_add_loop_test(interrupted, a_killed_run_resumes_bit_for_bit, 0, COUNT(instants));
     tcase_add_test(interrupted, a_run_may_be_killed_many_times);
     tcase_add_test(interrupted, damaged_tables_are_brought_back);
+    tcase_add_test(interrupted, tables_of_others_are_refused);
     tcase_add_test(interrupted, a_run_without_a_checkpoint_begins_again);
     tcase_add_test(interrupted, links_are_made_again);
     tcase_add_test(interrupted, a_temporary_file_that_was_left_does_not_matter);

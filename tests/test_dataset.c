@@ -1,6 +1,7 @@
 /* What every dataset promises, whatever its files: labels of any number of classes. */
 #include "support/datasets.h"
 #include "support/suite.h"
+#include "train/evaluate.h"
 #include "train/trainer.h"
 
 static struct experiment experiment;
@@ -71,7 +72,7 @@ START_TEST(an_evaluation_counts_every_class) {
     read_spec(specs[_i]);
     load(experiment.data);
     ck_assert_msg(trainer_open(&trainer, &experiment, &err), "%s", err.text);
-    ck_assert(trainer_evaluate(&trainer, &dataset, SPLIT_TEST, &result, NULL, &err));
+    ck_assert(evaluate_split(&experiment, &trainer.model, &trainer.loss, &dataset, SPLIT_TEST, &result, NULL, &err));
     int64_t right = 0, predictions = 0;
     for (int k = 0; k < result.classes; k++) {
         ck_assert_int_eq(result.class_images[k], k < result.classes / 2 ? 2 : 1);

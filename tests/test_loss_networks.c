@@ -18,8 +18,9 @@
 struct wired {
     struct experiment experiment;
     struct model net;
+    struct loss loss;
     int n;
-    real *images, *dscores;
+    real *images;
     int32_t labels[8];
 };
 
@@ -31,13 +32,14 @@ static void wired_open(struct wired *w, const char *network, int n) {
     memset(w, 0, sizeof *w);
     text_printf(&spec, "%s\nloss: w_softmax\ntrain: {iterations: 1, batch_size: %d}\n", network, n);
     bool parsed = experiment_parse(&w->experiment, "test", spec.data, NULL, 0, &diags);
-    EXPECT(parsed && experiment_plan(&w->experiment, &w->net, &diags), "%s%s", spec.data, diags.text.data);
-    EXPECT(model_allocate(&w->net, 3, &err), "%s", err.text);
-    EXPECT(w->net.classifier && w->net.classifier->x_norm_gradient, "%s: no gradient of lengths", spec.data);
+    EXPECT(parsed && experiment_plan(&w->experiment, STEP_TRAIN, &w->net, &w->loss, &diags), "%s%s", spec.data,
+           diags.text.data);
+    EXPECT(model_allocate(&w->net, &err), "%s", err.text);
+    model_draw(&w->net, 3);
+    EXPECT(w->net.head.lengths_gradient, "%s: no gradient of lengths", spec.data);
     w->n = n;
     const struct dataset *shape = &w->experiment.shape;
     w->images = mem_alloc((size_t)(n * shape->height * shape->width * shape->channels) * sizeof(real));
-    w->dscores = mem_alloc((size_t)(n * shape->classes) * sizeof(real));
     text_free(&spec);
 }
 
@@ -45,14 +47,13 @@ static void wired_close(struct wired *w) {
     model_free(&w->net);
     experiment_free(&w->experiment);
     free(w->images);
-    free(w->dscores);
 }
 
 static double wired_loss(struct wired *w, struct choice loss, int64_t iteration, bool gradient) {
     const real *scores = model_forward(&w->net, model_step(&w->net, w->n, STEP_TRAIN), w->images);
-    struct loss_input in = {w->n, w->experiment.shape.classes, scores, w->net.classifier->x_norm, w->labels, NULL};
-    struct loss_gradient to = {w->dscores, w->net.classifier->x_norm_gradient, NULL};
-    return loss_evaluate(loss, &in, iteration, gradient ? &to : NULL);
+    struct loss_input in = {w->n, w->experiment.shape.classes, scores, w->net.head.lengths, w->labels, NULL};
+    struct loss_gradient to = {w->net.head.scores_gradient, w->net.head.lengths_gradient, NULL};
+    return lone_loss(loss, &in, iteration, gradient ? &to : NULL);
 }
 
 static const struct tensor *tensor_called(const struct model *net, const char *name) {
@@ -101,7 +102,7 @@ static void check_planar_scores(struct wired *w) {
 static void check_planar(struct wired *w, const struct loss_case *c, int64_t iteration) {
     double value = wired_loss(w, c->loss, iteration, true);
     EXPECT(isfinite(value), "%s: the loss is %g", c->yaml, value);
-    model_backward(&w->net, model_step(&w->net, w->n, STEP_TRAIN), w->dscores, w->images);
+    model_backward(&w->net, model_step(&w->net, w->n, STEP_TRAIN), w->images);
     for (int i = 0; i < w->net.tensor_count; i++) {
         const struct tensor *t = w->net.tensors[i];
         for (size_t j = 0; j < t->count; j++)
@@ -161,16 +162,15 @@ static const char trainer_spec[] = "data: {type: synthetic, height: 1, width: 2,
 static void check_step(struct trainer *trainer, const struct batch *batch, int64_t iteration) {
     static const struct ref_annealing annealing = {10, 1, 2, 0.5};
     struct model *net = &trainer->model;
-    struct sphere_op *classifier = net->classifier;
+    const struct head *head = &net->head;
     const int count = net->tensor_count;
-    real dscores[18], *expected[8];
+    real *expected[8];
     struct choice loss = trainer->experiment->loss;
     struct loss_input in = {
-        6,   3, model_forward(net, model_step(net, 6, STEP_TRAIN), batch->images), classifier->x_norm, batch->labels,
-        NULL};
+        6, 3, model_forward(net, model_step(net, 6, STEP_TRAIN), batch->images), head->lengths, batch->labels, NULL};
     double fit =
-        loss_evaluate(loss, &in, iteration, &(struct loss_gradient){dscores, classifier->x_norm_gradient, NULL});
-    model_backward(net, model_step(net, 6, STEP_TRAIN), dscores, batch->images);
+        lone_loss(loss, &in, iteration, &(struct loss_gradient){head->scores_gradient, head->lengths_gradient, NULL});
+    model_backward(net, model_step(net, 6, STEP_TRAIN), batch->images);
     for (int i = 0; i < count; i++) {
         const struct tensor *t = net->tensors[i];
         expected[i] = mem_alloc(t->count * sizeof(real));
@@ -233,15 +233,17 @@ START_TEST(k_takes_a_step) {
                 shared[_i]);
     EXPECT(experiment_parse(&experiment, "test", spec.data, NULL, 0, &diags), "%s", diags.text.data);
     EXPECT(trainer_open(&trainer, &experiment, &err), "%s", err.text);
-    const struct sphere_op *op = trainer.model.classifier;
-    struct batch batch = {K_IMAGES, images, labels};
-    struct loss_input in = {
-        K_IMAGES,   K_CLASSES, model_forward(&trainer.model, model_step(&trainer.model, K_IMAGES, STEP_TRAIN), images),
-        op->x_norm, labels,    op->k};
-    real dscores[K_IMAGES * K_CLASSES];
-    loss_evaluate(experiment.loss, &in, 1, &(struct loss_gradient){dscores, op->x_norm_gradient, dk});
-    int count = _i ? 1 : K_CLASSES;
+    const struct head *head = &trainer.model.head;
     const struct tensor *t = trainer.model.tensors[1];
+    struct batch batch = {K_IMAGES, images, labels};
+    struct loss_input in = {K_IMAGES,
+                            K_CLASSES,
+                            model_forward(&trainer.model, model_step(&trainer.model, K_IMAGES, STEP_TRAIN), images),
+                            head->lengths,
+                            labels,
+                            t->value};
+    lone_loss(experiment.loss, &in, 1, &(struct loss_gradient){head->scores_gradient, head->lengths_gradient, dk});
+    int count = _i ? 1 : K_CLASSES;
     ck_assert_str_eq(t->name, "score.k");
     ck_assert_uint_eq(t->count, (size_t)count);
     trainer_step(&trainer, &batch);
@@ -286,7 +288,7 @@ static void random_batch(struct wired *w) {
     struct rng rng = rng_stream(31, RNG_TEST, 0, 0);
     fill(&rng, w->images, (size_t)(w->n * shape->height * shape->width * shape->channels), 1);
     for (int i = 0; i < w->n; i++)
-        w->labels[i] = (i % 3);
+        w->labels[i] = i % 3;
     for (int i = 0; i < w->net.tensor_count; i++) {
         const struct tensor *t = w->net.tensors[i];
         if (t->trained && t->role == ROLE_NORM)
@@ -303,8 +305,10 @@ static double norm(const real *values, int count, double epsilon) {
 
 /* The classifier's part of the network from its definition: cosines and lengths of the features the net shows. */
 static void check_wired_value(struct wired *w, const struct loss_case *c, int64_t iteration) {
-    int width = model_feature_width(&w->net), classes = 3;
-    double epsilon = w->net.classifier->config->epsilon, cosines[8 * 3], lengths[8];
+    int width = w->net.head.width, classes = 3;
+    const struct chain *chain = &w->net.chain;
+    const struct dense_config *classifier = chain->layers[chain->count - 1].choice.config;
+    double epsilon = classifier->operation.epsilon, cosines[8 * 3], lengths[8];
     real *features = mem_alloc((size_t)(w->n * width) * sizeof *features);
     const real *weights = tensor_called(&w->net, "score.weight")->value;
     double found = wired_loss(w, c->loss, iteration, false);
@@ -356,7 +360,7 @@ static real *gradients_of(const struct model *net) {
 static void check_wired(struct wired *w, const struct loss_case *c, int64_t iteration) {
     check_wired_value(w, c, iteration);
     wired_loss(w, c->loss, iteration, true);
-    model_backward(&w->net, model_step(&w->net, w->n, STEP_TRAIN), w->dscores, w->images);
+    model_backward(&w->net, model_step(&w->net, w->n, STEP_TRAIN), w->images);
     real *found = gradients_of(&w->net), *next = found;
     for (int i = 0; i < w->net.tensor_count; i++) {
         const struct tensor *t = w->net.tensors[i];

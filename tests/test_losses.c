@@ -98,11 +98,11 @@ END_TEST
 START_TEST(every_angular_loss_is_covered) {
     for (int row = 0; loss_registry.rows[row]; row++) {
         const struct loss_type *type = (const struct loss_type *)loss_registry.rows[row];
-        bool covered = !type->activation;
+        bool covered = type->needs == HEAD_SCORES || strcmp(type->kind.name, "sphereface2") == 0; /* its own suite */
         for (int i = 0; i < LOSS_ROWS; i++)
             covered |= strcmp(type->kind.name, loss_rows[i].type) == 0;
         EXPECT(covered, "no case for loss %s", type->kind.name);
-        EXPECT(type->activation || (!type->lambda && strcmp(type->kind.name, "softmax") == 0), "loss %s",
+        EXPECT(type->needs == HEAD_COSINES || (!type->lambda && strcmp(type->kind.name, "softmax") == 0), "loss %s",
                type->kind.name);
     }
 }
@@ -212,7 +212,7 @@ static void fill_k_batch(struct k_batch *batch) {
         batch->cosines[i] = (real)(1.9 * rng_uniform(&rng) - 0.95);
     for (int i = 0; i < K_IMAGES; i++) {
         batch->lengths[i] = (real)(0.5 + 4 * rng_uniform(&rng));
-        batch->labels[i] = (i % K_CLASSES);
+        batch->labels[i] = i % K_CLASSES;
     }
     for (int i = 0; i < K_CLASSES; i++)
         batch->k[i] = (real)0.25;
@@ -229,10 +229,10 @@ START_TEST(equal_k_are_one_fixed_k) {
                                     "0, minimum: 0.5}}",
                                     _i < 2 ? 1 : 3);
     double trained =
-        loss_evaluate(open_learnable(&arena, _i), &batch.in, 1, &(struct loss_gradient){scores[0], lengths[0], dk});
-    batch.in.k = NULL;
+        lone_loss(open_learnable(&arena, _i), &batch.in, 1, &(struct loss_gradient){scores[0], lengths[0], dk});
+    batch.in.own = NULL;
     double fixed =
-        loss_evaluate(bind_loss(&arena, yaml), &batch.in, 1, &(struct loss_gradient){scores[1], lengths[1], NULL});
+        lone_loss(bind_loss(&arena, yaml), &batch.in, 1, &(struct loss_gradient){scores[1], lengths[1], NULL});
     EXPECT(fabs(trained - fixed) <= 1e-6 * fixed, "%.17g, expected %.17g", trained, fixed);
     for (int i = 0; i < K_IMAGES * K_CLASSES; i++)
         EXPECT(fabs((double)(scores[0][i] - scores[1][i])) <= 1e-5, "%s: cosine %d", yaml, i);
@@ -254,13 +254,13 @@ START_TEST(gradient_of_k) {
     fill_k_batch(&batch);
     batch.k[0] = 0.7;
     batch.k[1] = -0.2;
-    loss_evaluate(loss, &batch.in, 1, &(struct loss_gradient){scores, lengths, dk});
+    lone_loss(loss, &batch.in, 1, &(struct loss_gradient){scores, lengths, dk});
     for (int j = 0; j < (_i % 2 ? 1 : K_CLASSES); j++) {
         double was = batch.k[j];
         batch.k[j] = was + step;
-        double above = loss_evaluate(loss, &batch.in, 1, NULL);
+        double above = lone_loss(loss, &batch.in, 1, NULL);
         batch.k[j] = was - step;
-        double below = loss_evaluate(loss, &batch.in, 1, NULL), expected = (above - below) / (2 * step);
+        double below = lone_loss(loss, &batch.in, 1, NULL), expected = (above - below) / (2 * step);
         batch.k[j] = was;
         EXPECT(fabs(dk[j] - expected) <= 1e-8, "d / d k[%d] is %.15g, expected %.15g", j, dk[j], expected);
     }
@@ -274,7 +274,7 @@ END_TEST
 static double share(const struct loss_case *c, const struct inputs *in, int image, int64_t iteration) {
     struct loss_input input = {
         1, in->classes, in->cosines + image * in->classes, in->lengths + image, in->labels + image, NULL};
-    return loss_evaluate(c->loss, &input, iteration, NULL) / in->n;
+    return lone_loss(c->loss, &input, iteration, NULL) / in->n;
 }
 
 /* Central differences of fourth order. */

@@ -11,6 +11,7 @@
 #include "machine/threads.h"
 #include "support/convolution.h"
 #include "support/suite.h"
+#include "train/evaluate.h"
 #include "train/trainer.h"
 
 /* --- A network that is trained on CIFAR-10 ----------------------------------------------------------------------- */
@@ -63,7 +64,8 @@ static double accuracy_after_training(const char *const *sets, int count) {
     training_open(&t, spec, sets, count);
     for (int i = 0; i < STEPS; i++)
         trainer_step(&t.trainer, loader_next(t.loader));
-    ck_assert(trainer_evaluate(&t.trainer, &t.dataset, SPLIT_TEST, &result, NULL, &err));
+    ck_assert(
+        evaluate_split(&t.experiment, &t.trainer.model, &t.trainer.loss, &t.dataset, SPLIT_TEST, &result, NULL, &err));
     evaluation_free(&result);
     training_close(&t);
     return result.accuracy;
@@ -116,14 +118,14 @@ static const real *weights_of(const struct model *net, const char *layer) {
 
 /* Sets the gradient of the block's output, and goes no further back: memory of gradients that are done with is used
  * again. */
-static void backward_to(struct training *t, int block, const struct batch *batch, const real *logits) {
+static void backward_to(struct training *t, int block, const struct batch *batch) {
     struct chain tail = t->trainer.model.chain;
     struct step pass = model_step(&t->trainer.model, batch->count, STEP_TRAIN);
-    struct loss_input in = {batch->count, t->dataset.classes, logits, NULL, batch->labels, NULL};
-    loss_evaluate(t->experiment.loss, &in, 1, &(struct loss_gradient){t->trainer.dlogits, NULL, NULL});
+    const struct head *head = &t->trainer.model.head;
+    loss_evaluate(&t->trainer.loss, &pass, head, batch->labels);
     tail.blocks += block;
     tail.block_count -= block;
-    chain_backward(&tail, &pass, NULL, t->trainer.dlogits, &tail.blocks[-1].view);
+    chain_backward(&tail, &pass, NULL, head->scores_gradient, &tail.blocks[-1].view);
 }
 
 static struct array array_copy(const real *values, size_t count) {
@@ -173,12 +175,12 @@ static struct conv_geometry real_operands(struct conv_results *c, const char *la
     struct model *net = &t.trainer.model;
     const struct batch *batch = loader_next(t.loader);
     ck_assert_int_eq(batch->count, IMAGES);
-    const real *logits = model_forward(net, model_step(net, IMAGES, STEP_TRAIN), batch->images);
+    model_forward(net, model_step(net, IMAGES, STEP_TRAIN), batch->images);
     int s = stage_of(&net->chain, layer);
     struct conv_geometry g = geometry_of(net->chain.blocks[s].layer);
     c->x = activations(&net->chain.blocks[s - 1].view, IMAGES * g.height * g.width);
     c->w = array_copy(weights_of(net, layer), (size_t)(g.filters * conv_patch(&g)));
-    backward_to(&t, s, batch, logits);
+    backward_to(&t, s, batch);
     c->dy = gradients(&net->chain.blocks[s], conv_positions(&g, IMAGES));
     c->r = array_new((size_t)conv_positions(&g, IMAGES));
     training_close(&t);

@@ -42,8 +42,9 @@ START_TEST(shipped_configs_are_good) {
     for (size_t i = 0; i < configs.gl_pathc; i++) {
         struct experiment experiment;
         struct model net;
+        struct loss loss;
         ck_assert_msg(experiment_read(&experiment, configs.gl_pathv[i], NULL, 0, &diags), "%s", messages());
-        ck_assert_msg(experiment_plan(&experiment, &net, &diags), "%s", messages());
+        ck_assert_msg(experiment_plan(&experiment, STEP_TRAIN, &net, &loss, &diags), "%s", messages());
         ck_assert_int_gt(net.tensor_count, 0);
         model_free(&net);
         check_round_trip(&experiment);
@@ -189,7 +190,7 @@ START_TEST(overrides_are_checked_as_the_spec_is) {
     ck_assert_str_eq(
         messages(),
         "--set network.layers[0].units=0: network.layers[0].units: found \"0\"; expected a whole number from 1 to "
-        "65536\n"
+        "1000000\n"
         "--set train.batch_sise=3: train.batch_sise: unknown key \"batch_sise\"; did you mean \"batch_size\"? "
         "(iterations, batch_size, eval_every, checkpoint_every, log_every, keep, on_divergence, threads, "
         "openblas_core, "

@@ -7,6 +7,40 @@
 #include "support/program.h"
 #include "support/suite.h"
 
+/* --- Usage ------------------------------------------------------------------------------------------------------- */
+
+/* wrong: a command line that the tool refuses with its usage. `quickstart` takes all that `spherenet train` takes, and
+ * bench_peers may find no PyTorch before it looks at its arguments. */
+static const struct {
+    const char *tool, *wrong;
+} usages[] = {
+    {"bench_peers", NULL},
+    {"check", "no-such-target"},
+    {"coverage", ""},
+    {"fit_vmath.py", "--no-such-option"},
+    {"install_packages", "nothing"},
+    {"lint", "--no-such-option"},
+    {"memcheck", ""},
+    {"plot_curves", ""},
+    {"plot_features", ""},
+    {"quickstart", NULL},
+    {"soak", "spec.yaml --every x"},
+    {"sweep", "--dry-run"},
+};
+
+START_TEST(tools_tell_their_usage) {
+    SKIP_IF(!disk_exists("/usr/bin/python3"), "there is no /usr/bin/python3");
+    const char *tool = usages[_i].tool, *wrong = usages[_i].wrong;
+    ck_assert_int_eq(shell(arena_printf(&arena, "'%s/tools/%s' --help >output.txt", home, tool)), 0);
+    ck_assert_ptr_nonnull(strstr(read_text("output.txt"), arena_printf(&arena, "tools/%s", tool)));
+    if (wrong) {
+        ck_assert_int_eq(shell(arena_printf(&arena, "'%s/tools/%s' %s 2>errors.txt", home, tool, wrong)), 2);
+        errors = read_text("errors.txt");
+        expect_error("usage: ");
+    }
+}
+END_TEST
+
 /* --- Sweeps and pictures ----------------------------------------------------------------------------------------- */
 
 static const char *const tiny_sweep =
@@ -72,6 +106,20 @@ START_TEST(a_sweep_goes_on_where_it_stopped) {
     expect_output(" %, finished before\n");
     ck_assert_str_eq(read_text("sweep/table.md"), table);
     ck_assert_str_eq(read_text("sweep/linear_plain_s1/train.csv"), curve);
+}
+END_TEST
+
+/* A run's spec has the network in short, where it is one of a family. */
+START_TEST(a_sweep_knows_finished_runs_of_a_family) {
+    SKIP_IF(!can_sweep(), "python3-yaml is not installed");
+    disk_write_text("family.sweep",
+                    "spec: spec.yaml\n"
+                    "rows: {plain: {network: {type: plain, depth: 3, widths: [4, 4, 4], features: 4}}}\n"
+                    "columns: {once: {}}\n");
+    ck_assert_int_eq(sweep("family.sweep --out sweep"), 0);
+    ck_assert_int_eq(sweep("family.sweep --out sweep"), 0);
+    expect_output("[1/1] plain_once_s1: ");
+    expect_output(" %, finished before\n");
 }
 END_TEST
 
@@ -179,10 +227,7 @@ END_TEST
 /* --- The polynomials' fit ---------------------------------------------------------------------------------------- */
 
 START_TEST(the_polynomials_are_those_of_their_fit) {
-    if (shell("/usr/bin/python3 -c 'import numpy' 2>/dev/null")) {
-        printf("fit_vmath: skipped: python3-numpy is not installed\n");
-        return;
-    }
+    SKIP_IF(shell("/usr/bin/python3 -c 'import numpy' 2>/dev/null"), "python3-numpy is not installed");
     int status = shell(arena_printf(&arena, "'%s/tools/fit_vmath.py' >output.txt", home));
     ck_assert_msg(status == 0, "exit status %d\n%s", status, read_text("output.txt"));
 }
@@ -217,8 +262,10 @@ END_TEST
 Suite *test_suite(void) {
     Suite *suite = suite_create("tools");
     TCase *tools = suite_group(suite, "tools", 120, program_set_up, program_tear_down);
+    tcase_add_loop_test(tools, tools_tell_their_usage, 0, COUNT(usages));
     tcase_add_test(tools, a_sweep_tabulates_every_row_column_and_seed);
     tcase_add_test(tools, a_sweep_goes_on_where_it_stopped);
+    tcase_add_test(tools, a_sweep_knows_finished_runs_of_a_family);
     tcase_add_test(tools, a_sweep_does_not_take_the_runs_of_another_spec);
     tcase_add_loop_test(tools, a_sweep_with_mistakes_does_not_start, 0, COUNT(wrong_sweeps));
     tcase_add_test(tools, pictures_are_drawn);

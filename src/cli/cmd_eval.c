@@ -96,13 +96,13 @@ static void print(const struct report *report) {
            a->own, a->classes, a->within, a->between, a->variation, a->length);
 }
 
-static bool evaluate(struct report *report, struct error *err) {
+static bool write_report(struct report *report, struct error *err) {
     struct loaded_run *trained = &report->trained;
     if (!find_folder(report, err) || !loaded_run_evaluate(trained, &report->result, &report->features, err))
         return false;
     bool has_features = report->features.values;
-    if (has_features && !features_angles(&report->angles, &report->features, report->result.classes,
-                                         trained->trainer.model.classifier->w, err))
+    if (has_features &&
+        !features_angles(&report->angles, &report->features, report->result.classes, trained->model.head.weights, err))
         return false;
     print(report);
     return write_table(report, "per_class.csv", put_classes, err) &&
@@ -115,7 +115,7 @@ static enum exit_status run(int operand_count, const char *const *operands) {
     struct report report = {0};
     struct error err;
     enum exit_status status = loaded_run_open(&report.trained, "eval", operands[0], split_name, &overrides);
-    if (status == EXIT_DONE && !evaluate(&report, &err)) {
+    if (status == EXIT_DONE && !write_report(&report, &err)) {
         fprintf(stderr, "spherenet: %s\n", err.text);
         status = EXIT_FAILED;
     }

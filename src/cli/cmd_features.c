@@ -41,7 +41,7 @@ static bool extract(struct loaded_run *trained, struct features *features, struc
     const char *to =
         out_path ? out_path : table_path(trained, loaded_run_folder(trained, folder), "features.csv", path);
     bool good =
-        trained->trainer.model.classifier
+        trained->model.head.width > 0
             ? loaded_run_evaluate(trained, &result, features, err)
             : error_set(err, "%s: the network's last layer is not a dense one, whose inputs would be the features",
                         trained->path);
@@ -71,7 +71,7 @@ const struct command command_features = {
     .details =
         "One row an image, in the dataset's order: label, prediction, the classifier's inputs f0, f1, ..., and the\n"
         "names of label and prediction.\n"
-        "tools/plot_features.sh draws them where there are two (network.features: 2).\n",
+        "tools/plot_features draws them where there are two (network.features: 2).\n",
     .options = options,
     .least_operands = 1,
     .most_operands = 1,

@@ -23,13 +23,22 @@ static bool take_core(const struct experiment *experiment, struct error *err) {
     return true;
 }
 
+static bool plan(struct loaded_run *t, struct error *err) {
+    struct diagnostics diags = {0};
+    bool planned = experiment_plan(&t->experiment, STEP_EVALUATE, &t->model, &t->loss, &diags);
+    if (!planned)
+        error_set(err, "%s", diags.text.data);
+    text_free(&diags.text);
+    return planned;
+}
+
 static bool load(struct loaded_run *t, struct safetensors *file, struct error *err) {
     struct best_test best;
     const struct experiment *e = &t->experiment;
-    return take_core(e, err) && checkpoint_progress(file, t->path, &t->iteration, &best, err) &&
-           dataset_load(&t->dataset, e->data, (uint64_t)e->seed, err) &&
-           checkpoint_classes_agree(file, t->path, &t->dataset, err) && trainer_open(&t->trainer, e, err) &&
-           checkpoint_load(file, t->path, &t->trainer, false, err);
+    return take_core(e, err) && checkpoint_progress(file, t->path, &t->iteration, &best, err) && plan(t, err) &&
+           dataset_load_split(&t->dataset, e->data, (uint64_t)e->seed, t->split, err) &&
+           checkpoint_classes_agree(file, t->path, &t->dataset, err) && model_allocate(&t->model, err) &&
+           checkpoint_load_weights(file, t->path, &t->model, err);
 }
 
 /* The network as the checkpoint's spec describes it. */
@@ -66,19 +75,18 @@ enum exit_status loaded_run_open(struct loaded_run *trained, const char *command
 }
 
 void loaded_run_close(struct loaded_run *trained) {
-    trainer_close(&trained->trainer);
+    model_free(&trained->model);
     dataset_free(&trained->dataset);
     experiment_free(&trained->experiment);
 }
 
 bool loaded_run_evaluate(struct loaded_run *trained, struct evaluation *result, struct features *features,
                          struct error *err) {
-    struct trainer *trainer = &trained->trainer;
-    bool wanted = trainer->model.classifier;
+    int width = trained->model.head.width, images = trained->dataset.splits[trained->split].count;
     *features = (struct features){0};
-    return (!wanted || features_allocate(features, trained->dataset.splits[trained->split].count,
-                                         model_feature_width(&trainer->model), err)) &&
-           trainer_evaluate(trainer, &trained->dataset, trained->split, result, wanted ? features : NULL, err);
+    return (!width || features_allocate(features, images, width, err)) &&
+           evaluate_split(&trained->experiment, &trained->model, &trained->loss, &trained->dataset, trained->split,
+                          result, width ? features : NULL, err);
 }
 
 /* --- Tables ------------------------------------------------------------------------------------------------------ */

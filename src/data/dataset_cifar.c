@@ -161,16 +161,15 @@ static bool load_split(struct dataset *dataset, int split, const struct layout *
     return true;
 }
 
-static bool load(struct dataset *dataset, const struct layout *layout, const struct cifar_config *config,
+static bool load(struct dataset *dataset, const struct layout *layout, const struct cifar_config *config, int split,
                  struct error *err) {
     const char *first = layout->files[SPLIT_TRAIN][0];
     struct text subfolder = {0};
     text_printf(&subfolder, "%s/%s", config->path, layout->subfolder);
     bool unpacked = !file_exists(config->path, first) && file_exists(subfolder.data, first);
     const char *folder = unpacked ? subfolder.data : config->path;
-    bool ok = class_names_read(dataset, folder, layout->names_file, err);
-    for (int s = 0; ok && s < SPLIT_COUNT; s++)
-        ok = load_split(dataset, s, layout, folder, data_config_limit(&config->common, s), err);
+    bool ok = class_names_read(dataset, folder, layout->names_file, err) &&
+              load_split(dataset, split, layout, folder, data_config_limit(&config->common, split), err);
     text_free(&subfolder);
     return ok;
 }
@@ -188,9 +187,9 @@ static bool cifar10_describe(struct dataset *dataset, const void *config, struct
     return describe(dataset, &cifar10_layout);
 }
 
-static bool cifar10_load(struct dataset *dataset, const void *config, uint64_t seed, struct error *err) {
+static bool cifar10_load(struct dataset *dataset, const void *config, int split, uint64_t seed, struct error *err) {
     (void)seed;
-    return load(dataset, &cifar10_layout, config, err);
+    return load(dataset, &cifar10_layout, config, split, err);
 }
 
 static const struct layout *cifar100_layout(const struct cifar100_config *config) {
@@ -202,10 +201,10 @@ static bool cifar100_describe(struct dataset *dataset, const void *config, struc
     return describe(dataset, cifar100_layout(config));
 }
 
-static bool cifar100_load(struct dataset *dataset, const void *config, uint64_t seed, struct error *err) {
+static bool cifar100_load(struct dataset *dataset, const void *config, int split, uint64_t seed, struct error *err) {
     (void)seed;
     const struct cifar100_config *settings = config;
-    return load(dataset, cifar100_layout(settings), &settings->cifar, err);
+    return load(dataset, cifar100_layout(settings), &settings->cifar, split, err);
 }
 
 static const struct param cifar10_params[] = {

@@ -115,24 +115,18 @@ static bool load_split(struct dataset *dataset, int split, const struct idx_conf
     return ok;
 }
 
-static bool load(struct dataset *dataset, const struct idx_config *config, const char *advice, struct error *err) {
-    for (int s = 0; s < SPLIT_COUNT; s++)
-        if (!load_split(dataset, s, config, advice, err))
-            return false;
-    return true;
+static bool mnist_load(struct dataset *dataset, const void *config, int split, uint64_t seed, struct error *err) {
+    (void)seed;
+    return load_split(dataset, split, config, "get the four files of MNIST and set data.path to their folder", err);
 }
 
-static bool mnist_load(struct dataset *dataset, const void *config, uint64_t seed, struct error *err) {
+static bool fashion_mnist_load(struct dataset *dataset, const void *config, int split, uint64_t seed,
+                               struct error *err) {
     (void)seed;
-    return load(dataset, config, "get the four files of MNIST and set data.path to their folder", err);
-}
-
-static bool fashion_mnist_load(struct dataset *dataset, const void *config, uint64_t seed, struct error *err) {
-    (void)seed;
-    return load(dataset, config,
-                "install Debian's package dataset-fashion-mnist, or get the four files from "
-                "https://github.com/zalandoresearch/fashion-mnist and set data.path to their folder",
-                err);
+    return load_split(dataset, split, config,
+                      "install Debian's package dataset-fashion-mnist, or get the four files from "
+                      "https://github.com/zalandoresearch/fashion-mnist and set data.path to their folder",
+                      err);
 }
 
 static const char *const digits[CLASSES] = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};

@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 static const char *const normalization_names[] = {"batch_norm", "sphere_norm", "both", "none", NULL};
 static const char *const activation_names[] = {"relu", "none", NULL};
@@ -33,47 +32,6 @@ void network_expand(struct arena *arena, struct choice network, int classes, str
                     struct diagnostics *diags) {
     struct expansion expansion = {arena, diags, network, classes, layers};
     ((const struct network_type *)network.kind)->expand(&expansion, network.config);
-}
-
-static bool is_ordinary(const struct operator_config *operation) {
-    return operation->magnitude == &magnitude_product.kind && ((const struct angular *)operation->angular)->identity;
-}
-
-static bool can_take_angles(const char *loss, struct choice last, struct diagnostics *diags) {
-    const struct dense_config *config = last.config;
-    if (strcmp(last.kind->name, "dense"))
-        diagnose(diags, last.source, last.line, last.path,
-                 "the loss %s needs a dense layer at the end, whose weights are the classes'; the last one is %s", loss,
-                 last.kind->name);
-    else if (config->bias)
-        diagnose(diags, last.source, last.line, last.path,
-                 "the loss %s looks at angles alone, so its classifier has no bias: leave out "
-                 "network.classifier_bias, or give the last of network.layers bias: false",
-                 loss);
-    else if (!is_ordinary(&config->operation))
-        diagnose(diags, last.source, last.line, last.path,
-                 "the loss %s normalises its classifier by itself: leave out network.classifier_operator, or the "
-                 "operator of the last of network.layers",
-                 loss);
-    else
-        return true;
-    return false;
-}
-
-void network_take_angles(struct arena *arena, const char *loss, const struct operator_config *activation,
-                         struct choice_list *layers, struct diagnostics *diags) {
-    struct choice *last = &layers->choices[layers->count - 1];
-    if (!can_take_angles(loss, *last, diags))
-        return;
-    struct dense_config *config = arena_alloc(arena, sizeof *config);
-    *config = *(const struct dense_config *)last->config;
-    config->angles = true;
-    config->cosines = *activation;
-    config->cosines.magnitude = &magnitude_sphere.kind;
-    config->cosines.angular = &angular_cosine.kind;
-    config->cosines.epsilon = config->operation.epsilon;
-    config->trains_k = activation->angular && ((const struct angular *)activation->angular)->trains_k;
-    last->config = config;
 }
 
 void expansion_error(struct expansion *expansion, const char *format, ...) {
@@ -120,7 +78,7 @@ void expansion_normalization(struct expansion *expansion, struct choice_list *la
 
 void expansion_conv(struct expansion *expansion, struct choice_list *layers, const struct family_config *family,
                     const char *name, int filters, int kernel, int stride, bool ordinary) {
-    ordinary = ordinary || is_ordinary(&family->operation);
+    ordinary = ordinary || operator_ordinary(&family->operation);
     struct conv_config *conv = expansion_add(expansion, layers, ordinary ? "conv" : "sphere_conv", name);
     conv->filters = filters;
     conv->kernel = kernel;

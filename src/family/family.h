@@ -27,11 +27,6 @@ extern const struct registry network_registry;
 void network_expand(struct arena *arena, struct choice network, int classes, struct choice_list *layers,
                     struct diagnostics *diags);
 
-/* Makes the classifier, which has to be the last layer, put out cosines for the angular loss of that name and
- * activation. */
-void network_take_angles(struct arena *arena, const char *loss, const struct operator_config *activation,
-                         struct choice_list *layers, struct diagnostics *diags);
-
 /* --- What families share ----------------------------------------------------------------------------------------- */
 
 enum normalization { NORMALIZE_BATCH, NORMALIZE_SPHERE, NORMALIZE_BOTH, NORMALIZE_NONE };

@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "kernel/moments.h"
 #include "kernel/reduce.h"
 #include "layer/profile.h"
 
@@ -296,12 +297,15 @@ static void stage_backward(const struct fused_block *block, const struct step *s
 void chain_backward(struct chain *chain, const struct step *step, const struct gradient_target *dx, const real *d,
                     const struct view *x) {
     int last = chain->block_count - 1;
-    if (last < 0 && dx)
-        gradient_write_all(dx, x, step->n, chain->in.height * chain->in.width, d, step->threads);
+    if (last < 0 && dx) {
+        const struct gradient gradient = {.d = d, .of = *x};
+        gradient_pass(dx, x, step->n, chain->in.height * chain->in.width, &gradient, step->threads);
+    }
     if (last >= 0 && is_unfinished(&chain->blocks[last])) {
         const struct fused_block *block = &chain->blocks[last];
-        struct gradient_target finished = {block->gradient, false, block->sums};
-        gradient_write_all(&finished, &block->view, step->n, positions(block->layer), d, step->threads);
+        const struct gradient_target finished = {block->gradient, false, block->sums};
+        const struct gradient gradient = {.d = d, .of = block->view};
+        gradient_pass(&finished, &block->view, step->n, positions(block->layer), &gradient, step->threads);
         d = finished.d;
     }
     for (int s = last; s > 0; s--) {

@@ -18,14 +18,25 @@ struct dense_config {
     int units;
     bool bias;
     struct operator_config operation;
-    /* Not of the spec: an angular loss takes the cosines that this layer is to put out, and its inputs' lengths; where
-     * `trains_k` the loss's activation has a k for each class or for all. */
-    bool angles, trains_k;
-    struct operator_config cosines;
 };
 
-/* The operator of a dense layer; NULL: the layer is another one. */
-struct sphere_op *dense_operator(const struct layer *layer);
+/* A fully connected layer as the classifier of what goes into it: each output is a class. Pointers are there once
+ * memory is allocated. */
+struct classifier {
+    int width;              /* of a feature, which is one image's input */
+    const real *weights;    /* [units][width] */
+    const real *lengths;    /* [n]: of the features; dense_cosines alone */
+    real *lengths_gradient; /* [n]: to be set before the layer's backward pass; likewise */
+};
+
+/* False: the layer is not a fully connected one. */
+bool dense_classifier(const struct layer *layer, struct classifier *classifier);
+
+/* The same layer for an angular loss: it puts out the cosines of the angles between its input and its weights, and the
+ * input's length beside them. dense: without bias and ordinary. */
+struct choice dense_cosines(struct arena *arena, struct choice dense);
+
+extern const struct layer_type layer_dense;
 
 struct batch_norm_config {
     struct layer_config layer;

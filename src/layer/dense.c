@@ -4,13 +4,13 @@
 
 static const struct param params[] = {
     LAYER_NAME_PARAM,
-    INT_KEY(struct dense_config, units, "units", NULL, 1, 65536, "outputs"),
+    INT_KEY(struct dense_config, units, "units", NULL, 1, 1000000, "outputs"),
     BOOL_KEY(struct dense_config, bias, "bias", "true", "add a trained bias to each output"),
     SECTION_KEY(struct dense_config, operation, "operator", ordinary_operator_params, "magnitude x angular activation"),
     END_OF_KEYS,
 };
 
-static bool dense_plan(struct layer *layer, struct planner *planner) {
+static bool plan(struct layer *layer, struct planner *planner, enum filters_use use) {
     const struct dense_config *config = layer->choice.config;
     const struct shape *in = &layer->in;
     struct conv_geometry geometry = {
@@ -24,22 +24,56 @@ static bool dense_plan(struct layer *layer, struct planner *planner) {
     };
     conv_geometry_complete(&geometry);
     layer->out = (struct shape){1, 1, config->units, true};
-    if (config->angles)
-        return filters_plan(layer, planner, &config->cosines, &geometry, CONV_IM2COL, false,
-                            config->trains_k ? FILTERS_ANGLES_K : FILTERS_ANGLES);
-    return filters_plan(layer, planner, &config->operation, &geometry, CONV_IM2COL, config->bias, FILTERS_DENSE);
+    return filters_plan(layer, planner, &config->operation, &geometry, CONV_IM2COL, config->bias, use);
 }
 
-const struct layer_type layer_dense = {
-    .kind = {"dense", "fully connected, ordinary unless its operator says otherwise", params,
-             sizeof(struct dense_config)},
-    .state_size = sizeof(struct sphere_op),
-    .plan = dense_plan,
-    .forward = filters_forward,
-    .fills_moments = true,
-    .backward = filters_backward,
-};
+static bool dense_plan(struct layer *layer, struct planner *planner) {
+    return plan(layer, planner, FILTERS_DENSE);
+}
 
-struct sphere_op *dense_operator(const struct layer *layer) {
-    return layer->type == &layer_dense ? layer->state : NULL;
+#define DENSE(PLAN)                                                                                                    \
+    {                                                                                                                  \
+        .kind = {"dense", "fully connected, ordinary unless its operator says otherwise", params,                      \
+                 sizeof(struct dense_config)},                                                                         \
+        .state_size = sizeof(struct sphere_op), .plan = PLAN, .forward = filters_forward, .fills_moments = true,       \
+        .backward = filters_backward,                                                                                  \
+    }
+
+const struct layer_type layer_dense = DENSE(dense_plan);
+
+/* --- The classifier ---------------------------------------------------------------------------------------------- */
+
+static bool cosines_plan(struct layer *layer, struct planner *planner) {
+    struct sphere_op *op = layer->state;
+    if (!plan(layer, planner, FILTERS_CLASSES))
+        return false;
+    plan_keep(planner, (size_t)planner->batch, &op->x_norm_gradient);
+    return true;
+}
+
+/* Not in the registry. To whoever reads a table of layers it is a dense one. */
+static const struct layer_type cosines = DENSE(cosines_plan);
+
+struct choice dense_cosines(struct arena *arena, struct choice dense) {
+    struct dense_config *config = arena_alloc(arena, sizeof *config);
+    *config = *(const struct dense_config *)dense.config;
+    config->operation.magnitude = &magnitude_sphere.kind;
+    config->operation.angular = &angular_cosine.kind;
+    dense.kind = &cosines.kind;
+    dense.config = config;
+    return dense;
+}
+
+bool dense_classifier(const struct layer *layer, struct classifier *classifier) {
+    bool angles = layer->type == &cosines;
+    const struct sphere_op *op = layer->state;
+    if (!angles && layer->type != &layer_dense)
+        return false;
+    *classifier = (struct classifier){
+        .width = conv_patch(&op->conv.g),
+        .weights = op->w,
+        .lengths = angles ? op->x_norm : NULL,
+        .lengths_gradient = angles ? op->x_norm_gradient : NULL,
+    };
+    return true;
 }

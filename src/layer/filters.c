@@ -4,11 +4,10 @@
 
 #include "kernel/vector.h"
 
-/* The classifier of an angular loss is a classifier like any other to the penalties. */
 static void plan_parameters(const struct layer *layer, struct planner *planner, struct sphere_op *op,
                             enum filters_use use) {
     const struct conv_geometry *g = &op->conv.g;
-    enum tensor_role role = op->magnitude->scale_free && use < FILTERS_ANGLES ? ROLE_SPHERE_WEIGHT : ROLE_WEIGHT;
+    enum tensor_role role = op->magnitude->scale_free && use != FILTERS_CLASSES ? ROLE_SPHERE_WEIGHT : ROLE_WEIGHT;
     plan_tensor(planner, layer->name,
                 &(struct tensor_request){
                     .name = "weight",
@@ -25,7 +24,7 @@ static void plan_parameters(const struct layer *layer, struct planner *planner, 
     if (op->bias)
         plan_tensor(planner, layer->name,
                     &(struct tensor_request){"bias", ROLE_BIAS, g->filters, .value = &op->b, .grad = &op->db});
-    if (op->angular->trains_k || use == FILTERS_ANGLES_K)
+    if (op->angular->trains_k)
         plan_tensor(planner, layer->name,
                     &(struct tensor_request){
                         .name = "k",
@@ -37,7 +36,7 @@ static void plan_parameters(const struct layer *layer, struct planner *planner, 
                     });
 }
 
-static void plan_kept(struct planner *planner, struct sphere_op *op, enum filters_use use) {
+static void plan_kept(struct planner *planner, struct sphere_op *op) {
     size_t filters = (size_t)op->conv.g.filters;
     size_t positions = (size_t)conv_positions(&op->conv.g, planner->batch);
     if (sphere_op_ordinary(op))
@@ -45,8 +44,6 @@ static void plan_kept(struct planner *planner, struct sphere_op *op, enum filter
     if (!sphere_op_output_is_angle(op))
         plan_keep(planner, positions * filters, &op->g);
     plan_keep(planner, positions, &op->x_norm);
-    if (use >= FILTERS_ANGLES)
-        plan_keep(planner, positions, &op->x_norm_gradient);
     plan_keep(planner, positions, &op->x_inverse);
     plan_keep(planner, filters, &op->w_norm);
     plan_keep(planner, filters, &op->w_inverse);
@@ -64,7 +61,7 @@ bool filters_plan(struct layer *layer, struct planner *planner, const struct ope
             "%d channels and filters; choose auto or im2col",
             (int)LANES);
     plan_parameters(layer, planner, op, use);
-    plan_kept(planner, op, use);
+    plan_kept(planner, op);
     plan_scratch(planner, sphere_op_scratch(op, planner->batch, planner->threads));
     layer->in_place = shape_size(&layer->in) == shape_size(&layer->out);
     layer->multiply_adds = (int64_t)conv_positions(geometry, 1) * geometry->filters * conv_patch(geometry);

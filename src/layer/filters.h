@@ -7,9 +7,8 @@
 
 enum filters_use {
     FILTERS_CONV,
-    FILTERS_DENSE,   /* checkpoints show two dimensions */
-    FILTERS_ANGLES,  /* the same, of an angular loss: the lengths of its inputs are outputs too */
-    FILTERS_ANGLES_K /* and k, which the loss uses and sets the gradient of, is a parameter */
+    FILTERS_DENSE,  /* checkpoints show two dimensions */
+    FILTERS_CLASSES /* the same, and whatever the operator, penalties treat the weights like any other classifier's */
 };
 
 /* Sets up the operator for a complete geometry and asks for its memory. False after layer_error, when the algorithm

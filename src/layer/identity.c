@@ -1,4 +1,3 @@
-#include "kernel/vector.h"
 #include "layer/layer.h"
 
 static void copy_forward(struct layer *layer, const struct step *step, real *y, const struct view *x, real *moments) {
@@ -11,20 +10,8 @@ static void copy_forward(struct layer *layer, const struct step *step, real *y, 
 
 static void copy_backward(struct layer *layer, const struct step *step, const struct gradient_target *dx,
                           const struct gradient *dy, const struct view *x) {
-    int positions = layer->out.height * layer->out.width;
-    if (!dx)
-        return;
-#pragma omp parallel for schedule(static) num_threads(step->threads)
-    for (int image = 0; image < step->n; image++) {
-        gradient_begin(dx, x, image);
-        for (int p = 0; p < positions; p++) {
-            real row[layer->out.channels];
-            size_t position = (size_t)image * (size_t)positions + (size_t)p;
-            gradient_read(dy, position, 1, row);
-            gradient_write(dx, x, image, position, 1, row, NULL);
-        }
-        vector_stream_end();
-    }
+    if (dx)
+        gradient_pass(dx, x, step->n, layer->out.height * layer->out.width, dy, step->threads);
 }
 
 const struct layer_type layer_identity = {

@@ -13,7 +13,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/real.h"
-#include "kernel/view.h"
+#include "kernel/gradient.h"
 #include "plan/plan.h"
 #include "plan/step.h"
 #include "spec/param.h"

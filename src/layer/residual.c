@@ -41,28 +41,19 @@ static bool residual_plan(struct layer *layer, struct planner *planner) {
     return true;
 }
 
-enum { PIECE_REALS = 4096 }; /* added at a time, within the nearest cache */
-
 static void residual_forward(struct layer *layer, const struct step *step, real *y, const struct view *x,
                              real *moments) {
     (void)moments;
     struct residual *unit = layer->state;
     const struct view *body = chain_forward(&unit->body, step, x);
     const struct view *shortcut = chain_forward(&unit->shortcut, step, x);
-    int channels = layer->out.channels, positions = step->n * layer->out.height * layer->out.width;
-    int piece = channels < PIECE_REALS ? PIECE_REALS / channels : 1;
+    int rows = step->n * layer->out.height, width = layer->out.width;
 #pragma omp parallel num_threads(step->threads)
     {
-        real sum[piece * channels], added[piece * channels];
 #pragma omp for schedule(static)
-        for (int first = 0; first < positions; first += piece) {
-            int count = first + piece < positions ? piece : positions - first;
-            view_read(body, (size_t)first, count, sum, NULL);
-            view_read(shortcut, (size_t)first, count, added, NULL);
-#pragma omp simd
-            for (int i = 0; i < count * channels; i++)
-                sum[i] += added[i];
-            vector_stream(y + (size_t)first * (size_t)channels, sum, (size_t)(count * channels));
+        for (int row = 0; row < rows; row++) {
+            size_t position = (size_t)row * (size_t)width;
+            view_sum(body, shortcut, position, width, y + position * (size_t)layer->out.channels);
         }
         vector_stream_end();
     }

@@ -5,10 +5,11 @@
  *     cosface                             s (cos theta_y - m): Wang et al. 2018, "CosFace"
  *     arcface                             s cos(theta_y + m): Deng et al. 2019, "ArcFace" */
 #include <math.h>
-#include <stdlib.h>
+#include <string.h>
 
-#include "base/mem.h"
+#include "base/number.h"
 #include "loss/cross_entropy.h"
+#include "loss/images.h"
 #include "loss/loss.h"
 #include "loss/margin.h"
 
@@ -25,10 +26,6 @@ struct angular_config {
 static const struct angular *angular_of(const struct angular_config *config) {
     const struct kind *angular = config->activation.angular;
     return angular ? (const struct angular *)angular : &angular_cosine;
-}
-
-static const struct operator_config *activation_of(const void *config) {
-    return &((const struct angular_config *)config)->activation;
 }
 
 static double lambda_of(const void *config, int64_t iteration) {
@@ -49,86 +46,179 @@ static struct of_cosine target(const struct angular_config *config, double c, do
                               (lambda * plain.k_slope + with.k_slope) / (1 + lambda)};
 }
 
-/* One image's cosines and length, and what the logits are made with. */
-struct image {
-    const real *cosines;
-    double length;
-    int label;
-    const double *k; /* [classes] */
-    bool margin;
+/* --- One image --------------------------------------------------------------------------------------------------- */
+
+/* k of an activation that trains it: [classes], or [1] for all of them. */
+struct state {
+    real *k, *k_gradient;
+};
+
+struct batch {
+    const struct angular_config *config;
+    const struct head *head;
+    const int32_t *labels;
+    const real *k; /* NULL: not trained */
+    int n;
+    bool margin, gradient;
     double lambda;
 };
 
-/* Where `dcosines`: the gradients of the cosines and of the length; that of k is added to dk. */
-static double image_loss(const struct angular_config *config, int classes, const struct image *image, double *dcosines,
-                         double *dlength, double *dk) {
-    struct of_cosine *of = mem_alloc((size_t)classes * sizeof *of);
-    double *logits = mem_alloc(2 * (size_t)classes * sizeof *logits), *dlogits = logits + classes;
-    double s = config->scale > 0 ? config->scale : image->length;
-    for (int j = 0; j < classes; j++) {
-        double c = (double)image->cosines[j], k = image->k[j];
-        of[j] = image->margin && j == image->label ? target(config, c, k, image->lambda)
-                                                   : margin_none(angular_of(config), k, c);
-        logits[j] = s * of[j].value;
-    }
-    double loss = cross_entropy(&config->cross_entropy, classes, dcosines ? dlogits : NULL, logits, image->label);
-    *dlength = 0;
-    for (int j = 0; dcosines && j < classes; j++) {
-        if (!(config->scale > 0))
-            *dlength += dlogits[j] * of[j].value;
-        dcosines[j] = dlogits[j] * s * of[j].slope;
-        dk[j] += dlogits[j] * s * of[j].k_slope;
-    }
-    free(of);
-    free(logits);
-    return loss;
+/* What an image's loss leaves, [classes] each. */
+struct row {
+    double *value, *slope, *k_slope; /* of a logit by s, of the cosine and of k */
+    double *logits;                  /* or, once the loss is known, their gradients */
+};
+
+enum { ROW_ARRAYS = 4 };
+
+static struct row row_in(double *own, int classes) {
+    return (struct row){own, own + classes, own + 2 * (ptrdiff_t)classes, own + 3 * (ptrdiff_t)classes};
 }
 
 static int k_of_class(const struct angular_config *config, int class) {
     return config->activation.k_shared == K_PER_LAYER ? 0 : class;
 }
 
-static void effective_k(const struct angular_config *config, int classes, double *k, const real *trained) {
-    for (int j = 0; j < classes; j++)
-        k[j] =
-            trained ? fabs((double)trained[k_of_class(config, j)]) + config->activation.k_offset : config->activation.k;
+static double effective_k(const struct batch *batch, int class) {
+    const struct operator_config *activation = &batch->config->activation;
+    return batch->k ? fabs((double)batch->k[k_of_class(batch->config, class)]) + activation->k_offset : activation->k;
 }
 
-/* From dk, of the effective k of each class; d effective k / dk = sign(k) */
-static void set_k_gradient(const struct angular_config *config, const struct loss_input *in, const double *dk,
-                           real *gradient) {
-    int last = k_of_class(config, in->classes - 1);
-    double *sums = mem_alloc((size_t)in->classes * sizeof *sums);
-    for (int j = 0; j < in->classes; j++)
-        sums[k_of_class(config, j)] += dk[j];
-    for (int j = 0; j <= last; j++)
-        gradient[j] = (real)((in->k[j] < 0 ? -sums[j] : sums[j]) / in->n);
-    free(sums);
+/* s: what multiplies every cosine's value. Squares of lengths beyond the longest have overflowed. */
+static double scale_of(const struct batch *batch, int image) {
+    double longest = sqrt((double)REAL_LARGEST);
+    if (batch->config->scale > 0)
+        return batch->config->scale;
+    return batch->head->lengths[image] > longest ? longest : (double)batch->head->lengths[image];
 }
 
-static double angular_evaluate(const struct loss_type *type, const void *config, const struct loss_input *in,
-                               int64_t iteration, const struct loss_gradient *gradient) {
-    double longest = sqrt((double)REAL_LARGEST); /* beyond, squares have overflowed */
-    double sum = 0, dlength = 0, *k = mem_alloc(3 * (size_t)in->classes * sizeof *k);
-    double *dcosines = k + in->classes, *dk = dcosines + in->classes;
-    struct image image = {.k = k, .margin = type->lambda && iteration > 0};
-    image.lambda = image.margin ? type->lambda(config, iteration) : 0;
-    effective_k(config, in->classes, k, in->k);
-    for (int i = 0; i < in->n; i++) {
-        size_t first = (size_t)i * (size_t)in->classes;
-        image.cosines = in->scores + first;
-        image.length = in->lengths[i] > longest ? longest : (double)in->lengths[i];
-        image.label = in->labels[i];
-        sum += image_loss(config, in->classes, &image, gradient ? dcosines : NULL, &dlength, dk);
-        for (int j = 0; gradient && j < in->classes; j++)
-            gradient->scores[first + (size_t)j] = (real)(dcosines[j] / in->n);
-        if (gradient)
-            gradient->lengths[i] = (real)(dlength / in->n);
+static void compute_logits(const struct batch *batch, int image, struct row row, double s) {
+    int classes = batch->head->classes;
+    const struct angular_config *config = batch->config;
+    const real *cosines = batch->head->scores + (size_t)image * (size_t)classes;
+    for (int j = 0; j < classes; j++) {
+        double c = (double)cosines[j], k = effective_k(batch, j);
+        struct of_cosine of = batch->margin && j == batch->labels[image] ? target(config, c, k, batch->lambda)
+                                                                         : margin_none(angular_of(config), k, c);
+        row.value[j] = of.value;
+        row.slope[j] = of.slope;
+        row.k_slope[j] = of.k_slope;
+        row.logits[j] = s * of.value;
     }
-    if (gradient && in->k)
-        set_k_gradient(config, in, dk, gradient->k);
-    free(k);
-    return sum / in->n;
+}
+
+/* From those of the logits. */
+static void set_gradients(const struct batch *batch, int image, struct row row, double s) {
+    const struct head *head = batch->head;
+    int classes = head->classes;
+    const double *dlogits = row.logits;
+    real *cosines = head->scores_gradient + (size_t)image * (size_t)classes;
+    double length = 0;
+    for (int j = 0; j < classes; j++) {
+        double cosine = dlogits[j] * s * row.slope[j];
+        if (!(batch->config->scale > 0))
+            length += dlogits[j] * row.value[j];
+        cosines[j] = (real)(cosine / batch->n);
+    }
+    head->lengths_gradient[image] = (real)(length / batch->n);
+}
+
+static double image_loss(const void *of, int image, double *own) {
+    const struct batch *batch = of;
+    int classes = batch->head->classes;
+    struct row row = row_in(own, classes);
+    double s = scale_of(batch, image);
+    compute_logits(batch, image, row, s);
+    double loss = cross_entropy(&batch->config->cross_entropy, classes, batch->gradient ? row.logits : NULL, row.logits,
+                                batch->labels[image]);
+    if (batch->gradient)
+        set_gradients(batch, image, row, s);
+    return loss;
+}
+
+/* --- The gradient of k ------------------------------------------------------------------------------------------- */
+
+/* Adds the terms of the images [first, end), whose rows are there, to dk[classes], that of the effective k. */
+static void add_k_gradient(const struct batch *batch, const struct image_losses *losses, int first, int end) {
+    int classes = batch->head->classes;
+    double *dk = losses->shared;
+    for (int image = first; image < end; image++) {
+        struct row row = row_in(losses->own + (size_t)(image - first) * losses->stride, classes);
+        double s = scale_of(batch, image);
+        for (int j = 0; j < classes; j++)
+            dk[j] += row.logits[j] * s * row.k_slope[j];
+    }
+}
+
+/* d effective k / dk = sign(k) */
+static real k_gradient(real k, double effective, int n) {
+    return (real)((k < 0 ? -effective : effective) / n);
+}
+
+static void set_k_gradient(const struct batch *batch, const double *dk, real *gradient) {
+    double sum = 0;
+    for (int j = 0; j < batch->head->classes; j++)
+        sum += dk[j];
+    if (batch->config->activation.k_shared == K_PER_LAYER)
+        gradient[0] = k_gradient(batch->k[0], sum, batch->n);
+    else
+        for (int j = 0; j < batch->head->classes; j++)
+            gradient[j] = k_gradient(batch->k[j], dk[j], batch->n);
+}
+
+/* As many images at a time as there are rows to keep, whose terms are added in order. */
+static void compute_with_k(const struct batch *batch, const struct image_losses *losses, real *gradient) {
+    memset(losses->shared, 0, (size_t)batch->head->classes * sizeof *losses->shared);
+    for (int first = 0; first < batch->n; first += losses->threads) {
+        int end = smaller(first + losses->threads, batch->n);
+        image_losses_compute(losses, first, end, image_loss, batch);
+        add_k_gradient(batch, losses, first, end);
+    }
+    set_k_gradient(batch, losses->shared, gradient);
+}
+
+/* --- The loss ---------------------------------------------------------------------------------------------------- */
+
+static struct image_memory memory_of(const struct angular_config *config, const struct head *head) {
+    size_t classes = (size_t)head->classes;
+    return (struct image_memory){.own = ROW_ARRAYS * classes, .shared = angular_of(config)->trains_k ? classes : 0};
+}
+
+static void angular_plan(const struct loss *loss, struct planner *planner, const struct head *head) {
+    const struct angular_config *config = loss->config;
+    struct state *state = loss->state;
+    image_losses_plan(planner, memory_of(config, head));
+    if (angular_of(config)->trains_k)
+        plan_tensor(planner, head->name,
+                    &(struct tensor_request){
+                        .name = "k",
+                        .role = ROLE_K,
+                        .filters = config->activation.k_shared == K_PER_LAYER ? 1 : head->classes,
+                        .mean = config->activation.initial_k,
+                        .value = &state->k,
+                        .grad = &state->k_gradient,
+                    });
+}
+
+static double angular_evaluate(const struct loss *loss, const struct step *step, const struct head *head,
+                               const int32_t *labels) {
+    const struct state *state = loss->state;
+    struct batch batch = {
+        .config = loss->config,
+        .head = head,
+        .labels = labels,
+        .k = state->k,
+        .n = step->n,
+        .margin = loss->type->lambda && step->iteration > 0,
+        .gradient = loss_wants_gradient(step, head),
+    };
+    batch.lambda = batch.margin ? loss->type->lambda(loss->config, step->iteration) : 0;
+    struct image_losses losses = image_losses_of(step, memory_of(loss->config, head));
+    if (batch.k && batch.gradient)
+        compute_with_k(&batch, &losses, state->k_gradient);
+    else
+        image_losses_compute(&losses, 0, step->n, image_loss, &batch);
+    return image_mean(losses.loss, step->n);
 }
 
 /* --- Rows -------------------------------------------------------------------------------------------------------- */
@@ -180,7 +270,9 @@ static const struct param arcface_params[] = {
 #define ROW(NAME, HELP, LAMBDA)                                                                                        \
     const struct loss_type loss_##NAME = {                                                                             \
         .kind = {#NAME, HELP, NAME##_params, sizeof(struct angular_config)},                                           \
-        .activation = activation_of,                                                                                   \
+        .needs = HEAD_COSINES,                                                                                         \
+        .state_size = sizeof(struct state),                                                                            \
+        .plan = angular_plan,                                                                                          \
         .evaluate = angular_evaluate,                                                                                  \
         .lambda = LAMBDA,                                                                                              \
     }

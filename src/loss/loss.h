@@ -1,7 +1,4 @@
-/* Losses: from what the network puts out and the labels to one number and its gradient.
- *
- * The network puts out logits or, for an angular loss, what such a loss makes its logits of: the cosines of the angles
- * between the feature x, the classifier's input, and the classes' weights, and the feature's length.
+/* Losses: from what the network's head makes of a batch and the labels to one number, and its gradients at the head.
  *
  * To add one: one file with a `struct loss_type`, one line in registry.c; an angular one with a margin of its own is a
  * row in angular.c. */
@@ -10,30 +7,26 @@
 
 #include <stdint.h>
 
-#include "op/sphere_op.h"
+#include "model/head.h"
 
-struct loss_input {
-    int n, classes;
-    const real *scores;  /* [n][classes]: logits, or cosines */
-    const real *lengths; /* [n]: |x|; angular losses alone */
-    const int32_t *labels;
-    const real *k; /* [classes], or [1] for all: of an activation that trains it; else NULL */
-};
-
-/* Of the mean loss, in the places of struct loss_input. */
-struct loss_gradient {
-    real *scores, *lengths, *k;
+/* A loss at work on a network's head. */
+struct loss {
+    const struct loss_type *type;
+    const void *config; /* of the row */
+    void *state;        /* type->state_size bytes, in the planner's arena; zeros, until the type plans */
 };
 
 struct loss_type {
     struct kind kind;
-    /* That of an angular loss, which takes cosines and lengths; NULL: the loss takes logits. */
-    const struct operator_config *(*activation)(const void *config);
-    /* The mean loss of n images. iteration: of the training step, from 1; 0: a test, which knows no margin. gradient:
-     * NULL: not wanted. */
-    double (*evaluate)(const struct loss_type *type, const void *config, const struct loss_input *in, int64_t iteration,
-                       const struct loss_gradient *gradient);
-    /* Weight of the logit without margin beside the one with it; NULL: no margin. */
+    enum head_kind needs;
+    size_t state_size;
+    /* Asks for the tensors that the loss owns, named after the head, and for scratch: step->scratch of evaluate. */
+    void (*plan)(const struct loss *loss, struct planner *planner, const struct head *head);
+    /* The mean loss of step->n images. A margin holds where step->iteration is above 0. Sets the gradients of the
+     * head's scores and lengths, and of the loss's tensors, in a training step whose head has them. */
+    double (*evaluate)(const struct loss *loss, const struct step *step, const struct head *head,
+                       const int32_t *labels);
+    /* Weight of the logit without margin beside the one with it; NULL: no margin, or none that is annealed. */
     double (*lambda)(const void *config, int64_t iteration);
 };
 
@@ -43,16 +36,24 @@ static inline const struct loss_type *loss_type_of(struct choice loss) {
     return (const struct loss_type *)loss.kind;
 }
 
-/* 0: the loss has no margin. */
+/* 0: nothing is annealed. */
 static inline double loss_lambda(struct choice loss, int64_t iteration) {
     const struct loss_type *type = loss_type_of(loss);
     return type->lambda ? type->lambda(loss.config, iteration) : 0;
 }
 
-static inline double loss_evaluate(struct choice loss, const struct loss_input *in, int64_t iteration,
-                                   const struct loss_gradient *gradient) {
-    const struct loss_type *type = loss_type_of(loss);
-    return type->evaluate(type, loss.config, in, iteration, gradient);
+/* What the loss of a spec asks of the network's head. *loss is set when the network is planned, and is good as long as
+ * the plan. */
+struct head_request loss_request(struct loss *loss, struct choice choice);
+
+/* Whether evaluate is to set gradients. */
+static inline bool loss_wants_gradient(const struct step *step, const struct head *head) {
+    return step->mode == STEP_TRAIN && head->scores_gradient;
+}
+
+static inline double loss_evaluate(const struct loss *loss, const struct step *step, const struct head *head,
+                                   const int32_t *labels) {
+    return loss->type->evaluate(loss, step, head, labels);
 }
 
 #endif

@@ -1,16 +1,20 @@
 /* The losses a spec can name: one line each. */
 #include "loss/loss.h"
 
-extern const struct loss_type loss_softmax, loss_w_softmax, loss_a_softmax, loss_ga_softmax, loss_cosface, loss_arcface;
+#define LOSSES(ROW)                                                                                                    \
+    ROW(softmax)                                                                                                       \
+    ROW(w_softmax)                                                                                                     \
+    ROW(a_softmax)                                                                                                     \
+    ROW(ga_softmax)                                                                                                    \
+    ROW(cosface)                                                                                                       \
+    ROW(arcface)                                                                                                       \
+    ROW(sphereface2)
 
-static const struct kind *const rows[] = {
-    &loss_softmax.kind,
-    &loss_w_softmax.kind,
-    &loss_a_softmax.kind,
-    &loss_ga_softmax.kind,
-    &loss_cosface.kind,
-    &loss_arcface.kind,
-    NULL,
-};
+#define DECLARE(NAME) extern const struct loss_type loss_##NAME;
+#define LIST(NAME) &loss_##NAME.kind,
+
+LOSSES(DECLARE)
+
+static const struct kind *const rows[] = {LOSSES(LIST) NULL};
 
 const struct registry loss_registry = {.noun = "loss", .rows = rows};

@@ -1,27 +1,51 @@
-/* Softmax cross entropy of logits. */
-#include <stdlib.h>
-
-#include "base/mem.h"
+/* Softmax cross entropy of scores. */
 #include "loss/cross_entropy.h"
+#include "loss/images.h"
 #include "loss/loss.h"
 
-static double softmax_evaluate(const struct loss_type *type, const void *config, const struct loss_input *in,
-                               int64_t iteration, const struct loss_gradient *gradient) {
-    (void)type, (void)iteration;
-    double sum = 0, *logits = mem_alloc(2 * (size_t)in->classes * sizeof *logits), *dlogits = logits + in->classes;
-    for (int i = 0; i < in->n; i++) {
-        size_t first = (size_t)i * (size_t)in->classes;
-        for (int j = 0; j < in->classes; j++)
-            logits[j] = (double)in->scores[first + (size_t)j];
-        sum += cross_entropy(config, in->classes, gradient ? dlogits : NULL, logits, in->labels[i]);
-        for (int j = 0; gradient && j < in->classes; j++)
-            gradient->scores[first + (size_t)j] = (real)(dlogits[j] / in->n);
-    }
-    free(logits);
-    return sum / in->n;
+struct batch {
+    const struct cross_entropy *config;
+    const struct head *head;
+    const int32_t *labels;
+    int n;
+    bool gradient;
+};
+
+static double image_loss(const void *of, int image, double *logits) {
+    const struct batch *batch = of;
+    int classes = batch->head->classes;
+    size_t first = (size_t)image * (size_t)classes;
+    const real *scores = batch->head->scores + first;
+    for (int j = 0; j < classes; j++)
+        logits[j] = (double)scores[j];
+    double loss = cross_entropy(batch->config, classes, batch->gradient ? logits : NULL, logits, batch->labels[image]);
+    if (!batch->gradient)
+        return loss;
+    real *gradient = batch->head->scores_gradient + first;
+    for (int j = 0; j < classes; j++)
+        gradient[j] = (real)(logits[j] / batch->n);
+    return loss;
+}
+
+static struct image_memory memory_of(const struct head *head) {
+    return (struct image_memory){.own = (size_t)head->classes};
+}
+
+static void softmax_plan(const struct loss *loss, struct planner *planner, const struct head *head) {
+    (void)loss;
+    image_losses_plan(planner, memory_of(head));
+}
+
+static double softmax_evaluate(const struct loss *loss, const struct step *step, const struct head *head,
+                               const int32_t *labels) {
+    const struct batch batch = {loss->config, head, labels, step->n, loss_wants_gradient(step, head)};
+    struct image_losses losses = image_losses_of(step, memory_of(head));
+    image_losses_compute(&losses, 0, step->n, image_loss, &batch);
+    return image_mean(losses.loss, step->n);
 }
 
 const struct loss_type loss_softmax = {
     .kind = {"softmax", "softmax cross entropy", cross_entropy_params, sizeof(struct cross_entropy)},
+    .plan = softmax_plan,
     .evaluate = softmax_evaluate,
 };

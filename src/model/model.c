@@ -21,27 +21,55 @@ static bool check_names(struct model *model, struct diagnostics *diags, const st
     return good;
 }
 
-bool model_plan(struct model *model, const struct model_request *request, struct diagnostics *diags) {
-    const struct choice_list *layers = request->layers;
-    int classes = request->classes, batch = request->batch;
-    *model = (struct model){.batch = batch};
+static const struct layer *last_layer(const struct model *model) {
+    return &model->chain.layers[model->chain.count - 1];
+}
+
+/* The gradient of the scores lasts as long as any activation does. */
+static bool plan_chain(struct model *model, const struct model_request *request, struct diagnostics *diags) {
     struct planner *planner = &model->planner;
-    *planner = (struct planner){.arena = &model->arena, .diags = diags, .batch = batch, .threads = request->threads};
-    assert(layers->count);
-    if (!chain_plan(&model->chain, planner, layers, request->in))
+    struct chain *chain = &model->chain;
+    struct choice_list layers;
+    size_t scores = (size_t)request->classes * (size_t)request->batch;
+    assert(request->layers->count);
+    if (!head_choose(&request->head, &model->arena, request->layers, &layers, diags))
         return false;
-    const struct layer *last = &model->chain.layers[model->chain.count - 1];
-    if (shape_size(&model->chain.out) != (size_t)classes)
-        return layer_error(planner, last, "the last layer puts out %dx%dx%d values, but the dataset has %d classes",
-                           model->chain.out.height, model->chain.out.width, model->chain.out.channels, classes);
-    if (model->chain.blocks[model->chain.block_count - 1].fold_count)
-        plan_keep(planner, (size_t)classes * (size_t)batch, &model->output);
-    model->classifier = dense_operator(last);
+    plan_keep(planner, scores, &model->head.scores_gradient);
+    if (!chain_plan(chain, planner, &layers, request->in))
+        return false;
+    if (shape_size(&chain->out) != (size_t)request->classes)
+        return layer_error(planner, last_layer(model),
+                           "the last layer puts out %dx%dx%d values, but the dataset has %d classes", chain->out.height,
+                           chain->out.width, chain->out.channels, request->classes);
+    if (chain->blocks[chain->block_count - 1].fold_count)
+        plan_keep(planner, scores, &model->output);
+    return true;
+}
+
+/* Scratch lies where the backward pass has its own. */
+static void plan_head(struct model *model, const struct head_request *request) {
+    struct planner *planner = &model->planner;
+    model->head.kind = request->kind;
+    head_of(&model->head, last_layer(model));
+    planner->scratch = 0;
+    if (request->plan)
+        request->plan(request->owner, planner, &model->head);
+    plan_place(planner, planner->kept, planner->scratch, &model->scratch);
+}
+
+bool model_plan(struct model *model, const struct model_request *request, struct diagnostics *diags) {
+    *model = (struct model){.batch = request->batch};
+    struct planner *planner = &model->planner;
+    *planner =
+        (struct planner){.arena = &model->arena, .diags = diags, .batch = request->batch, .threads = request->threads};
+    if (!plan_chain(model, request, diags))
+        return false;
+    plan_head(model, &request->head);
     model->tensor_count = planner->tensor_count;
     model->tensors = arena_alloc(&model->arena, sizeof *model->tensors * (size_t)planner->tensor_count);
     for (int i = 0; i < planner->tensor_count; i++)
         model->tensors[i] = planned_tensor(planner, i);
-    return check_names(model, diags, layers);
+    return check_names(model, diags, request->layers);
 }
 
 static void initialise(const struct tensor *tensor, struct rng rng) {
@@ -50,16 +78,21 @@ static void initialise(const struct tensor *tensor, struct rng rng) {
                                   (tensor->initial_deviation > 0 ? tensor->initial_deviation * rng_normal(&rng) : 0));
 }
 
-bool model_allocate(struct model *model, uint64_t seed, struct error *err) {
+bool model_allocate(struct model *model, struct error *err) {
     if (!plan_allocate(&model->planner, &model->memory))
         return error_set(err,
                          "not enough memory: the network and a batch of %d need %.0f MB; lower train.batch_size or "
                          "the widths",
                          model->batch, (double)(plan_sizes(&model->planner).total * sizeof(real)) / 1e6);
+    head_of(&model->head, last_layer(model));
+    model->head.scores = model->output ? model->output : model->chain.blocks[model->chain.block_count - 1].y;
+    return true;
+}
+
+void model_draw(struct model *model, uint64_t seed) {
 #pragma omp parallel for schedule(dynamic) num_threads(model->planner.threads)
     for (int i = 0; i < model->tensor_count; i++)
         initialise(model->tensors[i], rng_stream(seed, RNG_INITIAL_WEIGHTS, (uint64_t)i, 0));
-    return true;
 }
 
 void model_free(struct model *model) {
@@ -71,30 +104,24 @@ void model_free(struct model *model) {
 /* --- Passes ------------------------------------------------------------------------------------------------------ */
 
 struct step model_step(const struct model *model, int n, enum step_mode mode) {
-    return (struct step){.n = n, .mode = mode, .threads = model->planner.threads};
+    return (struct step){.n = n, .mode = mode, .threads = model->planner.threads, .scratch = model->scratch};
 }
 
 const real *model_forward(struct model *model, struct step step, const real *images) {
     struct view x = {.data = images, .channels = model->chain.in.channels};
     profile_begin(step.profile);
-    const struct view *logits = chain_forward(&model->chain, &step, &x);
-    if (!model->output)
-        return logits->data;
-    int positions = model->chain.out.height * model->chain.out.width;
-    view_read(logits, 0, step.n * positions, model->output, NULL);
-    return model->output;
-}
-
-int model_feature_width(const struct model *model) {
-    return conv_patch(&model->classifier->conv.g);
+    const struct view *scores = chain_forward(&model->chain, &step, &x);
+    if (model->output)
+        view_read(scores, 0, step.n * model->chain.out.height * model->chain.out.width, model->output, NULL);
+    return model->head.scores;
 }
 
 void model_features(const struct model *model, int n, const real *images, real *to) {
-    const struct conv_geometry *g = &model->classifier->conv.g;
+    const struct shape *in = &last_layer(model)->in;
     struct view input = {.data = images, .channels = model->chain.in.channels};
     if (model->chain.block_count > 1)
         input = model->chain.blocks[model->chain.block_count - 2].view;
-    view_read(&input, 0, n * g->height * g->width, to, NULL);
+    view_read(&input, 0, n * in->height * in->width, to, NULL);
 }
 
 void model_commit(struct model *model) {
@@ -103,10 +130,10 @@ void model_commit(struct model *model) {
             memcpy(model->tensors[i]->value, model->tensors[i]->next, model->tensors[i]->count * sizeof(real));
 }
 
-void model_backward(struct model *model, struct step step, const real *dlogits, const real *images) {
+void model_backward(struct model *model, struct step step, const real *images) {
     struct view x = {.data = images, .channels = model->chain.in.channels};
     profile_begin(step.profile);
-    chain_backward(&model->chain, &step, NULL, dlogits, &x);
+    chain_backward(&model->chain, &step, NULL, model->head.scores_gradient, &x);
 }
 
 /* --- Tensors ----------------------------------------------------------------------------------------------------- */

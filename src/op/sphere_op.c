@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/number.h"
+#include "kernel/moments.h"
 #include "kernel/vector.h"
 #include "op/sphere_workspace.h"
 
@@ -31,6 +32,10 @@ const struct param activation_params[] = {
 
 const struct param sphere_operator_params[] = {OPERATOR_PARAMS("sphere")};
 const struct param ordinary_operator_params[] = {OPERATOR_PARAMS("product")};
+
+bool operator_ordinary(const struct operator_config *config) {
+    return config->magnitude == &magnitude_product.kind && ((const struct angular *)config->angular)->identity;
+}
 
 bool sphere_op_init(struct sphere_op *op, const struct operator_config *config, const struct conv_geometry *geometry,
                     enum conv_choice algorithm, bool bias) {
@@ -152,7 +157,7 @@ static void write_chunk(const struct sphere_op *op, struct conv_chunk chunk, int
             real *row = worker->out + image_buffer_row(&op->conv.y.buffer, i, r);
             write_row(op, y, sphere_position(image, g->out_height, g->out_width, chunk.row + r), row);
             if (moments)
-                moments_add(image_moments, g->filters, (chunk.row + r) * g->out_width, row, g->out_width, worker->work);
+                moments_add(image_moments, g->filters, (chunk.row + r) * g->out_width, row, g->out_width);
         }
     }
 }

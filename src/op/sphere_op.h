@@ -15,7 +15,7 @@
 #define SPHERENET_OP_SPHERE_OP_H
 
 #include "kernel/conv.h"
-#include "kernel/view.h"
+#include "kernel/gradient.h"
 #include "op/angular.h"
 #include "op/magnitude.h"
 #include "plan/step.h"
@@ -52,11 +52,14 @@ struct sphere_op {
     real *x_norm_gradient;
 };
 
+/* Whether the operator is the plain dot product: no norm, no angle. */
+bool operator_ordinary(const struct operator_config *config);
+
 /* Everything but the pointers. False when the geometry cannot be computed by that algorithm. */
 bool sphere_op_init(struct sphere_op *op, const struct operator_config *config, const struct conv_geometry *geometry,
                     enum conv_choice algorithm, bool bias);
 
-/* The plain dot product: no norm, no angle. */
+/* The same of an operator that is set up. */
 bool sphere_op_ordinary(const struct sphere_op *op);
 /* y equals g, so that g need not be kept beside it. */
 bool sphere_op_output_is_angle(const struct sphere_op *op);

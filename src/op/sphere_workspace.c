@@ -46,7 +46,7 @@ size_t sphere_workspace_divide(struct sphere_workspace *memory, const struct sph
     memory->packed = take(&pool, conv->packed);
     memory->sums = take(&pool, sums);
     memory->image_sums = take(&pool, (size_t)n * sums);
-    memory->weights = take(&pool, (size_t)conv->partials * conv->sum);
+    memory->weights = take(&pool, (size_t)smaller(conv->partials, n) * conv->sum);
     memory->thread = thread.used;
     memory->threads = take(&pool, (size_t)threads * thread.used);
     return pool.used;

@@ -7,13 +7,13 @@
 /* Sums over positions that the backward pass needs of each filter. */
 enum { SUM_BIAS, SUM_COSINE, SUM_MAGNITUDE, SUM_K, SUMS };
 
-enum { FILTER_ROWS = 3 }; /* of a thread's work: cosines and slopes of one position, or moments */
+enum { FILTER_ROWS = 3 }; /* of a thread's work: cosines and slopes of one position */
 
 struct sphere_workspace {
     real *packed;     /* filters, as the convolution wants them */
     real *sums;       /* [SUMS][filters] */
     real *image_sums; /* [n][SUMS][filters] */
-    real *weights;    /* [partials][conv.sum] */
+    real *weights;    /* [smaller(partials, n)][conv.sum] */
     real *threads;    /* what each thread works in */
     size_t thread;    /* reals of it */
 };

@@ -35,15 +35,15 @@ bool checkpoint_progress(const struct safetensors *file, const char *path, int64
 bool checkpoint_classes_agree(const struct safetensors *file, const char *path, const struct dataset *dataset,
                               struct error *err);
 
-/* Reads the file's tensors into the network and, with `optimizer`, the optimizer's state, straight to their places.
- * Names and shapes must agree; the first difference is the error, and then nothing is changed. */
-bool checkpoint_load(struct safetensors *file, const char *path, struct trainer *trainer, bool optimizer,
-                     struct error *err);
+/* Reads the file's tensors straight to their places: into the network and its optimizer, or into a network alone. Names
+ * and shapes must agree; the first difference is the error, and then nothing is changed. */
+bool checkpoint_load(struct safetensors *file, const char *path, struct trainer *trainer, struct error *err);
+bool checkpoint_load_weights(struct safetensors *file, const char *path, struct model *model, struct error *err);
 
-/* Starts the network from the file's tensors, matched by name and shape, and leaves the optimizer as it is. `drawn`: a
+/* Starts the network from the file's tensors, matched by name and shape. `drawn`: a
  * layer whose tensors stay as they were drawn; NULL: none. The error lists the differences, and counts what it has no
  * room for. */
-bool checkpoint_initialise(struct safetensors *file, const char *path, struct trainer *trainer, const char *drawn,
+bool checkpoint_initialise(struct safetensors *file, const char *path, struct model *model, const char *drawn,
                            struct error *err);
 
 #endif

@@ -17,6 +17,7 @@
 #include "run/log.h"
 #include "storage/csv.h"
 #include "train/divergence.h"
+#include "train/evaluate.h"
 #include "train/plateau.h"
 
 #define TRAIN_HEADER                                                                                                   \
@@ -129,7 +130,7 @@ static bool initialise(struct session *s, struct error *err) {
         return true;
     if (!checkpoint_open(train->init_from, path, &file, err))
         return false;
-    bool good = checkpoint_initialise(&file, path, &s->trainer, drawn, err);
+    bool good = checkpoint_initialise(&file, path, &s->trainer.model, drawn, err);
     safetensors_close(&file);
     return good;
 }
@@ -148,7 +149,7 @@ static enum found load_checkpoint(struct session *s, int64_t iteration, struct e
     if (spec && (!check_same_spec(s, spec, path, err) || !checkpoint_classes_agree(&file, path, &s->dataset, err)))
         found = FOUND_OTHER;
     else if (spec && checkpoint_progress(&file, path, &s->trainer.iteration, &s->best, err) &&
-             checkpoint_load(&file, path, &s->trainer, true, err))
+             checkpoint_load(&file, path, &s->trainer, err))
         found = FOUND_GOOD;
     safetensors_close(&file);
     return found;
@@ -274,7 +275,8 @@ static void after_row(struct session *s, const struct error *problem, bool writt
 static bool test(struct session *s, struct error *err) {
     struct evaluation result;
     double before = clock_seconds();
-    bool good = trainer_evaluate(&s->trainer, &s->dataset, SPLIT_TEST, &result, NULL, err);
+    bool good =
+        evaluate_split(s->experiment, &s->trainer.model, &s->trainer.loss, &s->dataset, SPLIT_TEST, &result, NULL, err);
     evaluation_free(&result);
     if (!good)
         return false;

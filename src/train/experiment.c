@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "loss/loss.h"
 #include "machine/openblas.h"
 #include "machine/threads.h"
 #include "optim/optimizer.h"
@@ -91,25 +90,22 @@ static void check_core(const struct experiment *experiment, const struct node *r
     text_free(&message);
 }
 
-bool experiment_plan(const struct experiment *experiment, struct model *model, struct diagnostics *diags) {
+bool experiment_plan(const struct experiment *experiment, enum step_mode mode, struct model *model, struct loss *loss,
+                     struct diagnostics *diags) {
     struct shape in = {experiment->shape.height, experiment->shape.width, experiment->shape.channels, false};
     int batch = experiment->train.batch_size > 0 ? experiment->train.batch_size : 1; /* 0: itself a mistake */
-    const struct model_request request = {
+    struct model_request request = {
         .layers = &experiment->layers,
         .in = in,
         .classes = experiment->shape.classes,
         .batch = batch,
         .threads = experiment->threads,
-    };
-    return model_plan(model, &request, diags);
-}
+        .forward_only = mode == STEP_EVALUATE,
 
-static void take_angles(struct experiment *experiment, struct diagnostics *diags) {
-    const struct choice *loss = &experiment->loss;
-    const struct loss_type *type = loss_type_of(*loss);
-    if (type->activation)
-        network_take_angles(&experiment->arena, type->kind.name, type->activation(loss->config), &experiment->layers,
-                            diags);
+    };
+    if (experiment->loss.kind) /* NULL: itself a mistake */
+        request.head = loss_request(loss, experiment->loss);
+    return model_plan(model, &request, diags);
 }
 
 /* Needs no more of the spec than its data and network to be right. */
@@ -121,12 +117,11 @@ static void check_network(struct experiment *experiment, struct diagnostics *dia
         return;
     }
     network_expand(&experiment->arena, experiment->network, experiment->shape.classes, &experiment->layers, diags);
-    if (diags->count == mistakes && experiment->loss.kind)
-        take_angles(experiment, diags);
     if (diags->count > mistakes)
         return;
     struct model model;
-    experiment_plan(experiment, &model, diags);
+    struct loss loss;
+    experiment_plan(experiment, STEP_TRAIN, &model, &loss, diags);
     model_free(&model);
 }
 

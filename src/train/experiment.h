@@ -4,6 +4,7 @@
 
 #include "data/dataset.h"
 #include "family/family.h"
+#include "loss/loss.h"
 #include "optim/penalty.h"
 
 enum init_classifier { INIT_COPY, INIT_DRAW };
@@ -48,8 +49,10 @@ void experiment_free(struct experiment *experiment);
 /* The resolved spec as YAML: every key with its value. */
 void experiment_emit(struct text *out, const struct experiment *experiment);
 
-/* Plans the network of a checked experiment for its batches and threads. */
-bool experiment_plan(const struct experiment *experiment, struct model *model, struct diagnostics *diags);
+/* Plans the network of a checked experiment, and its loss on the network's head, for its batches and threads: to be
+ * trained, or with STEP_EVALUATE for evaluation alone. The loss is good as long as the model. */
+bool experiment_plan(const struct experiment *experiment, enum step_mode mode, struct model *model, struct loss *loss,
+                     struct diagnostics *diags);
 
 const struct data_config *experiment_data(const struct experiment *experiment);
 

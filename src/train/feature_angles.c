@@ -53,12 +53,15 @@ static double own_angle(const struct features *f, const real *weights) {
 }
 
 static double smallest_class_angle(int classes, const real *weights, int width) {
-    double smallest = NAN;
+    double smallest = INFINITY;
+    if (classes > ANGLE_CLASSES)
+        return NAN;
+#pragma omp parallel for schedule(dynamic, 16) reduction(min : smallest)
     for (int a = 0; a < classes; a++)
         for (int b = 0; b < a; b++)
             smallest = fmin(smallest, angle_between(weights + (size_t)a * (size_t)width,
                                                     weights + (size_t)b * (size_t)width, width));
-    return smallest;
+    return classes > 1 ? smallest : NAN;
 }
 
 static void measure_lengths(struct feature_angles *angles, const struct features *f) {

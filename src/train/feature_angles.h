@@ -18,15 +18,18 @@ struct features {
 bool features_allocate(struct features *features, int images, int width, struct error *err);
 void features_free(struct features *features); /* of zeros is allowed */
 
+enum { ANGLE_CLASSES = 10000 }; /* the most whose weights are compared with each other */
+
 /* All angles in degrees; means over no pair at all are NAN. A vector of length 0 is at 90 degrees to every other. */
 struct feature_angles {
     double own;               /* mean, between a feature and its class's weights */
-    double classes;           /* the smallest between the weights of two classes */
+    double classes;           /* the smallest between the weights of two classes; NAN above ANGLE_CLASSES */
     double within, between;   /* means over the pairs of images of one class, and of two */
     double length, variation; /* of the features: mean length, and its standard deviation by the mean */
 };
 
-/* weights: [classes][width]. Takes images^2 width / 2 multiply-adds. False when there is not enough memory. */
+/* weights: [classes][width]. Takes (images^2 + classes^2) width / 2 multiply-adds. False when there is not enough
+ * memory. */
 bool features_angles(struct feature_angles *angles, const struct features *features, int classes, const real *weights,
                      struct error *err);
 

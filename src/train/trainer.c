@@ -11,17 +11,15 @@
 
 /* Reals that the trainer holds beside the network's. */
 struct state_sizes {
-    size_t slots, work, logits, total;
+    size_t slots, work, total;
 };
 
 static struct state_sizes state_sizes(const struct trainer *trainer) {
-    const struct experiment *experiment = trainer->experiment;
     struct state_sizes sizes = {
         .slots = (size_t)trainer->optimizer->slots * trainer->trained,
         .work = trainer->penalties.work,
-        .logits = (size_t)experiment->train.batch_size * (size_t)experiment->shape.classes,
     };
-    sizes.total = sizes.slots + sizes.work + sizes.logits;
+    sizes.total = sizes.slots + sizes.work;
     return sizes;
 }
 
@@ -49,7 +47,6 @@ static bool allocate_state(struct trainer *trainer, struct error *err) {
     for (int i = 0; i < trainer->optimizer->slots; i++, next += trainer->trained)
         trainer->slots[i] = next;
     penalties_place(&trainer->penalties, next);
-    trainer->dlogits = next + sizes.work;
     return true;
 }
 
@@ -71,7 +68,7 @@ static void plan_spans(struct trainer *trainer) {
 static bool plan(struct trainer *trainer, struct error *err) {
     const struct experiment *experiment = trainer->experiment;
     struct diagnostics diags = {0};
-    bool planned = experiment_plan(experiment, &trainer->model, &diags);
+    bool planned = experiment_plan(experiment, STEP_TRAIN, &trainer->model, &trainer->loss, &diags);
     if (!planned)
         error_set(err, "%s", diags.text.data);
     text_free(&diags.text);
@@ -89,11 +86,13 @@ bool trainer_open(struct trainer *trainer, const struct experiment *experiment, 
         .experiment = experiment,
         .optimizer = (const struct optimizer_type *)experiment->optimizer.kind,
     };
-    if (plan(trainer, err) && check_memory(trainer, err) &&
-        model_allocate(&trainer->model, (uint64_t)experiment->seed, err) && allocate_state(trainer, err))
-        return true;
-    trainer_close(trainer);
-    return false;
+    if (!plan(trainer, err) || !check_memory(trainer, err) || !model_allocate(&trainer->model, err) ||
+        !allocate_state(trainer, err)) {
+        trainer_close(trainer);
+        return false;
+    }
+    model_draw(&trainer->model, (uint64_t)experiment->seed);
+    return true;
 }
 
 void trainer_close(struct trainer *trainer) {
@@ -104,19 +103,12 @@ void trainer_close(struct trainer *trainer) {
 
 /* --- Training ---------------------------------------------------------------------------------------------------- */
 
-static int largest(const real *logits, int classes) {
-    int best = 0;
-    for (int j = 1; j < classes; j++)
-        if (logits[j] > logits[best])
-            best = j;
-    return best;
-}
-
-static double batch_accuracy(const real *logits, const int32_t *labels, int n, int classes) {
+static double batch_accuracy(const struct step *step, const struct head *head, const int32_t *labels) {
     int right = 0;
-    for (int i = 0; i < n; i++)
-        right += largest(logits + (size_t)i * (size_t)classes, classes) == labels[i];
-    return (double)right / n;
+#pragma omp parallel for schedule(static) num_threads(step->threads) reduction(+ : right)
+    for (int i = 0; i < step->n; i++)
+        right += head_prediction(head, i) == labels[i];
+    return (double)right / step->n;
 }
 
 static void phase_ends(const struct trainer *trainer, enum step_phase phase) {
@@ -124,31 +116,10 @@ static void phase_ends(const struct trainer *trainer, enum step_phase phase) {
         trainer->times->seconds[phase] += clock_lap(&trainer->times->last);
 }
 
-static struct loss_input loss_input(const struct trainer *trainer, const struct batch *batch, const real *scores) {
-    const struct sphere_op *classifier = trainer->model.classifier;
-    return (struct loss_input){
-        .n = batch->count,
-        .classes = trainer->experiment->shape.classes,
-        .scores = scores,
-        .lengths = classifier ? classifier->x_norm : NULL,
-        .labels = batch->labels,
-        .k = classifier ? classifier->k : NULL,
-    };
-}
-
-static struct loss_gradient loss_gradient(const struct trainer *trainer) {
-    const struct sphere_op *classifier = trainer->model.classifier;
-    return (struct loss_gradient){
-        .scores = trainer->dlogits,
-        .lengths = classifier ? classifier->x_norm_gradient : NULL,
-        .k = classifier ? classifier->dk : NULL,
-    };
-}
-
 /* The gradient of a loss that is finite, penalties included. */
 static void compute_gradient(struct trainer *trainer, struct step step, const struct batch *batch,
                              struct step_result *result) {
-    model_backward(&trainer->model, step, trainer->dlogits, batch->images);
+    model_backward(&trainer->model, step, batch->images);
     phase_ends(trainer, STEP_BACKWARD);
     struct penalty_values penalties = penalties_add(&trainer->penalties, step.threads);
     result->weight_decay = penalties.weight_decay;
@@ -191,17 +162,14 @@ static struct step training_step(const struct trainer *trainer, int n) {
 struct step_result trainer_step(struct trainer *trainer, const struct batch *batch) {
     const struct experiment *experiment = trainer->experiment;
     const struct optimizer_config *optimizer = experiment->optimizer.config;
-    int n = batch->count, classes = experiment->shape.classes;
     struct step_result result = {0};
     phase_ends(trainer, STEP_INPUT);
-    struct step step = training_step(trainer, n);
-    const real *logits = model_forward(&trainer->model, step, batch->images);
+    struct step step = training_step(trainer, batch->count);
+    model_forward(&trainer->model, step, batch->images);
     phase_ends(trainer, STEP_FORWARD);
-    struct loss_input in = loss_input(trainer, batch, logits);
-    struct loss_gradient gradient = loss_gradient(trainer);
-    result.fit = loss_evaluate(experiment->loss, &in, step.iteration, &gradient);
+    result.fit = loss_evaluate(&trainer->loss, &step, &trainer->model.head, batch->labels);
     result.lambda = loss_lambda(experiment->loss, step.iteration);
-    result.accuracy = batch_accuracy(logits, batch->labels, n, classes);
+    result.accuracy = batch_accuracy(&step, &trainer->model.head, batch->labels);
     phase_ends(trainer, STEP_LOSS);
     if (isfinite(result.fit))
         compute_gradient(trainer, step, batch, &result);
@@ -213,94 +181,4 @@ struct step_result trainer_step(struct trainer *trainer, const struct batch *bat
         accept_step(trainer, step, &result);
     phase_ends(trainer, STEP_OPTIMIZER);
     return result;
-}
-
-/* --- Evaluation -------------------------------------------------------------------------------------------------- */
-
-/* Fewer than five classes have a larger logit than the label's; a NaN counts as larger. */
-static bool in_top5(const real *logits, int classes, int label) {
-    int larger = 0;
-    for (int j = 0; j < classes; j++)
-        larger += j != label && !(logits[j] <= logits[label]);
-    return larger < 5;
-}
-
-struct tally {
-    double loss;
-    int64_t right, top5;
-};
-
-static bool allocate_evaluation(struct evaluation *result, int classes, struct error *err) {
-    size_t count = (size_t)classes;
-    bool confusion = classes <= CONFUSION_CLASSES;
-    *result = (struct evaluation){
-        .classes = classes,
-        .class_images = mem_block(count * sizeof(int64_t)),
-        .class_correct = mem_block(count * sizeof(int64_t)),
-        .confusion = confusion ? mem_block(count * count * sizeof(int64_t)) : NULL,
-    };
-    if (result->class_images && result->class_correct && (result->confusion || !confusion))
-        return true;
-    return error_set_code(err, ERROR_NO_MEMORY, "not enough memory to count the predictions of %d classes", classes);
-}
-
-void evaluation_free(struct evaluation *evaluation) {
-    free(evaluation->class_images);
-    free(evaluation->class_correct);
-    free(evaluation->confusion);
-    evaluation->class_images = evaluation->class_correct = evaluation->confusion = NULL;
-}
-
-static void count_batch(struct tally *tally, struct evaluation *result, const struct batch *batch, const real *logits) {
-    int classes = result->classes;
-    for (int i = 0; i < batch->count; i++) {
-        const real *row = logits + (size_t)i * (size_t)classes;
-        int label = batch->labels[i], predicted = largest(row, classes);
-        result->class_images[label]++;
-        result->class_correct[label] += predicted == label;
-        if (result->confusion)
-            result->confusion[(size_t)label * (size_t)classes + (size_t)predicted]++;
-        tally->right += predicted == label;
-        tally->top5 += in_top5(row, classes, label);
-    }
-    result->images += batch->count;
-}
-
-/* Of the batch's images, the first of which is number `first` of the split. */
-static void take_features(const struct trainer *trainer, const struct batch *batch, const real *logits,
-                          struct features *features, int first) {
-    int classes = trainer->experiment->shape.classes;
-    model_features(&trainer->model, batch->count, batch->images,
-                   features->values + (size_t)first * (size_t)features->width);
-    for (int i = 0; i < batch->count; i++) {
-        features->labels[first + i] = batch->labels[i];
-        features->predictions[first + i] = largest(logits + (size_t)i * (size_t)classes, classes);
-    }
-}
-
-bool trainer_evaluate(struct trainer *trainer, const struct dataset *dataset, int split, struct evaluation *result,
-                      struct features *features, struct error *err) {
-    const struct experiment *experiment = trainer->experiment;
-    if (!allocate_evaluation(result, experiment->shape.classes, err))
-        return false;
-    struct loader *loader =
-        loader_evaluate(dataset, experiment_data(experiment), split, experiment->train.batch_size, err);
-    if (!loader)
-        return false;
-    struct tally tally = {0};
-    for (const struct batch *batch; (batch = loader_next(loader));) {
-        struct step step = model_step(&trainer->model, batch->count, STEP_EVALUATE);
-        const real *logits = model_forward(&trainer->model, step, batch->images);
-        struct loss_input in = loss_input(trainer, batch, logits);
-        if (features)
-            take_features(trainer, batch, logits, features, result->images);
-        tally.loss += batch->count * loss_evaluate(experiment->loss, &in, step.iteration, NULL);
-        count_batch(&tally, result, batch, logits);
-    }
-    bool good = loader_good(loader, err);
-    loader_close(loader);
-    result->loss = tally.loss / result->images;
-    result->accuracy = (double)tally.right / result->images;
-    result->top5 = (double)tally.top5 / result->images;
-    return good;
 }

@@ -285,6 +285,7 @@ static bool forget(struct inodes *inodes, const struct stat *status) {
 
 static bool status_of(long folder, const char *path, struct stat *status) {
     long a[6] = {folder, (long)path, (long)status, *path ? AT_SYMLINK_NOFOLLOW : AT_EMPTY_PATH};
+    *status = (struct stat){0};
     return call_kernel(SYS_newfstatat, a) == 0 && (S_ISREG(status->st_mode) || S_ISDIR(status->st_mode));
 }
 

@@ -50,10 +50,10 @@ static void resume(struct safetensors *file, const char *path) {
     }
     if (checkpoint_progress(file, path, &iteration, &best, &err))
         fuzz_require(iteration >= 0 && best.iteration >= -1, "iterations are none below the first");
-    checkpoint_load(file, path, trainer, true, &err);
-    checkpoint_load(file, path, trainer, false, &err);
-    checkpoint_initialise(file, path, trainer, NULL, &err);
-    checkpoint_initialise(file, path, trainer, "c", &err);
+    checkpoint_load(file, path, trainer, &err);
+    checkpoint_load_weights(file, path, &trainer->model, &err);
+    checkpoint_initialise(file, path, &trainer->model, NULL, &err);
+    checkpoint_initialise(file, path, &trainer->model, "c", &err);
 }
 
 static size_t value_count(const struct stored_tensor *tensor) {

@@ -323,6 +323,19 @@ def learnable_losses() -> dict[str, Spec]:
     }
 
 
+def sphereface2(scale: float, detach: bool = False, exponent: float = 3.0, loss_weight: float = 1.0) -> Spec:
+    shape = {"scale": scale, "margin": 0.4, "exponent": exponent, "balance": 0.7}
+    return {"type": "sphereface2", **shape, "loss_weight": loss_weight, "detach": detach, "epsilon": 1e-4}
+
+
+def binary_losses() -> dict[str, Spec]:
+    return {
+        "sphereface2": sphereface2(8.0),
+        "sphereface2_detached": sphereface2(8.0, detach=True, exponent=2.5, loss_weight=5.0),
+        "sphereface2_cosine": sphereface2(20.0, exponent=1.0, loss_weight=2.0),
+    }
+
+
 def angular_losses() -> dict[str, Spec]:
     losses = {}
     for activation in ("cosine", "linear", "sigmoid"):
@@ -352,6 +365,7 @@ PLANAR = {  # with a two-dimensional feature layer
     "ga_softmax_sigmoid_m3",
     "cosface",
     "arcface",
+    "sphereface2_cosine",
 }
 
 
@@ -375,7 +389,7 @@ def angular_network(features: int, operator: Spec, score: Spec) -> Layers:
 
 def angular_loss_cases() -> dict[str, Spec]:
     cases = {}
-    for index, (name, loss) in enumerate({**angular_losses(), **learnable_losses()}.items()):
+    for index, (name, loss) in enumerate({**angular_losses(), **learnable_losses(), **binary_losses()}.items()):
         loss, score = apart(loss)
         layers = angular_network(2 if name in PLANAR else 4, (PRODUCT, SPHERE_LINEAR)[index // 3 % 2], score)
         optimizer = (SGD, ADAM)[(index + (index - 2) // 4) % 2]  # by turns for each activation too
@@ -393,6 +407,7 @@ def aligned_cases() -> dict[str, Spec]:
         "ga_softmax_linear_m4": ga_softmax("linear", 4),
         "w_softmax_sigmoid": w_softmax("sigmoid"),
         "arcface": additive("arcface", 4.0, 0.5),
+        "sphereface2": sphereface2(8.0),
     }
     cases = {}
     for row, alignment in enumerate(ALIGNMENTS):

@@ -20,6 +20,7 @@ from cases import (
     angular_losses,
     batch_normalisation,
     ga_softmax,
+    sphereface2,
     w_softmax,
 )
 from draw import initial_norm
@@ -34,6 +35,7 @@ from torch_reference import (
     moved_cosine,
     psi,
     softmax_loss,
+    sphereface2_loss,
 )
 
 
@@ -212,6 +214,32 @@ def check_angular_losses(rng: np.random.RandomState) -> None:
     torch.testing.assert_close(ours(additive("cosface", 4.0, 0.0), 1), ours(additive("arcface", 4.0, 0.0), 1))
 
 
+def sphereface2_of(loss: Spec, labels: Tensor, cosine: Tensor, bias: Tensor) -> Tensor:
+    return sphereface2_loss(loss, cosine, labels, bias)
+
+
+def check_sphereface2(rng: np.random.RandomState) -> None:
+    """Against PyTorch's binary cross entropy, weighted as the authors' code does it, and finite differences."""
+    cosine = torch.from_numpy(rng.uniform(-0.9, 0.9, [12, CLASSES])).requires_grad_()
+    bias = torch.tensor([0.3], dtype=torch.float64).requires_grad_()
+    labels = torch.from_numpy(rng.randint(0, CLASSES, 12))
+    own = F.one_hot(labels, CLASSES).double()
+    weight = 0.7 * own + 0.3 * (1 - own)
+    for scale, exponent, loss_weight in ((8.0, 3.0, 1.0), (40.0, 1.0, 50.0)):
+        loss = sphereface2(scale, exponent=exponent, loss_weight=loss_weight)
+        adjusted = 2 * ((cosine + 1) / 2) ** exponent - 1
+        logits = scale * (adjusted - 0.4 * (2 * own - 1)) + bias
+        weights = loss_weight * CLASSES / scale * weight
+        expected = F.binary_cross_entropy_with_logits(logits, own, weight=weights)
+        found = sphereface2_loss(loss, cosine, labels, bias)
+        torch.testing.assert_close(found, expected)
+        assert torch.autograd.gradcheck(partial(sphereface2_of, loss, labels), [cosine, bias])
+        detached = sphereface2_loss({**loss, "detach": True}, cosine, labels, bias)
+        torch.testing.assert_close(detached, found)
+        plain, own_slope = (torch.autograd.grad(value, cosine)[0] for value in (found, detached))
+        torch.testing.assert_close(plain, own_slope * exponent * ((cosine + 1) / 2) ** (exponent - 1))
+
+
 def check_annealing() -> None:
     factors = [annealing_factor(SPHEREFACE_ANNEALING, iteration) for iteration in (1, 10, 10000)]
     np.testing.assert_allclose(factors, [1000 / 1.12, 1000 / 2.2, 5.0])
@@ -227,3 +255,4 @@ def check_reference() -> None:
     check_psi()
     check_annealing()
     check_angular_losses(rng)
+    check_sphereface2(rng)

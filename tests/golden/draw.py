@@ -122,6 +122,8 @@ def draw_case(spec: Spec, seed: int, alignment: Optional[int] = None) -> Draw:
     initialise(spec["network"]["layers"], shape, rng, init)
     if spec["loss"].get("angular") == "learnable_sigmoid":
         init["score.k"] = initial_k(spec["loss"], CLASSES, rng)
+    if spec["loss"]["type"] == "sphereface2":
+        init["score.bias"] = on_grid(rng.uniform(-1.0, 1.0, 1), INIT_GRID)
     if alignment is not None:
         labels = torch.from_numpy(rng.randint(0, CLASSES, [STEPS, batch]))
         return Draw(init, aligned_images(spec, alignment, init["score.weight"], labels, rng), labels)

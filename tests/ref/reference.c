@@ -330,6 +330,20 @@ double ref_angular_loss(const struct ref_angular_loss *loss, int n, int classes,
     return value;
 }
 
+double ref_sphereface2(const struct ref_sphereface2 *loss, int n, int classes, const double *cosines,
+                       const int32_t *labels, double bias) {
+    double sum = 0, s = loss->scale;
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < classes; j++) {
+            double g = 2 * pow((cosines[i * classes + j] + 1) / 2, loss->exponent) - 1;
+            if (j == labels[i])
+                sum += loss->balance / s * log1p(exp(-(s * (g - loss->margin) + bias)));
+            else
+                sum += (1 - loss->balance) / s * log1p(exp(s * (g + loss->margin) + bias));
+        }
+    return loss->loss_weight * sum / n;
+}
+
 /* --- Regularisation and optimizers ------------------------------------------------------------------------------- */
 
 double ref_weight_decay(double factor, size_t count, double *dw, const double *w) {

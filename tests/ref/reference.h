@@ -100,6 +100,13 @@ struct ref_angular_loss {
 double ref_angular_loss(const struct ref_angular_loss *loss, int n, int classes, const double *cosines,
                         const double *lengths, const int32_t *labels);
 
+/* margin: 0 where a test has none. */
+struct ref_sphereface2 {
+    double scale, margin, exponent, balance, loss_weight;
+};
+double ref_sphereface2(const struct ref_sphereface2 *loss, int n, int classes, const double *cosines,
+                       const int32_t *labels, double bias);
+
 /* --- Regularisation and optimizers ------------------------------------------------------------------------------- */
 
 /* The penalties' values; their gradients are added to dw. */

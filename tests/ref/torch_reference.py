@@ -18,7 +18,7 @@ Layers = list[Spec]
 Tensors = dict[str, Tensor]
 
 COSINE_LIMIT = 1 - 1e-6  # of the cosines whose angles are taken
-ANGULAR_LOSSES = ("w_softmax", "a_softmax", "ga_softmax", "cosface", "arcface")
+ANGULAR_LOSSES = ("w_softmax", "a_softmax", "ga_softmax", "cosface", "arcface", "sphereface2")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -317,9 +317,24 @@ def angular_logits(
     return torch.where(F.one_hot(labels, plain.shape[1]).bool(), annealed, plain)
 
 
+def sphereface2_loss(loss: Spec, cosine: Tensor, labels: Tensor, bias: Tensor) -> Tensor:
+    """For each class whether the image is of it; `bias`: one for all classes."""
+    own = F.one_hot(labels, cosine.shape[1]).bool()
+    adjusted = 2 * ((cosine + 1) / 2) ** loss["exponent"] - 1
+    if loss["detach"]:
+        adjusted = cosine + (adjusted - cosine).detach()
+    target = F.softplus(-loss["scale"] * (adjusted - loss["margin"]) - bias)
+    others = F.softplus(loss["scale"] * (adjusted + loss["margin"]) + bias)
+    terms = torch.where(own, loss["balance"] * target, (1 - loss["balance"]) * others)
+    return loss["loss_weight"] / loss["scale"] * terms.sum(1).mean()
+
+
 def angular_loss(
     loss: Spec, cosine: Tensor, norm_x: Tensor, labels: Tensor, iteration: int, trained: Optional[Tensor] = None
 ) -> Tensor:
+    """trained: the k of an activation that trains it, or the bias of the loss."""
+    if loss["type"] == "sphereface2":
+        return sphereface2_loss(loss, cosine, labels, trained)
     logits = angular_logits(loss, cosine, norm_x, labels, iteration, trained)
     return softmax_loss(loss, logits, labels) if loss["type"] == "w_softmax" else F.cross_entropy(logits, labels)
 
@@ -382,7 +397,8 @@ def fit_loss(spec: Spec, tensors: Tensors, images: Tensor, labels: Tensor, itera
     cosine, norm_x = cosines(loss, x, tensors[f"{score}.weight"])
     run.margins.note("angle" if takes_angle(loss) else "cosine", 1 - cosine.abs())
     run.targets.append(cosine.detach().gather(1, labels[:, None]))
-    return angular_loss(loss, cosine, norm_x, labels, iteration, tensors.get(f"{score}.k"))
+    trained = "bias" if loss["type"] == "sphereface2" else "k"
+    return angular_loss(loss, cosine, norm_x, labels, iteration, tensors.get(f"{score}.{trained}"))
 
 
 def train(spec: Spec, init: Tensors, images: Tensor, labels: Tensor, dtype: torch.dtype) -> Run:

@@ -24,7 +24,8 @@ void set_int(struct choice data, const char *key, int value);
 
 void load(struct choice data); /* the dataset under test, in place of the one before */
 
-uint8_t *image_of(int split, int index); /* its pixels in memory */
+/* The pixels of an image of the dataset under test, which keeps them in memory. */
+uint8_t *image_of(int split, int index);
 
 void check_counts(int train, int test);
 void check_shape(int height, int width, int channels, int classes);

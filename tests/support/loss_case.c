@@ -119,12 +119,12 @@ static struct loss_input input_of(const struct inputs *in) {
 double evaluate(const struct loss_case *c, const struct inputs *in, int64_t iteration, struct gradients *to) {
     struct loss_input input = input_of(in);
     if (!to)
-        return loss_evaluate(c->loss, &input, iteration, NULL);
+        return lone_loss(c->loss, &input, iteration, NULL);
     for (int i = 0; i < IMAGES * CLASSES; i++)
         to->cosines[i] = (real)NAN;
     for (int i = 0; i < IMAGES; i++)
         to->lengths[i] = (real)NAN;
-    return loss_evaluate(c->loss, &input, iteration, &(struct loss_gradient){to->cosines, to->lengths, NULL});
+    return lone_loss(c->loss, &input, iteration, &(struct loss_gradient){to->cosines, to->lengths, NULL});
 }
 
 double reference_value(const struct loss_case *c, const struct inputs *in, int64_t iteration) {
@@ -170,7 +170,7 @@ void sample(struct inputs *in, const struct loss_case *c, int classes) {
     in->classes = classes;
     for (int i = 0; i < in->n; i++) {
         real *row = in->cosines + i * classes;
-        in->labels[i] = (i * 7 % classes);
+        in->labels[i] = i * 7 % classes;
         in->lengths[i] = (real)(0.1 + 5 * rng_uniform(&rng));
         for (int j = 0; j < classes; j++)
             row[j] = (real)cos(M_PI * (0.01 + 0.98 * rng_uniform(&rng)));

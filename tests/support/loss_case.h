@@ -4,8 +4,8 @@
 #define SPHERENET_TESTS_SUPPORT_LOSS_CASE_H
 
 #include "base/mem.h"
-#include "loss/loss.h"
 #include "ref/reference.h"
+#include "support/lone_loss.h"
 #include "support/suite.h"
 
 struct angular_case {

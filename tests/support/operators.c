@@ -6,7 +6,7 @@
 #include "op/magnitude.h"
 
 int row_count(const struct registry *registry) {
-    int count = 0;
+    int count = 1; /* no registry is empty */
     while (registry->rows[count])
         count++;
     return count;
