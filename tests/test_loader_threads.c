@@ -165,14 +165,16 @@ START_TEST(no_thread_takes_signals) {
     struct dataset dataset = dataset_of(&numbered);
     struct loader *loader = open_training(&dataset, 3, 4, 0);
     loader_next(loader);
-    int blocking = 0;
+    int others = 0;
     DIR *threads = opendir("/proc/self/task");
     ck_assert_ptr_nonnull(threads);
     for (struct dirent *entry; (entry = readdir(threads));)
-        if (entry->d_name[0] != '.' && atoi(entry->d_name) != getpid())
-            blocking += blocks(entry->d_name, SIGINT) && blocks(entry->d_name, SIGTERM);
+        if (entry->d_name[0] != '.' && atoi(entry->d_name) != getpid()) {
+            ck_assert(blocks(entry->d_name, SIGINT) && blocks(entry->d_name, SIGTERM));
+            others++;
+        }
     closedir(threads);
-    ck_assert_int_eq(blocking, 3);
+    ck_assert_int_ge(others, 3); /* a sanitizer has one of its own */
     loader_close(loader);
 }
 END_TEST
