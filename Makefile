@@ -74,7 +74,7 @@ PROGRAMS := $(SUITES:%.c=$(B)/%)
 # tests/support/f64_*.c serve the suites in double arithmetic alone.
 OTHERS   := tests/faults/% $(if $(filter %64,$(VARIANT)),,tests/support/f64_%)
 SUPPORT  := $(patsubst %.c,$(B)/%.o,tests/runner.c $(filter-out $(OTHERS),$(sort $(wildcard tests/*/*.c))))
-FUZZ_SUPPORT := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard tests/fuzz/*.c)))
+FUZZ_SUPPORT := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard tests/fuzz/*.c)) tests/support/tensor_file.c)
 
 all: spherenet ## build ./spherenet (the default)
 

@@ -5,19 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "data/image_arrays.h"
 #include "data/normalize.h"
 #include "data/standardize.h"
 #include "machine/threads.h"
 #include "run/checkpoint.h"
 #include "run/session.h"
-#include "runner.h"
-#include "support/disk.h"
+#include "support/folder.h"
+#include "support/suite.h"
 
-#define COUNT(array) (int)(sizeof(array) / sizeof *(array))
-
-static struct arena arena;
 static struct error err;
 
 static void free_arena(void) {
@@ -87,13 +83,13 @@ START_TEST(a_mirrored_border_repeats_its_pixel) {
     struct dataset dataset = {.height = 1, .width = 3, .channels = 1};
     struct data_config config = plain_config();
     struct normalizer normalizer = normalizer_make(&dataset, &config);
-    for (int right = -4; right <= 4; right++) {
-        real input[3];
-        normalize_image(&normalizer, (struct placement){.right = right, .mirror = true}, pixels, input);
-        ck_assert_mem_eq(input, padded + 4 - right, sizeof input);
-        normalize_image(&normalizer, (struct placement){.right = right, .mirror = true, .down = 1}, pixels, input);
-        ck_assert_mem_eq(input, padded + 4 - right, sizeof input);
-    }
+    for (int right = -4; right <= 4; right++)
+        for (int down = -1; down <= 1; down++) {
+            real input[3] = {0};
+            normalize_image(&normalizer, (struct placement){false, down, right, true}, pixels, input);
+            for (int x = 0; x < 3; x++)
+                ck_assert(input[x] == padded[4 - right + x]);
+        }
 }
 END_TEST
 
@@ -271,21 +267,9 @@ END_TEST
 
 /* --- Runs -------------------------------------------------------------------------------------------------------- */
 
-static char folder[64];
-
-static void make_folder(void) {
-    strcpy(folder, "/tmp/spherenet-test-augment-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(folder));
+static void set_up(void) {
+    folder_make(NULL, "augment");
     threads_decide(1);
-}
-
-static void remove_folder(void) {
-    disk_remove(folder);
-    arena_free(&arena);
-}
-
-static const char *path_of(const char *name) {
-    return arena_printf(&arena, "%s/%s", folder, name);
 }
 
 /* Files in MNIST's format: 20 training and test images of one grey each. */
@@ -298,10 +282,10 @@ static void write_images(int grey) {
         labels[8 + i] = (uint8_t)(i % 10);
         memset(images + 16 + i * BYTES, grey + i, BYTES);
     }
-    disk_write(path_of("train-images-idx3-ubyte"), images, sizeof images);
-    disk_write(path_of("t10k-images-idx3-ubyte"), images, sizeof images);
-    disk_write(path_of("train-labels-idx1-ubyte"), labels, sizeof labels);
-    disk_write(path_of("t10k-labels-idx1-ubyte"), labels, sizeof labels);
+    disk_write(in_folder("train-images-idx3-ubyte"), images, sizeof images);
+    disk_write(in_folder("t10k-images-idx3-ubyte"), images, sizeof images);
+    disk_write(in_folder("train-labels-idx1-ubyte"), labels, sizeof labels);
+    disk_write(in_folder("t10k-labels-idx1-ubyte"), labels, sizeof labels);
 }
 
 /* Trains to that iteration; returns the resolved spec's line that begins so. */
@@ -319,13 +303,11 @@ static char *train(int iterations, enum run_mode mode, const char *run, const ch
     struct session_options options = {arena_printf(&arena, "%s/%s", folder, run), mode, true};
     ck_assert_msg(session_run(&experiment, &options, &err) == SESSION_DONE, "%s", err.text);
     experiment_free(&experiment);
-    char *spec = disk_read(arena_printf(&arena, "%s/%s/spec.yaml", folder, run), NULL);
+    char *spec = read_text(arena_printf(&arena, "%s/%s/spec.yaml", folder, run));
     char *found = strstr(spec, line);
     ck_assert_ptr_nonnull(found);
     *strchr(found, '\n') = '\0';
-    char *copy = arena_string(&arena, found);
-    free(spec);
-    return copy;
+    return found;
 }
 
 /* The images have other greys when the run is resumed, as a folder may that others write to. */
@@ -346,7 +328,7 @@ START_TEST(a_checkpoint_has_the_mean_that_its_run_began_with) {
     struct diagnostics diags = {0};
     write_images(100);
     train(1, RUN_NEW, "run", "name=run", "pixel_mean");
-    ck_assert_msg(checkpoint_open(path_of("run"), path, &file, &err), "%s", err.text);
+    ck_assert_msg(checkpoint_open(in_folder("run"), path, &file, &err), "%s", err.text);
     ck_assert(experiment_parse(&experiment, path, checkpoint_spec(&file, path, &err), NULL, 0, &diags));
     const struct data_config *config = experiment_data(&experiment);
     ck_assert(config->standardize && config->pixel_mean.count == 1 && config->pixel_mean.values[0] == 109.5);
@@ -364,24 +346,23 @@ START_TEST(threads_of_the_loader_may_change_within_a_run) {
         const char *run = i ? "several" : "one";
         train(2, RUN_NEW, run, i ? "data.loader_threads=3" : "data.loader_threads=1", "pixel_mean");
         train(5, RUN_RESUME, run, i ? "data.loader_threads=2" : "data.loader_threads=1", "pixel_mean");
-        char *rows = disk_read(arena_printf(&arena, "%s/%s/train.csv", folder, run), NULL);
+        char *rows = read_text(arena_printf(&arena, "%s/%s/train.csv", folder, run));
         for (char *row = strtok(rows, "\n"); row; row = strtok(NULL, "\n")) {
             *strrchr(row, ',') = '\0';
             *strrchr(row, ',') = '\0';
             losses[i] = arena_printf(&arena, "%s%s\n", losses[i], row);
         }
-        free(rows);
     }
     ck_assert_str_eq(losses[0], losses[1]);
     ck_assert_ptr_nonnull(strstr(losses[0], "\n5,"));
 }
 END_TEST
 
+/* --- Suite ------------------------------------------------------------------------------------------------------- */
+
 Suite *test_suite(void) {
     Suite *suite = suite_create("augment");
-    TCase *images = tcase_create("images");
-    tcase_add_checked_fixture(images, NULL, free_arena);
-    tcase_set_timeout(images, 60);
+    TCase *images = suite_group(suite, "images", 60, NULL, free_arena);
     tcase_add_test(images, keys_of_every_row_stand_in_every_data_section);
     tcase_add_test(images, a_placement_follows_from_seed_and_position);
     tcase_add_test(images, flips_and_crops_do_not_move_each_other);
@@ -393,13 +374,9 @@ Suite *test_suite(void) {
     tcase_add_test(images, mean_and_deviation_of_the_training_set);
     tcase_add_test(images, without_standardize_nothing_is_measured);
     tcase_add_test(images, an_image_that_cannot_be_fetched_is_named);
-    suite_add_tcase(suite, images);
-    TCase *runs = tcase_create("runs");
-    tcase_add_checked_fixture(runs, make_folder, remove_folder);
-    tcase_set_timeout(runs, 60);
+    TCase *runs = suite_group(suite, "runs", 60, set_up, folder_remove);
     tcase_add_test(runs, a_run_keeps_the_mean_that_it_began_with);
     tcase_add_test(runs, a_checkpoint_has_the_mean_that_its_run_began_with);
     tcase_add_test(runs, threads_of_the_loader_may_change_within_a_run);
-    suite_add_tcase(suite, runs);
     return suite;
 }

@@ -1,14 +1,10 @@
 /* What every dataset promises, whatever its files: labels of any number of classes. */
-#include <stdlib.h>
-#include <string.h>
-
-#include "runner.h"
+#include "support/datasets.h"
+#include "support/suite.h"
 #include "train/evaluate.h"
 #include "train/trainer.h"
 
 static struct experiment experiment;
-static struct dataset dataset;
-static struct error err;
 
 /* Reads the spec of a tiny network, with one more line. */
 static void read_spec(const char *line) {
@@ -24,12 +20,8 @@ static void read_spec(const char *line) {
     text_free(&spec);
 }
 
-static void load(void) {
-    ck_assert_msg(dataset_load(&dataset, experiment.data, 1, &err), "%s", err.text);
-}
-
-static void teardown(void) {
-    dataset_free(&dataset);
+static void tear_down(void) {
+    dataset_tear_down();
     experiment_free(&experiment);
 }
 
@@ -62,7 +54,7 @@ END_TEST
 
 START_TEST(labels_go_beyond_two_bytes) {
     read_spec("data: {type: synthetic, height: 8, width: 8, channels: 1, classes: 70000, train_images: 70001}");
-    load();
+    load(experiment.data);
     const struct split *train = &dataset.splits[SPLIT_TRAIN];
     for (int i = 0; i < 70000; i++)
         ck_assert_int_eq(train->labels[i], i);
@@ -78,7 +70,7 @@ START_TEST(an_evaluation_counts_every_class) {
     struct trainer trainer;
     struct evaluation result;
     read_spec(specs[_i]);
-    load();
+    load(experiment.data);
     ck_assert_msg(trainer_open(&trainer, &experiment, &err), "%s", err.text);
     ck_assert(evaluate_split(&experiment, &trainer.model, &trainer.loss, &dataset, SPLIT_TEST, &result, NULL, &err));
     int64_t right = 0, predictions = 0;
@@ -98,16 +90,14 @@ START_TEST(an_evaluation_counts_every_class) {
 }
 END_TEST
 
+/* --- Suite ------------------------------------------------------------------------------------------------------- */
+
 Suite *test_suite(void) {
     Suite *suite = suite_create("dataset");
-    TCase *describing = tcase_create("describing");
+    TCase *describing = suite_group(suite, "describing", 60, dataset_set_up, dataset_tear_down);
     tcase_add_test(describing, a_dataset_that_cannot_be_described_is_not_loaded);
-    suite_add_tcase(suite, describing);
-    TCase *labels = tcase_create("labels");
-    tcase_add_checked_fixture(labels, NULL, teardown);
-    tcase_set_timeout(labels, 60);
+    TCase *labels = suite_group(suite, "labels", 60, dataset_set_up, tear_down);
     tcase_add_test(labels, labels_go_beyond_two_bytes);
     tcase_add_loop_test(labels, an_evaluation_counts_every_class, 0, 2);
-    suite_add_tcase(suite, labels);
     return suite;
 }

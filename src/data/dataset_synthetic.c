@@ -103,7 +103,7 @@ static bool load(struct dataset *dataset, const void *config, int split, uint64_
     int used = smaller(dataset->classes, count); /* image i is of class i */
     float *patterns = make_patterns(dataset, used, seed);
     if (!patterns)
-        return error_set(err, "data: not enough memory for the patterns of %d classes", used);
+        return error_set_code(err, ERROR_NO_MEMORY, "data: not enough memory for the patterns of %d classes", used);
     bool ok = make_split(dataset, split, count, patterns, seed, err);
     free(patterns);
     return ok;

@@ -18,8 +18,8 @@ bool image_arrays_reserve(struct dataset *dataset, int split, int images, struct
     if (!pixels || !labels) {
         free(pixels);
         free(labels);
-        return error_set(err, "data: not enough memory for %d %s images (%zu bytes)", images, split_names[split],
-                         pixel_bytes);
+        return error_set_code(err, ERROR_NO_MEMORY, "data: not enough memory for %d %s images (%zu bytes)", images,
+                              split_names[split], pixel_bytes);
     }
     if (old->count) {
         memcpy(pixels, arrays->splits[split].pixels, (size_t)old->count * image_bytes);

@@ -249,7 +249,8 @@ static void stop_threads(struct loader *loader, int started) {
 
 static bool start(struct loader *loader, struct error *err) {
     if (!allocate(loader))
-        return error_set(err, "data: not enough memory for %d batches of %d images", SLOTS, loader->batch_size);
+        return error_set_code(err, ERROR_NO_MEMORY, "data: not enough memory for %d batches of %d images", SLOTS,
+                              loader->batch_size);
     pthread_mutex_init(&loader->taking, NULL);
     pthread_mutex_init(&loader->mutex, NULL);
     pthread_cond_init(&loader->changed, NULL);

@@ -29,8 +29,10 @@ static void join(struct sums *all, const struct sums *part) {
 
 /* False, with the error, where an image cannot be fetched. */
 static bool add_images(struct sums *sums, const struct dataset *dataset, int first, int end, struct error *err) {
+    bool good = true;
     uint8_t *pixels = mem_block(dataset_image_bytes(dataset));
-    bool good = pixels || error_set(err, "data: not enough memory to measure the pixels");
+    if (!pixels)
+        return error_set_code(err, ERROR_NO_MEMORY, "data: not enough memory to measure the pixels");
     for (int i = first; good && i < end; i++) {
         good = dataset_fetch(dataset, SPLIT_TRAIN, i, pixels, err);
         if (good)
