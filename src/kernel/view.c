@@ -66,7 +66,7 @@ static void read_block(const struct view *view, size_t position, int rows, int f
 
 /* Several positions at a time or, when one is too large, some of its channels. */
 void view_sum(const struct view *a, const struct view *b, size_t position, int count, real *to) {
-    real sum[PIECE], added[PIECE];
+    real sum[PIECE] = {0}, added[PIECE] = {0};
     int channels = a->channels, width = smaller(channels, PIECE), positions = PIECE / width;
     for (int p = 0; p < count; p += positions) {
         int rows = smaller(positions, count - p);
