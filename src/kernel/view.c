@@ -66,7 +66,7 @@ static void read_block(const struct view *view, size_t position, int rows, int f
 
 /* Several positions at a time or, when one is too large, some of its channels. */
 void view_sum(const struct view *a, const struct view *b, size_t position, int count, real *to) {
-    real sum[PIECE] = {0}, added[PIECE] = {0};
+    real sum[PIECE], added[PIECE];
     int channels = a->channels, width = smaller(channels, PIECE), positions = PIECE / width;
     for (int p = 0; p < count; p += positions) {
         int rows = smaller(positions, count - p);
@@ -76,7 +76,7 @@ void view_sum(const struct view *a, const struct view *b, size_t position, int c
             read_block(b, position + (size_t)p, rows, first, columns, added);
 #pragma omp simd
             for (int i = 0; i < rows * columns; i++)
-                sum[i] += added[i];
+                sum[i] += added[i]; /* NOLINT(clang-analyzer-core.uninitialized.Assign): read_block sets it */
             vector_stream(to + (size_t)p * (size_t)channels + first, sum, (size_t)(rows * columns));
         }
     }
