@@ -1,4 +1,5 @@
 /* "path.to[3].key=VALUE" from the command line: the path is parsed first, then walked. */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -103,6 +104,7 @@ static struct node **descend(const struct override *o, struct node *map, const s
     }
     struct node **place = place_of_key(o, map, step->key);
     for (int i = 0; i < step->count; i++) {
+        assert(*place);
         bool is_list = (*place)->type == NODE_LIST;
         if (!is_list || step->indices[i] >= (*place)->count) {
             diagnose(o->diags, o->source, 0, NULL, "%s: no element %d (%s)", step->text, step->indices[i],
