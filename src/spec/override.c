@@ -103,8 +103,8 @@ static struct node **descend(const struct override *o, struct node *map, const s
         return NULL;
     }
     struct node **place = place_of_key(o, map, step->key);
-    assert(place);
     for (int i = 0; i < step->count; i++) {
+        assert(place);
         bool is_list = (*place)->type == NODE_LIST;
         if (!is_list || step->indices[i] >= (*place)->count) {
             diagnose(o->diags, o->source, 0, NULL, "%s: no element %d (%s)", step->text, step->indices[i],
