@@ -65,6 +65,7 @@ struct layer_type {
     /* moments: [n][2][channels], y's per image; NULL: not wanted. Filled in only where fills_moments. */
     void (*forward)(struct layer *layer, const struct step *step, real *y, const struct view *x, real *moments);
     bool fills_moments;
+    bool only_trains; /* in evaluation y = x, and the chain hands x on where it can, instead of calling forward */
     /* Sets the gradients of its parameters and, unless dx is NULL, hands the gradient of x to gradient_write, image by
      * image. dy->of.data is y. */
     void (*backward)(struct layer *layer, const struct step *step, const struct gradient_target *dx,
