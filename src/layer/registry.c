@@ -10,6 +10,7 @@
     ROW(relu)                                                                                                          \
     ROW(max_pool)                                                                                                      \
     ROW(avg_pool)                                                                                                      \
+    ROW(dropout)                                                                                                       \
     ROW(residual)                                                                                                      \
     ROW(flatten)
 

@@ -224,6 +224,48 @@ void ref_relu(size_t count, double *y, const double *x) {
         y[i] = x[i] > 0 ? x[i] : 0;
 }
 
+/* splitmix64 */
+static uint64_t mixed(uint64_t *state) {
+    *state += 0x9e3779b97f4a7c15u;
+    uint64_t z = *state;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+static uint64_t rotated(uint64_t value, int bits) {
+    return value << bits | value >> (64 - bits);
+}
+
+/* xoshiro256++ */
+static uint64_t next_number(uint64_t s[4]) {
+    uint64_t number = rotated(s[0] + s[3], 23) + s[0], shifted = s[1] << 17;
+    s[2] ^= s[0];
+    s[3] ^= s[1];
+    s[1] ^= s[2];
+    s[0] ^= s[3];
+    s[2] ^= shifted;
+    s[3] = rotated(s[3], 45);
+    return number;
+}
+
+void ref_uniform(uint64_t seed, uint64_t purpose, uint64_t a, uint64_t b, size_t count, double *numbers) {
+    uint64_t key = seed, state[4];
+    key = mixed(&key) ^ purpose;
+    key = mixed(&key) ^ a;
+    key = mixed(&key) ^ b;
+    key = mixed(&key);
+    for (int i = 0; i < 4; i++)
+        state[i] = mixed(&key);
+    for (size_t i = 0; i < count; i++)
+        numbers[i] = ldexp((double)(next_number(state) >> 11), -53);
+}
+
+void ref_drop(size_t count, double *y, const double *x, const double *numbers, double rate) {
+    for (size_t i = 0; i < count; i++)
+        y[i] = numbers[i] < rate ? 0 : x[i] / (1 - rate);
+}
+
 /* --- Loss -------------------------------------------------------------------------------------------------------- */
 
 /* log_p: logarithms of the probabilities */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "layer/configs.h"
+#include "layer/drop.h"
 #include "ref/reference.h"
 #include "support/suite.h"
 
@@ -131,6 +132,40 @@ static struct signal reference_residual(const struct model *net, const void *con
     return sum;
 }
 
+/* The step's seed and the position of its first image are 0. */
+struct numbered {
+    const void *config;
+    int number;
+};
+
+static void find_number(const struct layer *layer, int level, void *context) {
+    struct numbered *found = context;
+    (void)level;
+    if (layer->choice.config == found->config)
+        found->number = layer->number;
+}
+
+static int number_of(const struct model *net, const void *config) {
+    struct numbered found = {config, -1};
+    chain_visit(&net->chain, find_number, &found);
+    ck_assert_int_ge(found.number, 0);
+    return found.number;
+}
+
+/* Each value has a number of its own. */
+static struct signal reference_dropout(const struct model *net, const void *config, struct signal x) {
+    size_t size = shape_size(&x.shape);
+    struct signal y = signal_new(x.n, x.shape);
+    double *numbers = mem_alloc(size * sizeof *numbers);
+    for (int i = 0; i < x.n; i++) {
+        ref_uniform(0, RNG_DROPOUT, (uint64_t)i, (uint64_t)number_of(net, config), size, numbers);
+        ref_drop(size, y.values + (size_t)i * size, x.values + (size_t)i * size, numbers,
+                 ((const struct drop_config *)config)->rate);
+    }
+    free(numbers);
+    return y;
+}
+
 static struct signal reference_flatten(const struct model *net, const void *config, struct signal x) {
     (void)net, (void)config;
     struct signal y = signal_copy(x);
@@ -152,6 +187,7 @@ static const struct {
     {"avg_pool", reference_avg_pool},
     {"residual", reference_residual},
     {"flatten", reference_flatten},
+    {"dropout", reference_dropout},
 };
 
 int reference_index(const char *type) {
