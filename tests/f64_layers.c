@@ -44,6 +44,16 @@ static const struct {
      {7, 5, 4, false},
      {7, 5, 4, false},
      RESIDUAL("a", SPHERE("b") ", " BATCH("c") ", {type: dropout, rate: 0.4}", "{type: dropout}") ", " RELU},
+    {9,
+     {7, 5, 4, false},
+     {7, 5, 4, false},
+     RESIDUAL("a", SPHERE("b") ", " BATCH("c") ", {type: stochastic_depth, rate: 0.5}", "") ", " RELU},
+    {9, {7, 5, 4, false}, {7, 5, 4, false}, RESIDUAL("a", "{type: stochastic_depth}, " SPHERE("b"), CONV("c"))},
+    {9,
+     {7, 5, 4, false},
+     {7, 5, 4, false},
+     CONV("a") ", " RESIDUAL("b", CONV("c") ", {type: stochastic_depth, rate: 0.4}", "") ", " RESIDUAL(
+         "d", RELU ", " SPHERE("e") ", {type: stochastic_depth, rate: 0.6}", "{type: dropout, rate: 0.2}")},
     /* In place, or not, after layers whose backward pass reads their output. */
     {2, {7, 5, 3, false}, {7, 5, 4, false}, SPHERE("a") ", " RELU},
     {2, {7, 5, 3, false}, {7, 5, 4, true}, SPHERE("a") ", " FLATTEN ", " RELU},

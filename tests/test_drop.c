@@ -169,6 +169,58 @@ START_TEST(an_image_has_its_mask_wherever_it_is_in_a_batch) {
 }
 END_TEST
 
+/* --- Stochastic depth -------------------------------------------------------------------------------------------- */
+
+/* The body is the identity: an image of ones is 1 where it skips the unit, else 1 + 1 / (1 - rate). */
+static void count_skips(struct network *network, double rate, int64_t steps, double *first, double *second,
+                        double *both) {
+    struct array ones = images_of_ones();
+    const struct fused_block *blocks = network->model.chain.blocks;
+    for (int64_t s = 0; s < steps; s++) {
+        struct step step = model_step(&network->model, BATCH, STEP_TRAIN);
+        step.seed = 3;
+        step.first_image = s * BATCH;
+        model_forward(&network->model, step, ones.data);
+        for (int i = 0; i < BATCH; i++) {
+            const real *one = blocks[0].y + (size_t)i * IMAGE, *two = blocks[1].y + (size_t)i * IMAGE;
+            bool skips = one[0] == 1, skips_second = two[0] == one[0];
+            for (int j = 0; j < IMAGE; j++) {
+                EXPECT(one[j] == (skips ? 1 : 1 + (real)(1 / (1 - rate))), "unit 1: %g", (double)one[j]);
+                EXPECT((two[j] == one[j]) == skips_second, "unit 2: %g after %g", (double)two[j], (double)one[j]);
+            }
+            *first += skips;
+            *second += skips_second;
+            *both += skips && skips_second;
+        }
+    }
+    array_free("ones", &ones);
+}
+
+START_TEST(images_skip_units_as_a_whole_and_independently) {
+    enum { STEPS = 300 };
+    struct network network;
+    double first = 0, second = 0, both = 0, count = STEPS * BATCH;
+    network_open(&network,
+                 "{type: residual, body: [{type: stochastic_depth, rate: 0.3}]}, "
+                 "{type: residual, body: [{type: stochastic_depth, rate: 0.6}]}, "
+                 "{type: avg_pool, global: true}, {type: dense, units: 4}",
+                 2, false);
+    count_skips(&network, 0.3, STEPS, &first, &second, &both);
+    expect_share("first unit", first / count, 0.3, count);
+    expect_share("second unit", second / count, 0.6, count);
+    expect_share("both units", both / count, 0.3 * 0.6, count);
+    network_close(&network);
+}
+END_TEST
+
+START_TEST(stochastic_depth_stands_in_residual_units_alone) {
+    run(2, "show spec.yaml --set 'network.layers=[stochastic_depth, {type: dense, units: 4}]'");
+    expect_error(
+        "network.layers[0]: stochastic_depth stochastic_depth_1: stands outside of a residual unit; it belongs "
+        "at the end of a unit's body");
+}
+END_TEST
+
 /* --- Evaluation -------------------------------------------------------------------------------------------------- */
 
 /* With and without the layers that drop. */
@@ -184,6 +236,11 @@ static const struct {
      "{type: conv, filters: 8}, relu, max_pool, flatten, {type: dense, units: 4}", true},
     {"{type: conv, filters: 8}, batch_norm, dropout, batch_norm, relu, flatten, {type: dense, units: 4}",
      "{type: conv, filters: 8}, batch_norm, batch_norm, relu, flatten, {type: dense, units: 4}", true},
+    {"{type: conv, filters: 8}, {type: residual, body: [{type: conv, filters: 8, padding: 1}, batch_norm, "
+     "stochastic_depth]}, relu, {type: residual, body: [stochastic_depth, relu]}, flatten, {type: dense, units: 4}",
+     "{type: conv, filters: 8}, {type: residual, body: [{type: conv, filters: 8, padding: 1}, batch_norm]}, relu, "
+     "{type: residual, body: [relu]}, flatten, {type: dense, units: 4}",
+     true},
     /* A scale after a ReLU, and the output, need memory of their own. */
     {"{type: conv, filters: 8}, relu, dropout, batch_norm, {type: conv, filters: 4, kernel: 22}",
      "{type: conv, filters: 8}, relu, batch_norm, {type: conv, filters: 4, kernel: 22}", false},
@@ -232,7 +289,7 @@ static const char *const spec =
     "    - batch_norm\n"
     "    - relu\n"
     "    - {type: dropout, rate: 0.3}\n"
-    "    - {type: residual, body: [{type: sphere_conv, filters: 6, padding: 1}, batch_norm]}\n"
+    "    - {type: residual, body: [{type: sphere_conv, filters: 6, padding: 1}, batch_norm, stochastic_depth]}\n"
     "    - flatten\n"
     "    - dropout\n"
     "    - {type: dense, units: 4}\n"
@@ -272,9 +329,11 @@ Suite *test_suite(void) {
     tcase_add_test(masks, masks_are_independent_over_images_iterations_and_seeds);
     tcase_add_test(masks, masks_are_independent_over_layers);
     tcase_add_test(masks, an_image_has_its_mask_wherever_it_is_in_a_batch);
+    tcase_add_test(masks, images_skip_units_as_a_whole_and_independently);
     TCase *evaluation = suite_group(suite, "evaluation", 30, start, NULL);
     tcase_add_loop_test(evaluation, evaluation_is_that_of_the_network_without_the_layer, 0, COUNT(evaluations));
     TCase *program = suite_group(suite, "the program", 120, program_set_up, program_tear_down);
     tcase_add_test(program, threads_and_a_resumed_run_change_no_bit);
+    tcase_add_test(program, stochastic_depth_stands_in_residual_units_alone);
     return suite;
 }

@@ -13,7 +13,8 @@ enum rng_purpose {
     RNG_AUGMENT,
     RNG_SYNTHETIC,
     RNG_TEST,
-    RNG_DROPOUT
+    RNG_DROPOUT,
+    RNG_STOCHASTIC_DEPTH
 };
 
 struct rng {

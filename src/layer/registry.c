@@ -12,6 +12,7 @@
     ROW(avg_pool)                                                                                                      \
     ROW(dropout)                                                                                                       \
     ROW(residual)                                                                                                      \
+    ROW(stochastic_depth)                                                                                              \
     ROW(flatten)
 
 #define DECLARE(NAME) extern const struct layer_type layer_##NAME;

@@ -277,6 +277,22 @@ def dropout_cases() -> dict[str, Spec]:
     }
 
 
+def stochastic_depth(rate: float) -> Spec:
+    return {"type": "stochastic_depth", "rate": rate}
+
+
+def stochastic_depth_cases() -> dict[str, Spec]:
+    """No ReLU outside of the units: a skipped image with zeros would sit on its kink."""
+    root = [conv("root", 4), batch_normalisation("root_bn")]
+    first = residual("1", [*unit_body("1", 4, 1), stochastic_depth(0.3)], [])
+    second = residual("2", [*unit_body("2", 6, 2), stochastic_depth(0.5)], projection("2", 6))
+    end = [GLOBAL_POOL, FLATTEN, SCORE]
+    return {
+        "stochastic_depth_identity": make_spec([*root, first, *end], ADAM),
+        "stochastic_depth_two_units": make_spec([*root, first, second, *end], SGD, (6, 8)),
+    }
+
+
 def loss_cases() -> dict[str, Spec]:
     weight_normalised = {"magnitude": "linear", "angular": "cosine"}
     layers = plain_network(SPHERE_COSINE, "batch")
@@ -506,6 +522,7 @@ def all_cases() -> dict[str, Spec]:
         **residual_cases(),
         **pooling_cases(),
         **dropout_cases(),
+        **stochastic_depth_cases(),
         **loss_cases(),
         **angular_loss_cases(),
         **aligned_cases(),

@@ -54,7 +54,7 @@ class Margins:
 # Random numbers
 # ---------------------------------------------------------------------------------------------------------------------
 
-DROPOUT = 6  # purposes of streams
+DROPOUT, STOCHASTIC_DEPTH = 6, 7  # purposes of streams
 BITS = 2**64 - 1
 
 
@@ -236,6 +236,13 @@ def dropout(layer: Spec, x: Tensor, image: Shape, step: Step) -> Tensor:
     return x * ((numbers >= layer["rate"]).to(x) / (1 - layer["rate"]))
 
 
+def stochastic_depth(layer: Spec, x: Tensor, step: Step) -> Tensor:
+    """An image's first number decides for all of it."""
+    numbers = [image_numbers(step, STOCHASTIC_DEPTH, layer, index, 1) for index in range(len(x))]
+    kept = torch.tensor([float(number >= layer["rate"]) for number, in numbers]).to(x)
+    return x * (kept / (1 - layer["rate"])).view(-1, *[1] * (x.dim() - 1))
+
+
 def image_of(x: Tensor) -> Shape:
     return (*x.shape[1:], 1, 1)[:3]
 
@@ -265,6 +272,8 @@ def forward(layers: Layers, x: Tensor, tensors: Tensors, margins: Margins, step:
             x = x.flatten(1)
         elif kind == "dropout":
             x = dropout(layer, x, image, step)
+        elif kind == "stochastic_depth":
+            x = stochastic_depth(layer, x, step)
         else:
             raise ValueError(f"unknown layer type {kind}")
         if kind == "dense" or x.dim() == 4:

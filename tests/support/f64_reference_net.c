@@ -152,18 +152,29 @@ static int number_of(const struct model *net, const void *config) {
     return found.number;
 }
 
-/* Each value has a number of its own. */
-static struct signal reference_dropout(const struct model *net, const void *config, struct signal x) {
+/* Each value has a number of its own, or all have the image's first. */
+static struct signal drop(const struct model *net, const void *config, struct signal x, enum rng_purpose purpose,
+                          bool first_decides) {
     size_t size = shape_size(&x.shape);
     struct signal y = signal_new(x.n, x.shape);
     double *numbers = mem_alloc(size * sizeof *numbers);
     for (int i = 0; i < x.n; i++) {
-        ref_uniform(0, RNG_DROPOUT, (uint64_t)i, (uint64_t)number_of(net, config), size, numbers);
+        ref_uniform(0, purpose, (uint64_t)i, (uint64_t)number_of(net, config), size, numbers);
+        for (size_t j = 0; first_decides && j < size; j++)
+            numbers[j] = numbers[0];
         ref_drop(size, y.values + (size_t)i * size, x.values + (size_t)i * size, numbers,
                  ((const struct drop_config *)config)->rate);
     }
     free(numbers);
     return y;
+}
+
+static struct signal reference_dropout(const struct model *net, const void *config, struct signal x) {
+    return drop(net, config, x, RNG_DROPOUT, false);
+}
+
+static struct signal reference_stochastic_depth(const struct model *net, const void *config, struct signal x) {
+    return drop(net, config, x, RNG_STOCHASTIC_DEPTH, true);
 }
 
 static struct signal reference_flatten(const struct model *net, const void *config, struct signal x) {
@@ -188,6 +199,7 @@ static const struct {
     {"residual", reference_residual},
     {"flatten", reference_flatten},
     {"dropout", reference_dropout},
+    {"stochastic_depth", reference_stochastic_depth},
 };
 
 int reference_index(const char *type) {
