@@ -251,10 +251,23 @@ static const struct {
      "flatten, {type: dense, units: 4}, batch_norm, relu", false},
 };
 
+/* Biases and averages that are not 0; a variance is positive. */
+static void randomise_tensors(const struct model *model) {
+    struct rng rng = rng_stream(9, RNG_TEST, 0, 0);
+    for (int i = 0; i < model->tensor_count; i++) {
+        const struct tensor *tensor = model->tensors[i];
+        for (size_t j = 0; j < tensor->count; j++) {
+            real normal = (real)rng_normal(&rng);
+            tensor->value[j] = tensor->role == ROLE_BUFFER ? real_abs(normal) : normal;
+        }
+    }
+}
+
 static struct array scores_of(const char *layers, bool forward_only, const struct array *images, size_t *region) {
     struct network network;
     struct array scores = array_unwritten((size_t)BATCH * CLASSES);
     network_open(&network, layers, 2, forward_only);
+    randomise_tensors(&network.model);
     memcpy(scores.data, model_forward(&network.model, model_step(&network.model, BATCH, STEP_EVALUATE), images->data),
            scores.count * sizeof *scores.data);
     *region = plan_sizes(&network.model.planner).region;
