@@ -24,7 +24,7 @@ static double rate_of(const struct layer *layer) {
 
 bool drop_plan(struct layer *layer, struct planner *planner) {
     layer->in_place = true;
-    plan_scratch(planner, (size_t)planner->threads * (size_t)row_reals(layer));
+    plan_scratch(planner, (size_t)planner->threads * real_aligned((size_t)row_reals(layer)));
     return true;
 }
 
@@ -50,7 +50,7 @@ void drop_backward(const struct drop_kind *kind, const struct layer *layer, cons
         return;
 #pragma omp parallel for schedule(static) num_threads(step->threads)
     for (int image = 0; image < step->n; image++) {
-        real *values = step->scratch + (size_t)omp_get_thread_num() * (size_t)row_reals(layer);
+        real *values = step->scratch + (size_t)omp_get_thread_num() * real_aligned((size_t)row_reals(layer));
         struct rng rng = stream_of(kind, layer, step, image);
         gradient_begin(dx, x, image);
         for (int row = 0; row < layer->in.height; row++) {
