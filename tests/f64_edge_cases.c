@@ -25,7 +25,8 @@ static const struct operator_config *operation_of(const struct subject *s) {
 
 static double effective_k(const struct subject *s, int filter) {
     const double *k = tensor_values(&s->net, "a", "k");
-    return k ? fabs(k[filter]) + operation_of(s)->k_offset : operation_of(s)->k;
+    struct choice angular = operation_of(s)->angular;
+    return k ? fabs(k[filter]) + row_number(angular, "k_offset", 0) : row_number(angular, "k", 0);
 }
 
 static double sum_of_squares(const double *values, int count) {
@@ -35,13 +36,38 @@ static double sum_of_squares(const double *values, int count) {
     return sum;
 }
 
-/* Gradient of y with respect to x at x = 0, where theta = pi/2 and all but c is even in x: h dg/dc w / (n_w n_x). */
-static double slope_at_zero(const struct subject *s, int filter) {
+/* h and n_w n_x where x is 0. */
+static void at_zero(const struct subject *s, int filter, double *h, double *norms) {
     const struct operator_config *config = operation_of(s);
     const double *w = tensor_values(&s->net, "a", "weight") + filter * s->in.channels;
     double x_norm = sqrt(config->epsilon), w_norm = sqrt(sum_of_squares(w, s->in.channels) + config->epsilon);
-    double slope = -ref_angular_slope(config->angular->name, M_PI / 2, effective_k(s, filter));
-    return ref_magnitude(config->magnitude->name, w_norm, x_norm) * slope / (w_norm * x_norm);
+    double rho = effective_rho(&s->net, "a", config->magnitude);
+    *h = ref_magnitude(config->magnitude.kind->name, rho, w_norm, x_norm);
+    *norms = w_norm * x_norm;
+}
+
+/* g and dg/dc of a small c. */
+static double angular_near_zero(const struct subject *s, int filter, double c, double *slope) {
+    const struct angular_type *type = (const struct angular_type *)operation_of(s)->angular.kind;
+    if (!type->clamped)
+        return ref_smooth_angular(type->kind.name, c, slope);
+    *slope = -ref_angular_slope(type->kind.name, M_PI / 2, effective_k(s, filter));
+    return *slope * c;
+}
+
+/* Gradient of y with respect to x at x = 0, where theta = pi/2 and all but c is even in x: h dg/dc w / (n_w n_x). */
+static double slope_at_zero(const struct subject *s, int filter) {
+    double h, norms, slope;
+    at_zero(s, filter, &h, &norms);
+    angular_near_zero(s, filter, 0, &slope);
+    return h * slope / norms;
+}
+
+/* y of a dot product so small that the norms are as at x = 0. */
+static double value_near_zero(const struct subject *s, int filter, double dot) {
+    double h, norms, slope;
+    at_zero(s, filter, &h, &norms);
+    return h * angular_near_zero(s, filter, dot / norms, &slope);
 }
 
 START_TEST(zero_patch) {
@@ -76,7 +102,9 @@ START_TEST(parallel_and_antiparallel) {
     const real *y = model_forward(&s.net, model_step(&s.net, s.n, STEP_TRAIN), s.x);
     double length = sqrt(sum_of_squares(w, CHANNELS));
     for (int i = 0; i < FACTORS; i++) {
-        double h = ref_magnitude(operation_of(&s)->magnitude->name, length, fabs(factors[i]) * length);
+        struct choice magnitude = operation_of(&s)->magnitude;
+        double h = ref_magnitude(magnitude.kind->name, effective_rho(&s.net, "a", magnitude), length,
+                                 fabs(factors[i]) * length);
         ck_assert_double_eq_tol(y[i * 3] / h, factors[i] < 0 ? -1 : 1, 0.02);
     }
     check_all_finite(&s);
@@ -91,31 +119,36 @@ START_TEST(angular_slope_is_clamped) {
         1 - 1e-5, -0.999, 0.3,       0};
     static const double ks[] = {0.01, 0.3, 0.7, 100};
     enum { FILTERS = COUNT(cosines) };
-    const struct angular *row = (const struct angular *)angular_registry.rows[_i];
+    const struct angular_type *row = (const struct angular_type *)angular_registry.rows[_i];
     for (int i = 0; i < COUNT(ks); i++) {
-        real memory[ANGULAR_COEFFICIENTS * FILTERS], ones[FILTERS];
-        real g[FILTERS], again[FILTERS], slope[FILTERS], k_slope[FILTERS];
-        struct angular_coefficients coefficients = angular_coefficients_in(memory, FILTERS);
+        struct lone_angular lone;
+        double shapes[FILTERS];
+        real ones[FILTERS], g[FILTERS], again[FILTERS], slope[FILTERS], shape_slope[FILTERS], work[FILTERS];
         for (int f = 0; f < FILTERS; f++) {
-            angular_set_k(&coefficients, f, ks[i]);
+            shapes[f] = ks[i];
             ones[f] = 1;
         }
-        row->value(g, &(struct angular_cosines){cosines, ones, 1}, &coefficients, FILTERS);
-        row->slope(again, slope, k_slope, g, &coefficients, FILTERS);
+        lone_angular_open(&lone, row, shapes, FILTERS);
+        row->value(&lone.angular, g, &(struct angular_cosines){cosines, ones, 1}, FILTERS);
+        row->slope(&lone.angular, &(struct angular_slopes){again, slope, shape_slope, work}, g, FILTERS);
         for (int f = 0; f < FILTERS; f++) {
-            double c = row->identity ? cosines[f] : fmax(-1 + ANGULAR_CLAMP, fmin(1 - ANGULAR_CLAMP, cosines[f]));
-            double theta = acos(fmax(-1, fmin(1, c)));
-            double expected = row->identity ? 1 : -ref_angular_slope(row->kind.name, theta, ks[i]) / sin(theta);
+            double c = row->clamped ? fmax(-1 + ANGULAR_CLAMP, fmin(1 - ANGULAR_CLAMP, cosines[f]))
+                                    : fmax(-1, fmin(1, cosines[f]));
+            double theta = acos(c);
+            double expected = -ref_angular_slope(row->kind.name, theta, ks[i]) / sin(theta);
+            if (!row->clamped)
+                ref_smooth_angular(row->kind.name, c, &expected);
             /* Where g saturates, the angle is lost, and the slope with it. */
             if (fabs(expected) > 1e-3)
                 ck_assert_double_eq_tol(again[f], c, 1e-10);
-            ck_assert(fabs(again[f]) <= 1 || row->identity);
-            ck_assert_double_eq_tol(g[f], row->identity ? c : ref_angular(row->kind.name, theta, ks[i]), 1e-12);
+            ck_assert(fabs(again[f]) <= 1);
+            ck_assert_double_eq_tol(g[f], ref_angular(row->kind.name, theta, ks[i]), 1e-12);
             ck_assert_double_eq_tol(slope[f], expected, 1e-8 * fabs(expected) + 1e-11);
             ck_assert_double_le(slope[f], 708 * fmax(2 / M_PI, 1 / (2 * ks[i] * tanh(M_PI / (4 * ks[i])))));
-            if (row->trains_k)
-                ck_assert(isfinite(k_slope[f]));
+            if (row->gradient)
+                ck_assert(isfinite(shape_slope[f]));
         }
+        lone_angular_close(&lone);
     }
 }
 END_TEST
@@ -143,18 +176,21 @@ START_TEST(huge_lengths) {
 }
 END_TEST
 
-/* So near 0 that y is its slope there times x. */
+/* So near 0 that nothing but the cosine changes. */
 static void check_tiny_lengths(int operation, double x_factor, double w_factor) {
     struct subject s;
-    double expected[2 * 4 * 3 * 3] = {0};
+    double expected[2 * 4 * 3 * 3];
     open_operator(&s, operation, "", (struct shape){4, 3, 5, false}, 2);
     multiply(s.x, input_count(&s), x_factor);
     scale_weights(&s, w_factor);
     check_all_finite(&s);
     const double *w = tensor_values(&s.net, "a", "weight");
-    for (int i = 0; i < COUNT(expected); i++)
+    for (int i = 0; i < COUNT(expected); i++) {
+        double dot = 0;
         for (int c = 0; c < 5; c++)
-            expected[i] += slope_at_zero(&s, i % 3) * w[i % 3 * 5 + c] * s.x[i / 3 * 5 + c];
+            dot += w[i % 3 * 5 + c] * s.x[i / 3 * 5 + c];
+        expected[i] = value_near_zero(&s, i % 3, dot);
+    }
     check_near("y", model_forward(&s.net, model_step(&s.net, s.n, STEP_TRAIN), s.x), expected, COUNT(expected),
                VALUE_TOLERANCE);
     subject_close(&s);

@@ -57,9 +57,10 @@ static void whole_open(struct whole *whole, int network, int loss) {
              losses[loss].keys);
     memset(whole, 0, sizeof *whole);
     bool parsed = experiment_parse(&whole->experiment, "test", yaml, NULL, 0, &diags);
-    ck_assert_msg(parsed && experiment_plan(&whole->experiment, &whole->net, &whole->loss, &diags), "%s",
+    ck_assert_msg(parsed && experiment_plan(&whole->experiment, STEP_TRAIN, &whole->net, &whole->loss, &diags), "%s",
                   diags.text.data);
-    ck_assert_msg(model_allocate(&whole->net, 3, &err), "%s", err.text);
+    ck_assert_msg(model_allocate(&whole->net, &err), "%s", err.text);
+    model_draw(&whole->net, 3);
     whole->n = 5;
     whole->classes = whole->experiment.shape.classes;
     whole->rng = rng_stream(12, RNG_TEST, 0, 0);

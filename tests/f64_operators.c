@@ -21,9 +21,10 @@ static void check_conv(const char *operation, struct shape in, int n, int filter
 
 START_TEST(operator_in_convolution) {
     check_conv(operator_yaml(_i, ""), (struct shape){7, 5, 3, false}, 2, 4, 3, 1, 1, false);
-    check_conv(operator_yaml(_i, ", k: 0.1, initial_k: -0.4, k_offset: 0.2, epsilon: 0.5"),
+    check_conv(operator_yaml(_i, ", k: 0.1, initial_k: -0.4, k_offset: 0.2, rho: 0.7, train_rho: true, epsilon: 0.5"),
                (struct shape){7, 5, 3, false}, 2, 4, 3, 2, 1, true);
-    check_conv(operator_yaml(_i, ", k: 2, k_shared: layer"), (struct shape){5, 7, 2, false}, 1, 6, 3, 1, 0, true);
+    check_conv(operator_yaml(_i, ", k: 2, k_shared: layer, rho: 3"), (struct shape){5, 7, 2, false}, 1, 6, 3, 1, 0,
+               true);
 }
 END_TEST
 
@@ -31,7 +32,7 @@ START_TEST(operator_over_many_positions) {
     check_conv(operator_yaml(_i, ""), (struct shape){12, 11, 3, false}, 3, 5, 3, 1, 1, true);
     check_conv(operator_yaml(_i, ", k_shared: layer"), (struct shape){257, 1, 3, false}, 1, 3, 1, 1, 0, true);
     check_conv(operator_yaml(_i, ""), (struct shape){16, 16, 1, false}, 1, 3, 3, 1, 1, false);
-    check_conv(operator_yaml(_i, ""), (struct shape){9, 3, 2, false}, 19, 17, 1, 1, 0, false);
+    check_conv(operator_yaml(_i, ", train_rho: true"), (struct shape){9, 3, 2, false}, 19, 17, 1, 1, 0, false);
 }
 END_TEST
 
@@ -60,10 +61,8 @@ END_TEST
 /* sphere_conv starts from another magnitude; its k is a constant, or trained and negative. */
 START_TEST(operator_in_sphere_conv) {
     char yaml[512];
-    const char *angular = angular_registry.rows[_i]->name;
-    snprintf(yaml, sizeof yaml,
-             "layers: [{type: sphere_conv, name: a, filters: 4, padding: 1, operator: {angular: %s, k: 0.7}}]",
-             angular);
+    snprintf(yaml, sizeof yaml, "layers: [{type: sphere_conv, name: a, filters: 4, padding: 1, operator: %s}]",
+             angular_yaml(_i, ", k: 0.7"));
     check_subject(yaml, (struct shape){7, 5, 3, false}, (struct shape){7, 5, 4, false}, 2);
 }
 END_TEST

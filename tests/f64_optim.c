@@ -85,7 +85,7 @@ static const struct {
     {"batch.bias", ROLE_NORM},
     {"sphere.weight", ROLE_SPHERE_WEIGHT},
     {"sphere.bias", ROLE_BIAS},
-    {"sphere.k", ROLE_K},
+    {"sphere.k", ROLE_SHAPE},
     {"norm.weight", ROLE_NORM},
     {"norm.bias", ROLE_NORM},
     {"inner.weight", ROLE_SPHERE_WEIGHT},
@@ -114,8 +114,10 @@ static void penalised_open(struct penalised *p) {
     struct error err;
     memset(p, 0, sizeof *p);
     bool parsed = experiment_parse(&p->experiment, "test", penalty_spec, NULL, 0, &diags);
-    ck_assert_msg(parsed && experiment_plan(&p->experiment, &p->net, &p->loss, &diags), "%s", diags.text.data);
-    ck_assert_msg(model_allocate(&p->net, 1, &err), "%s", err.text);
+    ck_assert_msg(parsed && experiment_plan(&p->experiment, STEP_TRAIN, &p->net, &p->loss, &diags), "%s",
+                  diags.text.data);
+    ck_assert_msg(model_allocate(&p->net, &err), "%s", err.text);
+    model_draw(&p->net, 1);
     struct rng rng = rng_stream(5, RNG_TEST, 0, 0);
     for (int i = 0; i < p->net.tensor_count; i++) {
         const struct tensor *t = p->net.tensors[i];
@@ -563,9 +565,10 @@ START_TEST(softmax_of_equal_logits) {
 END_TEST
 
 START_TEST(every_loss_is_covered) {
-    /* The angular ones in test_losses.c. */
+    /* The angular ones in test_losses.c and test_sphereface2.c. */
     static const char *const cases[] = {"{type: softmax}",    "{type: w_softmax}", "{type: a_softmax}",
-                                        "{type: ga_softmax}", "{type: cosface}",   "{type: arcface}"};
+                                        "{type: ga_softmax}", "{type: cosface}",   "{type: arcface}",
+                                        "{type: sphereface2}"};
     check_rows(&loss_registry, cases, COUNT(cases));
 }
 END_TEST

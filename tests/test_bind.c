@@ -46,7 +46,7 @@ struct sample {
     unsigned colours;
     struct int_list list;
     struct inner section, included;
-    const struct kind *row;
+    struct choice row;
     struct choice shape;
     struct choice_list shapes;
 };
@@ -87,7 +87,7 @@ START_TEST(defaults_are_bound) {
     ck_assert(s.list.count == 2 && s.list.values[0] == 1 && s.list.values[1] == 2);
     ck_assert_int_eq(s.section.depth, 7);
     ck_assert_int_eq(s.included.depth, 7);
-    ck_assert_ptr_eq(s.row, &point);
+    ck_assert_ptr_eq(s.row.kind, &point);
     ck_assert_ptr_eq(s.shape.kind, &point);
     ck_assert_int_eq(s.shapes.count, 0);
 }
@@ -95,7 +95,7 @@ END_TEST
 
 static const char *const full = "whole: -5\nfraction: 1e-3\nflag: false\ntext: 'true'\ncolour: blue\n"
                                 "colours: [blue, red]\nlist: [0, 100, 7]\nsection: {depth: 9}\ndepth: 1\n"
-                                "row: circle\nshape: {type: circle, size: 0x1p3}\n"
+                                "row: circle\nsize: 4\nshape: {type: circle, size: 0x1p3}\n"
                                 "shapes: [point, {type: circle, size: -2.5}, {type: point}]\n";
 
 static void check_full(const struct sample *s) {
@@ -109,7 +109,8 @@ static void check_full(const struct sample *s) {
     ck_assert(s->list.count == 3 && s->list.values[1] == 100 && s->list.values[2] == 7);
     ck_assert_int_eq(s->section.depth, 9);
     ck_assert_int_eq(s->included.depth, 1);
-    ck_assert_ptr_eq(s->row, &circle);
+    ck_assert_ptr_eq(s->row.kind, &circle);
+    ck_assert_double_eq(((struct shape_config *)s->row.config)->size, 4);
     ck_assert_ptr_eq(s->shape.kind, &circle);
     ck_assert_double_eq(((struct shape_config *)s->shape.config)->size, 8);
     ck_assert_int_eq(s->shapes.count, 3);
@@ -120,7 +121,7 @@ static void check_full(const struct sample *s) {
 START_TEST(every_type_is_bound_and_written_back) {
     struct sample s = bind(full);
     check_full(&s);
-    ck_assert_int_eq(s.shapes.choices[1].line, 12);
+    ck_assert_int_eq(s.shapes.choices[1].line, 13);
     struct text written = {0};
     spec_emit(&written, &s, sample_params);
     struct sample again = bind(written.data);

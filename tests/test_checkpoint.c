@@ -70,7 +70,8 @@ static void fill_slots(struct trainer *trainer) {
 }
 
 static void save(const struct training *t) {
-    ck_assert_msg(checkpoint_save(path, &t->trainer, (struct best_test){-1, 0}, &err), "%s", err.text);
+    ck_assert_msg(checkpoint_save(path, &t->trainer, &t->experiment.shape, (struct best_test){-1, 0}, &err), "%s",
+                  err.text);
 }
 
 static void open_file(struct safetensors *file) {
@@ -97,13 +98,13 @@ START_TEST(weights_and_optimizer_come_back) {
     open_training(&to, small, 2);
     fill_slots(&from.trainer);
     from.trainer.iteration = 12;
-    ck_assert(checkpoint_save(path, &from.trainer, (struct best_test){7, 0.625}, &err));
+    ck_assert(checkpoint_save(path, &from.trainer, &from.experiment.shape, (struct best_test){7, 0.625}, &err));
     open_file(&file);
     ck_assert(checkpoint_progress(&file, path, &iteration, &best, &err));
     ck_assert_int_eq(iteration, 12);
     ck_assert_int_eq(best.iteration, 7);
     ck_assert_double_eq(best.accuracy, 0.625);
-    ck_assert_msg(checkpoint_load(&file, path, &to.trainer, true, &err), "%s", err.text);
+    ck_assert_msg(checkpoint_load(&file, path, &to.trainer, &err), "%s", err.text);
     expect_same_tensors(&from.trainer, &to.trainer, true);
     safetensors_close(&file);
     close_training(&from);
@@ -172,7 +173,7 @@ START_TEST(saving_and_loading_take_no_memory) {
     save(&t);
     ck_assert_int_lt(peak_kilobytes() - before, MOST_KILOBYTES);
     open_file(&file);
-    ck_assert(checkpoint_load(&file, path, &t.trainer, true, &err));
+    ck_assert(checkpoint_load(&file, path, &t.trainer, &err));
     ck_assert_int_lt(peak_kilobytes() - before, MOST_KILOBYTES);
     safetensors_close(&file);
     close_training(&t);
@@ -189,10 +190,10 @@ START_TEST(another_network_changes_nothing) {
     open_training(&same, small, 2);
     save(&from);
     open_file(&file);
-    ck_assert(!checkpoint_load(&file, path, &to.trainer, true, &err));
+    ck_assert(!checkpoint_load(&file, path, &to.trainer, &err));
     ck_assert_int_eq(err.code, ERROR_OTHER);
     ck_assert_ptr_nonnull(strstr(err.text, ": tensor \"a.weight\" has shape [6, 3, 3, 3], the network's has [5, 3"));
-    ck_assert(!checkpoint_initialise(&file, path, &to.trainer, NULL, &err));
+    ck_assert(!checkpoint_initialise(&file, path, &to.trainer.model, NULL, &err));
     expect_same_tensors(&to.trainer, &same.trainer, true);
     safetensors_close(&file);
     close_training(&from);
@@ -210,7 +211,7 @@ START_TEST(a_long_list_of_differences_says_how_many_are_missing) {
     save(&from);
     open_file(&file);
     int differences = to.trainer.model.tensor_count + from.trainer.model.tensor_count;
-    ck_assert(!checkpoint_initialise(&file, path, &to.trainer, NULL, &err));
+    ck_assert(!checkpoint_initialise(&file, path, &to.trainer.model, NULL, &err));
     for (const char *line = err.text; (line = strstr(line, "\n  has ")); line++)
         shown++;
     const char *end = strstr(err.text, "\n  and ");
@@ -234,9 +235,9 @@ START_TEST(a_file_that_shrinks_is_not_loaded) {
     open_file(&file);
     ck_assert_int_eq(stat(path, &status), 0);
     ck_assert_int_eq(truncate(path, status.st_size / 2), 0);
-    ck_assert(!checkpoint_load(&file, path, &t.trainer, true, &err));
+    ck_assert(!checkpoint_load(&file, path, &t.trainer, &err));
     ck_assert_int_eq(err.code, ERROR_DAMAGED);
-    ck_assert(!checkpoint_load(&file, path, &t.trainer, true, &err));
+    ck_assert(!checkpoint_load(&file, path, &t.trainer, &err));
     safetensors_close(&file);
     close_training(&t);
 }

@@ -89,7 +89,7 @@ static const struct command_line command_lines[] = {
      "--set network.layers[9].filters=3: layers[9]: no element 9 (the list is shorter)"},
     {2, "show spec.yaml --set network.layers[0].operator.angular=cosin",
      "--set network.layers[0].operator.angular=cosin: network.layers[0].operator.angular: unknown value \"cosin\"; "
-     "did you mean \"cosine\"? (cosine, linear, sigmoid, learnable_sigmoid)"},
+     "did you mean \"cosine\"? (cosine, square_cosine, linear, sigmoid, learnable_sigmoid)"},
     {2, "train nowhere.yaml", "nowhere.yaml: cannot open the spec: No such file or directory"},
     {2, "bench nowhere.yaml", "nowhere.yaml: cannot open the spec: No such file or directory"},
     {2, "bench spec.yaml --rounds 0", "spherenet bench: --rounds 0: expected a whole number from 1 to 1000"},

@@ -14,8 +14,8 @@ static int check_tables(const char *prefix, int classes, int images) {
     char *per_class = read_text(arena_printf(&arena, "%s_per_class.csv", prefix)), *row_place;
     char *confusion = read_text(arena_printf(&arena, "%s_confusion.csv", prefix)), *confusion_place;
     int total = 0, right = 0;
-    ck_assert_str_eq(strtok_r(per_class, "\n", &row_place), "class,images,correct,accuracy");
-    ck_assert_str_eq(strtok_r(confusion, "\n", &confusion_place), "true\\predicted,0,1,2,3");
+    ck_assert_str_eq(strtok_r(per_class, "\n", &row_place), "class,images,correct,accuracy,name");
+    ck_assert_str_eq(strtok_r(confusion, "\n", &confusion_place), "true\\predicted,0,1,2,3,name");
     for (int i = 0; i < classes; i++) {
         int class, count, correct, counts[5];
         double accuracy;
@@ -91,7 +91,7 @@ struct rows {
 
 static void read_features(struct rows *rows, const char *path) {
     char *table = read_text(path), *place, *line = strtok_r(table, "\n", &place);
-    ck_assert_str_eq(line, "label,prediction,f0,f1,f2");
+    ck_assert_str_eq(line, "label,prediction,f0,f1,f2,label_name,prediction_name");
     for (int i = 0; i < IMAGES; i++) {
         double *v = rows->values[i];
         line = strtok_r(NULL, "\n", &place);

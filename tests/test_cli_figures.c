@@ -172,6 +172,7 @@ static void read_scores(struct scored *scored, const char *features, const char 
         strtol(at + 1, &at, 10); /* the prediction */
         for (int j = 0; j < WIDTH; j++)
             v[j] = strtod(at + 1, &at);
+        at = strchr(at, '\n');
         for (int c = 0; c < CLASSES; c++) {
             scored->scores[i][c] = b[c];
             for (int j = 0; j < WIDTH; j++)

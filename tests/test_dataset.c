@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "runner.h"
+#include "train/evaluate.h"
 #include "train/trainer.h"
 
 static struct experiment experiment;
@@ -79,7 +80,7 @@ START_TEST(an_evaluation_counts_every_class) {
     read_spec(specs[_i]);
     load();
     ck_assert_msg(trainer_open(&trainer, &experiment, &err), "%s", err.text);
-    ck_assert(trainer_evaluate(&trainer, &dataset, SPLIT_TEST, &result, NULL, &err));
+    ck_assert(evaluate_split(&experiment, &trainer.model, &trainer.loss, &dataset, SPLIT_TEST, &result, NULL, &err));
     int64_t right = 0, predictions = 0;
     for (int k = 0; k < result.classes; k++) {
         ck_assert_int_eq(result.class_images[k], k < result.classes / 2 ? 2 : 1);

@@ -200,32 +200,34 @@ END_TEST
 /* --- Angular activations ----------------------------------------------------------------------------------------- */
 
 /* Rows of cosines up to the largest, of filters whose k differ, against g computed in double. */
-static void check_activation(const struct angular *row, double largest, double least_k) {
+static void check_activation(const struct angular_type *row, double largest, double least_k) {
     enum { FILTERS = 37 };
     struct rng rng = rng_stream(27, RNG_TEST, 0, 0);
-    real memory[ANGULAR_COEFFICIENTS * FILTERS], cosines[FILTERS], ones[FILTERS], g[FILTERS];
-    real again[FILTERS], slope[FILTERS], k_slope[FILTERS];
-    double ks[FILTERS];
-    struct angular_coefficients coefficients = angular_coefficients_in(memory, FILTERS);
+    struct lone_angular lone;
+    real cosines[FILTERS], ones[FILTERS], g[FILTERS];
+    real again[FILTERS], slope[FILTERS], shape_slope[FILTERS], work[FILTERS];
+    double shapes[FILTERS];
     for (int f = 0; f < FILTERS; f++) {
-        ks[f] = least_k * (1 + 3 * rng_uniform(&rng));
-        angular_set_k(&coefficients, f, ks[f]);
+        shapes[f] = least_k * (1 + 3 * rng_uniform(&rng));
         ones[f] = 1;
         cosines[f] = (real)(largest * (f ? 2 * rng_uniform(&rng) - 1 : 1));
     }
-    row->value(g, &(struct angular_cosines){cosines, ones, 1}, &coefficients, FILTERS);
-    row->slope(again, slope, k_slope, g, &coefficients, FILTERS);
+    lone_angular_open(&lone, row, shapes, FILTERS);
+    row->value(&lone.angular, g, &(struct angular_cosines){cosines, ones, 1}, FILTERS);
+    row->slope(&lone.angular, &(struct angular_slopes){again, slope, shape_slope, work}, g, FILTERS);
     for (int f = 0; f < FILTERS; f++) {
-        double c = (double)cosines[f], theta = acos(c), by_theta, by_k;
-        double exact = row->at(theta, ks[f], &by_theta, &by_k), by_c = -by_theta / sin(theta);
+        double c = (double)cosines[f], theta = acos(c), shape = angular_shape(&lone.angular, f), by_theta, by_shape;
+        double exact = row->at(theta, shape, &by_theta, &by_shape), by_c = -by_theta / sin(theta);
+        double found_by_shape = row->gradient ? (double)shape_slope[f] : by_shape;
         ck_assert_msg(fabs((double)g[f] - exact) <= 1e-6 * fabs(exact) &&
                           fabs((double)again[f] - c) <= 4e-6 * fabs(c) &&
                           fabs((double)slope[f] - by_c) <= 1e-5 * fabs(by_c) &&
-                          (!row->trains_k || fabs((double)k_slope[f] - by_k) <= 1e-5 * (fabs(by_c) + fabs(by_k))),
+                          fabs(found_by_shape - by_shape) <= 1e-5 * (fabs(by_c) + fabs(by_shape)),
                       "%s, up to %g, k %g: c %.9g became g %.9g (%.9g), c %.9g, slopes %.9g (%.9g) and %.9g (%.9g)",
-                      row->kind.name, largest, ks[f], c, (double)g[f], exact, (double)again[f], (double)slope[f], by_c,
-                      row->trains_k ? (double)k_slope[f] : by_k, by_k);
+                      row->kind.name, largest, shape, c, (double)g[f], exact, (double)again[f], (double)slope[f], by_c,
+                      found_by_shape, by_shape);
     }
+    lone_angular_close(&lone);
 }
 
 /* Of small cosines alone, for which there are loops of their own, of some beyond on the way back, and beyond on both.
@@ -233,10 +235,10 @@ static void check_activation(const struct angular *row, double largest, double l
 START_TEST(activations) {
     static const double largest[] = {1e-5, 0.05, 0.3, 0.32, 0.34, 0.45, 0.5, 0.51, 0.8};
     static const double least_ks[] = {0.1, 0.3, 0.7, 5};
-    const struct angular *row = (const struct angular *)angular_registry.rows[_i];
+    const struct angular_type *row = (const struct angular_type *)angular_registry.rows[_i];
     for (int i = 0; i < COUNT(largest) * COUNT(least_ks); i++) {
         double least_k = least_ks[i % COUNT(least_ks)];
-        if (!row->uses_k || asin(largest[i / COUNT(least_ks)]) <= 6 * least_k) /* else g saturates */
+        if (!row->shape || asin(largest[i / COUNT(least_ks)]) <= 6 * least_k) /* else g saturates */
             check_activation(row, largest[i / COUNT(least_ks)], least_k);
     }
 }

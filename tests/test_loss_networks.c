@@ -32,8 +32,10 @@ static void wired_open(struct wired *w, const char *network, int n) {
     memset(w, 0, sizeof *w);
     text_printf(&spec, "%s\nloss: w_softmax\ntrain: {iterations: 1, batch_size: %d}\n", network, n);
     bool parsed = experiment_parse(&w->experiment, "test", spec.data, NULL, 0, &diags);
-    EXPECT(parsed && experiment_plan(&w->experiment, &w->net, &w->loss, &diags), "%s%s", spec.data, diags.text.data);
-    EXPECT(model_allocate(&w->net, 3, &err), "%s", err.text);
+    EXPECT(parsed && experiment_plan(&w->experiment, STEP_TRAIN, &w->net, &w->loss, &diags), "%s%s", spec.data,
+           diags.text.data);
+    EXPECT(model_allocate(&w->net, &err), "%s", err.text);
+    model_draw(&w->net, 3);
     EXPECT(w->net.head.lengths_gradient, "%s: no gradient of lengths", spec.data);
     w->n = n;
     const struct dataset *shape = &w->experiment.shape;

@@ -98,7 +98,7 @@ END_TEST
 START_TEST(every_angular_loss_is_covered) {
     for (int row = 0; loss_registry.rows[row]; row++) {
         const struct loss_type *type = (const struct loss_type *)loss_registry.rows[row];
-        bool covered = type->needs == HEAD_SCORES;
+        bool covered = type->needs == HEAD_SCORES || strcmp(type->kind.name, "sphereface2") == 0; /* its own suite */
         for (int i = 0; i < LOSS_ROWS; i++)
             covered |= strcmp(type->kind.name, loss_rows[i].type) == 0;
         EXPECT(covered, "no case for loss %s", type->kind.name);

@@ -19,12 +19,12 @@ struct curve {
     bool plus;
 };
 
-static const struct angular *row_of(const struct angular_case *activation) {
-    return (const struct angular *)registry_find(&angular_registry, activation->name);
+static const struct angular_type *row_of(const struct angular_case *activation) {
+    return (const struct angular_type *)registry_find(&angular_registry, activation->name);
 }
 
 static struct of_cosine curve_at(const struct curve *curve, double cosine) {
-    const struct angular *g = row_of(curve->activation);
+    const struct angular_type *g = row_of(curve->activation);
     if (curve->plus)
         return margin_plus(g, curve->activation->k, curve->margin, cosine);
     return margin_times(g, curve->activation->k, (int)curve->margin, cosine);
@@ -96,7 +96,7 @@ END_TEST
 
 /* margin_none is psi at m = 1 and g(theta + 0). */
 START_TEST(no_margin_is_g) {
-    const struct angular *g = row_of(&activations[_i]);
+    const struct angular_type *g = row_of(&activations[_i]);
     double k = activations[_i].k;
     for (int i = 0; i <= 1000; i++) {
         double c = cos(M_PI * i / 1000);

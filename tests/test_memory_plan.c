@@ -152,7 +152,7 @@ static void plan_model(struct model *model, const struct experiment *e, bool for
 
 static void allocate_model(struct model *model) {
     struct error err;
-    ck_assert_msg(model_allocate(model, 3, &err), "%s", err.text);
+    ck_assert_msg(model_allocate(model, &err), "%s", err.text);
 }
 
 static struct array images_of(const struct experiment *e) {

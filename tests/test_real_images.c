@@ -11,6 +11,7 @@
 #include "machine/threads.h"
 #include "support/convolution.h"
 #include "support/suite.h"
+#include "train/evaluate.h"
 #include "train/trainer.h"
 
 /* --- A network that is trained on CIFAR-10 ----------------------------------------------------------------------- */
@@ -63,7 +64,8 @@ static double accuracy_after_training(const char *const *sets, int count) {
     training_open(&t, spec, sets, count);
     for (int i = 0; i < STEPS; i++)
         trainer_step(&t.trainer, loader_next(t.loader));
-    ck_assert(trainer_evaluate(&t.trainer, &t.dataset, SPLIT_TEST, &result, NULL, &err));
+    ck_assert(
+        evaluate_split(&t.experiment, &t.trainer.model, &t.trainer.loss, &t.dataset, SPLIT_TEST, &result, NULL, &err));
     evaluation_free(&result);
     training_close(&t);
     return result.accuracy;

@@ -44,7 +44,7 @@ START_TEST(shipped_configs_are_good) {
         struct model net;
         struct loss loss;
         ck_assert_msg(experiment_read(&experiment, configs.gl_pathv[i], NULL, 0, &diags), "%s", messages());
-        ck_assert_msg(experiment_plan(&experiment, &net, &loss, &diags), "%s", messages());
+        ck_assert_msg(experiment_plan(&experiment, STEP_TRAIN, &net, &loss, &diags), "%s", messages());
         ck_assert_int_gt(net.tensor_count, 0);
         model_free(&net);
         check_round_trip(&experiment);

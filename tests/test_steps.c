@@ -31,6 +31,8 @@ static const char *const step_specs[] = {
     STEP_HEAD "network: {type: plain, depth: 3, operator: {magnitude: product, angular: cosine}}\n"
               "optimizer: {type: sgd, nesterov: true}\n" STEP_TAIL,
     STEP_HEAD "network: {type: plain, depth: 3, operator: {magnitude: sphere, angular: cosine}}\n" STEP_TAIL,
+    STEP_HEAD "network: {type: plain, depth: 3, operator: {magnitude: tanh, train_rho: true, angular: "
+              "square_cosine}}\n" STEP_TAIL,
     /* Residual units and batch normalisation around convolutions whose channels fill vectors. */
     STEP_DATA(32, 32) "network: {type: resnet, depth: 8, widths: [16, 32, 32]}\n" STEP_TAIL,
 };

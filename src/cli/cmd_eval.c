@@ -26,11 +26,13 @@ struct report {
 
 static void put_classes(FILE *file, const struct report *report) {
     const struct evaluation *e = &report->result;
-    fprintf(file, "class,images,correct,accuracy\n");
+    fprintf(file, "class,images,correct,accuracy,name\n");
     for (int i = 0; i < e->classes; i++) {
         int64_t images = e->class_images[i], right = e->class_correct[i];
-        fprintf(file, "%d,%" PRId64 ",%" PRId64 ",%.6g\n", i, images, right,
+        fprintf(file, "%d,%" PRId64 ",%" PRId64 ",%.6g,", i, images, right,
                 images ? (double)right / (double)images : 0);
+        table_put_class(file, &report->trained, i);
+        fputc('\n', file);
     }
 }
 
@@ -39,10 +41,13 @@ static void put_confusion(FILE *file, const struct report *report) {
     fprintf(file, "true\\predicted");
     for (int j = 0; j < e->classes; j++)
         fprintf(file, ",%d", j);
+    fprintf(file, ",name");
     for (int i = 0; i < e->classes; i++) {
         fprintf(file, "\n%d", i);
         for (int j = 0; j < e->classes; j++)
             fprintf(file, ",%" PRId64, e->confusion[(size_t)i * (size_t)e->classes + (size_t)j]);
+        fputc(',', file);
+        table_put_class(file, &report->trained, i);
     }
     fputc('\n', file);
 }
@@ -91,13 +96,13 @@ static void print(const struct report *report) {
            a->own, a->classes, a->within, a->between, a->variation, a->length);
 }
 
-static bool evaluate(struct report *report, struct error *err) {
+static bool write_report(struct report *report, struct error *err) {
     struct loaded_run *trained = &report->trained;
     if (!find_folder(report, err) || !loaded_run_evaluate(trained, &report->result, &report->features, err))
         return false;
     bool has_features = report->features.values;
-    if (has_features && !features_angles(&report->angles, &report->features, report->result.classes,
-                                         trained->trainer.model.head.weights, err))
+    if (has_features &&
+        !features_angles(&report->angles, &report->features, report->result.classes, trained->model.head.weights, err))
         return false;
     print(report);
     return write_table(report, "per_class.csv", put_classes, err) &&
@@ -110,7 +115,7 @@ static enum exit_status run(int operand_count, const char *const *operands) {
     struct report report = {0};
     struct error err;
     enum exit_status status = loaded_run_open(&report.trained, "eval", operands[0], split_name, &overrides);
-    if (status == EXIT_DONE && !evaluate(&report, &err)) {
+    if (status == EXIT_DONE && !write_report(&report, &err)) {
         fprintf(stderr, "spherenet: %s\n", err.text);
         status = EXIT_FAILED;
     }

@@ -13,18 +13,23 @@ static const struct option options[] = {
     {0},
 };
 
-static bool write_features(const struct features *features, const char *path, struct error *err) {
+static bool write_features(const struct loaded_run *trained, const struct features *features, const char *path,
+                           struct error *err) {
     FILE *file = table_open(path, err);
     if (!file)
         return false;
     fprintf(file, "label,prediction");
     for (int j = 0; j < features->width; j++)
         fprintf(file, ",f%d", j);
-    fputc('\n', file);
+    fprintf(file, ",label_name,prediction_name\n");
     for (int i = 0; i < features->images; i++) {
         fprintf(file, "%d,%d", features->labels[i], features->predictions[i]);
         for (int j = 0; j < features->width; j++)
             fprintf(file, ",%.6g", (double)features->values[(size_t)i * (size_t)features->width + (size_t)j]);
+        fputc(',', file);
+        table_put_class(file, trained, features->labels[i]);
+        fputc(',', file);
+        table_put_class(file, trained, features->predictions[i]);
         fputc('\n', file);
     }
     return table_close(file, path, err);
@@ -36,12 +41,12 @@ static bool extract(struct loaded_run *trained, struct features *features, struc
     const char *to =
         out_path ? out_path : table_path(trained, loaded_run_folder(trained, folder), "features.csv", path);
     bool good =
-        trained->trainer.model.head.width > 0
+        trained->model.head.width > 0
             ? loaded_run_evaluate(trained, &result, features, err)
             : error_set(err, "%s: the network's last layer is not a dense one, whose inputs would be the features",
                         trained->path);
     evaluation_free(&result);
-    return good && write_features(features, to, err);
+    return good && write_features(trained, features, to, err);
 }
 
 static enum exit_status run(int operand_count, const char *const *operands) {
@@ -63,8 +68,10 @@ const struct command command_features = {
     .name = "features",
     .operands = "RUN_OR_CHECKPOINT",
     .summary = "Write what a trained network makes of each image.",
-    .details = "One row an image, in the dataset's order: label, prediction, and the classifier's inputs f0, f1, ...\n"
-               "tools/plot_features draws them where there are two (network.features: 2).\n",
+    .details =
+        "One row an image, in the dataset's order: label, prediction, the classifier's inputs f0, f1, ..., and the\n"
+        "names of label and prediction.\n"
+        "tools/plot_features draws them where there are two (network.features: 2).\n",
     .options = options,
     .least_operands = 1,
     .most_operands = 1,

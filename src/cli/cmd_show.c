@@ -73,7 +73,7 @@ static enum exit_status run(int operand_count, const char *const *operands) {
     struct loss loss;
     bool good = command_read_spec(&experiment, operands[0], &overrides);
     if (good) {
-        good = experiment_plan(&experiment, &model, &loss, &diags);
+        good = experiment_plan(&experiment, STEP_TRAIN, &model, &loss, &diags);
         printf("# %s, resolved; the network (%s) written out layer by layer\n", operands[0],
                experiment.network.kind->name);
         print_spec(&experiment);

@@ -23,12 +23,22 @@ static bool take_core(const struct experiment *experiment, struct error *err) {
     return true;
 }
 
+static bool plan(struct loaded_run *t, struct error *err) {
+    struct diagnostics diags = {0};
+    bool planned = experiment_plan(&t->experiment, STEP_EVALUATE, &t->model, &t->loss, &diags);
+    if (!planned)
+        error_set(err, "%s", diags.text.data);
+    text_free(&diags.text);
+    return planned;
+}
+
 static bool load(struct loaded_run *t, struct safetensors *file, struct error *err) {
     struct best_test best;
     const struct experiment *e = &t->experiment;
-    return take_core(e, err) && checkpoint_progress(file, t->path, &t->iteration, &best, err) &&
-           dataset_load(&t->dataset, e->data, (uint64_t)e->seed, err) && trainer_open(&t->trainer, e, err) &&
-           checkpoint_load(file, t->path, &t->trainer, false, err);
+    return take_core(e, err) && checkpoint_progress(file, t->path, &t->iteration, &best, err) && plan(t, err) &&
+           dataset_load_split(&t->dataset, e->data, (uint64_t)e->seed, t->split, err) &&
+           checkpoint_classes_agree(file, t->path, &t->dataset, err) && model_allocate(&t->model, err) &&
+           checkpoint_load_weights(file, t->path, &t->model, err);
 }
 
 /* The network as the checkpoint's spec describes it. */
@@ -38,7 +48,7 @@ static enum exit_status open_file(struct loaded_run *t, struct safetensors *file
     const char *spec = checkpoint_spec(file, t->path, err);
     if (!spec)
         return EXIT_FAILED;
-    bool parsed = experiment_parse(&t->experiment, t->path, spec, overrides->items, overrides->count, &diags);
+    bool parsed = experiment_parse_stored(&t->experiment, t->path, spec, overrides->items, overrides->count, &diags);
     if (!parsed)
         fputs(diags.text.data, stderr);
     text_free(&diags.text);
@@ -65,19 +75,18 @@ enum exit_status loaded_run_open(struct loaded_run *trained, const char *command
 }
 
 void loaded_run_close(struct loaded_run *trained) {
-    trainer_close(&trained->trainer);
+    model_free(&trained->model);
     dataset_free(&trained->dataset);
     experiment_free(&trained->experiment);
 }
 
 bool loaded_run_evaluate(struct loaded_run *trained, struct evaluation *result, struct features *features,
                          struct error *err) {
-    struct trainer *trainer = &trained->trainer;
-    bool wanted = trainer->model.head.width > 0;
+    int width = trained->model.head.width, images = trained->dataset.splits[trained->split].count;
     *features = (struct features){0};
-    return (!wanted || features_allocate(features, trained->dataset.splits[trained->split].count,
-                                         trainer->model.head.width, err)) &&
-           trainer_evaluate(trainer, &trained->dataset, trained->split, result, wanted ? features : NULL, err);
+    return (!width || features_allocate(features, images, width, err)) &&
+           evaluate_split(&trained->experiment, &trained->model, &trained->loss, &trained->dataset, trained->split,
+                          result, width ? features : NULL, err);
 }
 
 /* --- Tables ------------------------------------------------------------------------------------------------------ */
@@ -100,6 +109,22 @@ bool table_close(FILE *file, const char *path, struct error *err) {
     }
     printf("%s\n", path);
     return true;
+}
+
+void table_put_class(FILE *file, const struct loaded_run *trained, int class) {
+    char buffer[CLASS_NAME_BYTES];
+    const char *name = dataset_class_name(&trained->dataset, class, buffer);
+    if (!strpbrk(name, ",\"")) {
+        fputs(name, file);
+        return;
+    }
+    fputc('"', file);
+    for (; *name; name++) {
+        if (*name == '"')
+            fputc('"', file);
+        fputc(*name, file);
+    }
+    fputc('"', file);
 }
 
 const char *table_path(const struct loaded_run *trained, const char *folder, const char *name, char *path) {

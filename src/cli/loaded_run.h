@@ -1,4 +1,5 @@
-/* A trained network from a checkpoint, with its dataset: what `eval` and `features` start from. */
+/* A trained network from a checkpoint and the split of the dataset that it is to see: what `eval` and `features` start
+ * from. It is planned for evaluation alone: there are weights, but no gradients and no optimizer. */
 #ifndef SPHERENET_CLI_LOADED_RUN_H
 #define SPHERENET_CLI_LOADED_RUN_H
 
@@ -6,7 +7,7 @@
 
 #include "cli/command.h"
 #include "run/run_dir.h"
-#include "train/trainer.h"
+#include "train/evaluate.h"
 
 struct loaded_run {
     char path[PATH_BYTES]; /* of the checkpoint */
@@ -14,7 +15,8 @@ struct loaded_run {
     int split;
     struct experiment experiment;
     struct dataset dataset;
-    struct trainer trainer;
+    struct model model;
+    struct loss loss;
 };
 
 /* operand: a run's folder or a checkpoint. split: its name. EXIT_DONE, or another status after telling on standard
@@ -31,6 +33,9 @@ bool loaded_run_evaluate(struct loaded_run *trained, struct evaluation *result, 
 /* Opens PATH for writing; closes what was written, and prints where it went. */
 FILE *table_open(const char *path, struct error *err);
 bool table_close(FILE *file, const char *path, struct error *err);
+
+/* Writes the class's name as a field of a table, in quotes where it needs them. */
+void table_put_class(FILE *file, const struct loaded_run *trained, int class);
 
 /* "FOLDER/SPLIT_NAME" into `path`, PATH_BYTES long; returns path. */
 const char *table_path(const struct loaded_run *trained, const char *folder, const char *name, char *path);

@@ -1,6 +1,8 @@
 #include "data/dataset.h"
 
+#include <assert.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -72,24 +74,41 @@ bool dataset_describe(struct dataset *dataset, struct choice data, struct error 
     return false;
 }
 
-static bool check(const struct dataset *dataset, const char *name, struct error *err) {
-    for (int s = 0; s < SPLIT_COUNT; s++) {
-        const struct split *split = &dataset->splits[s];
-        if (split->count <= 0)
-            return error_set(err, "%s: there are no %s images", name, split_names[s]);
-        if (!dataset_check_labels(name, split->labels, split->count, dataset->classes, err))
-            return false;
-    }
-    return true;
+static bool load_split(struct dataset *dataset, struct choice data, uint64_t seed, int split, struct error *err) {
+    const struct split *loaded = &dataset->splits[split];
+    if (!dataset->type->load(dataset, data.config, split, seed, err))
+        return false;
+    if (loaded->count <= 0)
+        return error_set(err, "%s: there are no %s images", data.kind->name, split_names[split]);
+    return dataset_check_labels(data.kind->name, loaded->labels, loaded->count, dataset->classes, err);
 }
 
-bool dataset_load(struct dataset *dataset, struct choice data, uint64_t seed, struct error *err) {
-    bool good = dataset_describe(dataset, data, err) && dataset->type->load(dataset, data.config, seed, err) &&
-                check(dataset, data.kind->name, err);
+/* The splits [first, last]. */
+static bool load_splits(struct dataset *dataset, struct choice data, uint64_t seed, int first, int last,
+                        struct error *err) {
+    bool good = dataset_describe(dataset, data, err);
+    for (int split = first; good && split <= last; split++)
+        good = load_split(dataset, data, seed, split, err);
     if (!good)
         dataset_free(dataset);
     mem_trim(); /* the files' bytes */
     return good;
+}
+
+bool dataset_load(struct dataset *dataset, struct choice data, uint64_t seed, struct error *err) {
+    return load_splits(dataset, data, seed, 0, SPLIT_COUNT - 1, err);
+}
+
+bool dataset_load_split(struct dataset *dataset, struct choice data, uint64_t seed, int split, struct error *err) {
+    return load_splits(dataset, data, seed, split, split, err);
+}
+
+const char *dataset_class_name(const struct dataset *dataset, int class, char *buffer) {
+    assert(class >= 0 && class < dataset->classes);
+    if (dataset->class_names)
+        return dataset->class_names[class];
+    snprintf(buffer, CLASS_NAME_BYTES, "class %d", class);
+    return buffer;
 }
 
 void dataset_free(struct dataset *dataset) {
@@ -97,5 +116,6 @@ void dataset_free(struct dataset *dataset) {
         dataset->type->release(dataset);
     for (int s = 0; s < SPLIT_COUNT; s++)
         free(dataset->splits[s].labels);
+    arena_free(&dataset->memory);
     *dataset = (struct dataset){0};
 }

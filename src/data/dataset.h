@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/mem.h"
 #include "data/augment.h"
 #include "spec/param.h"
 
@@ -26,6 +27,9 @@ struct dataset {
     const struct dataset_type *type;
     struct split splits[SPLIT_COUNT];
     void *images; /* the type's own: where it takes pixels from */
+    /* [classes]; NULL: "class 0", "class 1", ... Set by describe; load may know better. */
+    const char *const *class_names;
+    struct arena memory; /* of what is freed with the dataset, such as names that were read */
 };
 
 /* First member of every dataset's configuration: keys that all datasets share. */
@@ -45,9 +49,9 @@ struct dataset_type {
     /* Sets height, width, channels, classes. They follow from the configuration alone where they can; a dataset that
      * has to look at its files to know its classes may do so, and fail. */
     bool (*describe)(struct dataset *dataset, const void *config, struct error *err);
-    /* Fills the labels of both splits, at most data_config's limits of each (the first images in the dataset's own
-     * order), and prepares `images`. What it leaves on failure is freed by its caller. */
-    bool (*load)(struct dataset *dataset, const void *config, uint64_t seed, struct error *err);
+    /* Fills the labels of a split, at most data_config's limit of them (the first images in the dataset's own order),
+     * and prepares `images`. What it leaves on failure is freed by its caller. */
+    bool (*load)(struct dataset *dataset, const void *config, int split, uint64_t seed, struct error *err);
     /* Writes the pixels of an image of a loaded dataset, [height][width][channels]. May be called by several threads at
      * once. */
     bool (*fetch)(const struct dataset *dataset, int split, int index, uint8_t *pixels, struct error *err);
@@ -66,10 +70,18 @@ bool dataset_describe(struct dataset *dataset, struct choice data, struct error 
  * only.
  */
 bool dataset_load(struct dataset *dataset, struct choice data, uint64_t seed, struct error *err);
+
+/* The same with one split alone; the other one is left empty. */
+bool dataset_load_split(struct dataset *dataset, struct choice data, uint64_t seed, int split, struct error *err);
 void dataset_free(struct dataset *dataset); /* leaves it empty; an empty dataset is allowed */
 
 /* height * width * channels: the bytes of one image's pixels. */
 size_t dataset_image_bytes(const struct dataset *dataset);
+
+enum { CLASS_NAME_BYTES = 32 };
+
+/* What people call a class. buffer: CLASS_NAME_BYTES, for a name that is made. */
+const char *dataset_class_name(const struct dataset *dataset, int class, char *buffer);
 
 /* The pixels of image `index` of a split, dataset_image_bytes of them. Threads may fetch at the same time. */
 static inline bool dataset_fetch(const struct dataset *dataset, int split, int index, uint8_t *pixels,

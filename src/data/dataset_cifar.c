@@ -6,6 +6,7 @@
 
 #include "base/number.h"
 #include "base/text.h"
+#include "data/class_names.h"
 #include "data/image_arrays.h"
 #include "storage/gz_file.h"
 
@@ -18,6 +19,8 @@ struct layout {
     const char *subfolder;                 /* that the official archive unpacks to */
     int label_bytes, label_offset;         /* labels at the start of a record; which of them to use */
     int classes;
+    const char *const *class_names; /* [classes], where there is no file of them: */
+    const char *names_file;
     const char *advice;
 };
 
@@ -31,6 +34,46 @@ struct cifar100_config {
     int labels; /* LABELS_ */
 };
 
+/* As the official files have them. */
+static const char *const cifar10_names[10] = {"airplane", "automobile", "bird",  "cat",  "deer",
+                                              "dog",      "frog",       "horse", "ship", "truck"};
+static const char *const fine_names[100] = {
+    "apple",      "aquarium_fish", "baby",         "bear",       "beaver",      "bed",         "bee",
+    "beetle",     "bicycle",       "bottle",       "bowl",       "boy",         "bridge",      "bus",
+    "butterfly",  "camel",         "can",          "castle",     "caterpillar", "cattle",      "chair",
+    "chimpanzee", "clock",         "cloud",        "cockroach",  "couch",       "crab",        "crocodile",
+    "cup",        "dinosaur",      "dolphin",      "elephant",   "flatfish",    "forest",      "fox",
+    "girl",       "hamster",       "house",        "kangaroo",   "keyboard",    "lamp",        "lawn_mower",
+    "leopard",    "lion",          "lizard",       "lobster",    "man",         "maple_tree",  "motorcycle",
+    "mountain",   "mouse",         "mushroom",     "oak_tree",   "orange",      "orchid",      "otter",
+    "palm_tree",  "pear",          "pickup_truck", "pine_tree",  "plain",       "plate",       "poppy",
+    "porcupine",  "possum",        "rabbit",       "raccoon",    "ray",         "road",        "rocket",
+    "rose",       "sea",           "seal",         "shark",      "shrew",       "skunk",       "skyscraper",
+    "snail",      "snake",         "spider",       "squirrel",   "streetcar",   "sunflower",   "sweet_pepper",
+    "table",      "tank",          "telephone",    "television", "tiger",       "tractor",     "train",
+    "trout",      "tulip",         "turtle",       "wardrobe",   "whale",       "willow_tree", "wolf",
+    "woman",      "worm"};
+static const char *const coarse_names[20] = {"aquatic_mammals",
+                                             "fish",
+                                             "flowers",
+                                             "food_containers",
+                                             "fruit_and_vegetables",
+                                             "household_electrical_devices",
+                                             "household_furniture",
+                                             "insects",
+                                             "large_carnivores",
+                                             "large_man-made_outdoor_things",
+                                             "large_natural_outdoor_scenes",
+                                             "large_omnivores_and_herbivores",
+                                             "medium_mammals",
+                                             "non-insect_invertebrates",
+                                             "people",
+                                             "reptiles",
+                                             "small_mammals",
+                                             "trees",
+                                             "vehicles_1",
+                                             "vehicles_2"};
+
 static const struct layout cifar10_layout = {
     .files = {[SPLIT_TRAIN] = (const char *const[]){"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
                                                     "data_batch_4.bin", "data_batch_5.bin", NULL},
@@ -39,6 +82,8 @@ static const struct layout cifar10_layout = {
     .label_bytes = 1,
     .label_offset = 0,
     .classes = 10,
+    .class_names = cifar10_names,
+    .names_file = "batches.meta.txt",
     .advice = "get the binary version of CIFAR-10 from https://www.cs.toronto.edu/~kriz/cifar.html and set data.path "
               "to the folder where it is unpacked",
 };
@@ -51,8 +96,10 @@ static const struct layout cifar10_layout = {
               "data.path to the folder where it is unpacked"
 
 static const struct layout cifar100_layouts[] = {
-    [LABELS_FINE] = {CIFAR100_COMMON, .label_offset = 1, .classes = 100},
-    [LABELS_COARSE] = {CIFAR100_COMMON, .label_offset = 0, .classes = 20},
+    [LABELS_FINE] = {CIFAR100_COMMON, .label_offset = 1, .classes = 100, .class_names = fine_names,
+                     .names_file = "fine_label_names.txt"},
+    [LABELS_COARSE] = {CIFAR100_COMMON, .label_offset = 0, .classes = 20, .class_names = coarse_names,
+                       .names_file = "coarse_label_names.txt"},
 };
 
 /* From planes to [row][column][channel]. */
@@ -114,16 +161,15 @@ static bool load_split(struct dataset *dataset, int split, const struct layout *
     return true;
 }
 
-static bool load(struct dataset *dataset, const struct layout *layout, const struct cifar_config *config,
+static bool load(struct dataset *dataset, const struct layout *layout, const struct cifar_config *config, int split,
                  struct error *err) {
     const char *first = layout->files[SPLIT_TRAIN][0];
     struct text subfolder = {0};
     text_printf(&subfolder, "%s/%s", config->path, layout->subfolder);
     bool unpacked = !file_exists(config->path, first) && file_exists(subfolder.data, first);
     const char *folder = unpacked ? subfolder.data : config->path;
-    bool ok = true;
-    for (int s = 0; ok && s < SPLIT_COUNT; s++)
-        ok = load_split(dataset, s, layout, folder, data_config_limit(&config->common, s), err);
+    bool ok = class_names_read(dataset, folder, layout->names_file, err) &&
+              load_split(dataset, split, layout, folder, data_config_limit(&config->common, split), err);
     text_free(&subfolder);
     return ok;
 }
@@ -132,6 +178,7 @@ static bool describe(struct dataset *dataset, const struct layout *layout) {
     dataset->height = dataset->width = SIDE;
     dataset->channels = CHANNELS;
     dataset->classes = layout->classes;
+    dataset->class_names = layout->class_names;
     return true;
 }
 
@@ -140,9 +187,9 @@ static bool cifar10_describe(struct dataset *dataset, const void *config, struct
     return describe(dataset, &cifar10_layout);
 }
 
-static bool cifar10_load(struct dataset *dataset, const void *config, uint64_t seed, struct error *err) {
+static bool cifar10_load(struct dataset *dataset, const void *config, int split, uint64_t seed, struct error *err) {
     (void)seed;
-    return load(dataset, &cifar10_layout, config, err);
+    return load(dataset, &cifar10_layout, config, split, err);
 }
 
 static const struct layout *cifar100_layout(const struct cifar100_config *config) {
@@ -154,10 +201,10 @@ static bool cifar100_describe(struct dataset *dataset, const void *config, struc
     return describe(dataset, cifar100_layout(config));
 }
 
-static bool cifar100_load(struct dataset *dataset, const void *config, uint64_t seed, struct error *err) {
+static bool cifar100_load(struct dataset *dataset, const void *config, int split, uint64_t seed, struct error *err) {
     (void)seed;
     const struct cifar100_config *settings = config;
-    return load(dataset, cifar100_layout(settings), &settings->cifar, err);
+    return load(dataset, cifar100_layout(settings), &settings->cifar, split, err);
 }
 
 static const struct param cifar10_params[] = {

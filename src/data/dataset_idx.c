@@ -115,32 +115,40 @@ static bool load_split(struct dataset *dataset, int split, const struct idx_conf
     return ok;
 }
 
-static bool load(struct dataset *dataset, const struct idx_config *config, const char *advice, struct error *err) {
-    for (int s = 0; s < SPLIT_COUNT; s++)
-        if (!load_split(dataset, s, config, advice, err))
-            return false;
-    return true;
-}
-
-static bool mnist_load(struct dataset *dataset, const void *config, uint64_t seed, struct error *err) {
+static bool mnist_load(struct dataset *dataset, const void *config, int split, uint64_t seed, struct error *err) {
     (void)seed;
-    return load(dataset, config, "get the four files of MNIST and set data.path to their folder", err);
+    return load_split(dataset, split, config, "get the four files of MNIST and set data.path to their folder", err);
 }
 
-static bool fashion_mnist_load(struct dataset *dataset, const void *config, uint64_t seed, struct error *err) {
+static bool fashion_mnist_load(struct dataset *dataset, const void *config, int split, uint64_t seed,
+                               struct error *err) {
     (void)seed;
-    return load(dataset, config,
-                "install Debian's package dataset-fashion-mnist, or get the four files from "
-                "https://github.com/zalandoresearch/fashion-mnist and set data.path to their folder",
-                err);
+    return load_split(dataset, split, config,
+                      "install Debian's package dataset-fashion-mnist, or get the four files from "
+                      "https://github.com/zalandoresearch/fashion-mnist and set data.path to their folder",
+                      err);
 }
 
-static bool describe(struct dataset *dataset, const void *config, struct error *err) {
-    (void)config, (void)err;
+static const char *const digits[CLASSES] = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
+static const char *const clothes[CLASSES] = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+                                             "Sandal",      "Shirt",   "Sneaker",  "Bag",   "Ankle boot"};
+
+static bool describe(struct dataset *dataset, const char *const *class_names) {
     dataset->height = dataset->width = SIDE;
     dataset->channels = 1;
     dataset->classes = CLASSES;
+    dataset->class_names = class_names;
     return true;
+}
+
+static bool mnist_describe(struct dataset *dataset, const void *config, struct error *err) {
+    (void)config, (void)err;
+    return describe(dataset, digits);
+}
+
+static bool fashion_mnist_describe(struct dataset *dataset, const void *config, struct error *err) {
+    (void)config, (void)err;
+    return describe(dataset, clothes);
 }
 
 #define COMMON_ROW INCLUDED_KEYS(struct idx_config, common, data_config_params)
@@ -159,7 +167,7 @@ const struct dataset_type dataset_mnist = {
              .help = "MNIST: 28x28 grey images of 10 handwritten digits, 60000 to train and 10000 to test",
              .params = mnist_params,
              .config_size = sizeof(struct idx_config)},
-    .describe = describe,
+    .describe = mnist_describe,
     .load = mnist_load,
     .fetch = image_arrays_fetch,
     .release = image_arrays_release,
@@ -170,7 +178,7 @@ const struct dataset_type dataset_fashion_mnist = {
              .help = "Fashion-MNIST: 28x28 grey images of 10 kinds of clothing, 60000 to train and 10000 to test",
              .params = fashion_mnist_params,
              .config_size = sizeof(struct idx_config)},
-    .describe = describe,
+    .describe = fashion_mnist_describe,
     .load = fashion_mnist_load,
     .fetch = image_arrays_fetch,
     .release = image_arrays_release,

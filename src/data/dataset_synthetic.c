@@ -96,18 +96,15 @@ static bool make_split(struct dataset *dataset, int split, int count, const floa
     return true;
 }
 
-static bool load(struct dataset *dataset, const void *config, uint64_t seed, struct error *err) {
+static bool load(struct dataset *dataset, const void *config, int split, uint64_t seed, struct error *err) {
     const struct synthetic_config *settings = config;
-    int counts[] = {[SPLIT_TRAIN] = settings->train_images, [SPLIT_TEST] = settings->test_images};
-    for (int s = 0; s < SPLIT_COUNT; s++)
-        counts[s] = smaller(counts[s], data_config_limit(&settings->common, s));
-    int used = smaller(dataset->classes, larger(counts[SPLIT_TRAIN], counts[SPLIT_TEST])); /* image i is of class i */
+    int images = split == SPLIT_TRAIN ? settings->train_images : settings->test_images;
+    int count = smaller(images, data_config_limit(&settings->common, split));
+    int used = smaller(dataset->classes, count); /* image i is of class i */
     float *patterns = make_patterns(dataset, used, seed);
     if (!patterns)
         return error_set(err, "data: not enough memory for the patterns of %d classes", used);
-    bool ok = true;
-    for (int s = 0; ok && s < SPLIT_COUNT; s++)
-        ok = make_split(dataset, s, counts[s], patterns, seed, err);
+    bool ok = make_split(dataset, split, count, patterns, seed, err);
     free(patterns);
     return ok;
 }

@@ -57,8 +57,7 @@ static const struct layer_type cosines = DENSE(cosines_plan);
 struct choice dense_cosines(struct arena *arena, struct choice dense) {
     struct dense_config *config = arena_alloc(arena, sizeof *config);
     *config = *(const struct dense_config *)dense.config;
-    config->operation.magnitude = &magnitude_sphere.kind;
-    config->operation.angular = &angular_cosine.kind;
+    config->operation = operator_of_cosines(config->operation.epsilon);
     dense.kind = &cosines.kind;
     dense.config = config;
     return dense;

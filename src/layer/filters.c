@@ -7,7 +7,7 @@
 static void plan_parameters(const struct layer *layer, struct planner *planner, struct sphere_op *op,
                             enum filters_use use) {
     const struct conv_geometry *g = &op->conv.g;
-    enum tensor_role role = op->magnitude->scale_free && use != FILTERS_CLASSES ? ROLE_SPHERE_WEIGHT : ROLE_WEIGHT;
+    enum tensor_role role = op->magnitude.type->scale_free && use != FILTERS_CLASSES ? ROLE_SPHERE_WEIGHT : ROLE_WEIGHT;
     plan_tensor(planner, layer->name,
                 &(struct tensor_request){
                     .name = "weight",
@@ -24,31 +24,22 @@ static void plan_parameters(const struct layer *layer, struct planner *planner, 
     if (op->bias)
         plan_tensor(planner, layer->name,
                     &(struct tensor_request){"bias", ROLE_BIAS, g->filters, .value = &op->b, .grad = &op->db});
-    if (op->angular->trains_k)
-        plan_tensor(planner, layer->name,
-                    &(struct tensor_request){
-                        .name = "k",
-                        .role = ROLE_K,
-                        .filters = op->config->k_shared == K_PER_LAYER ? 1 : g->filters,
-                        .mean = op->config->initial_k,
-                        .value = &op->k,
-                        .grad = &op->dk,
-                    });
+    magnitude_plan(&op->magnitude, planner, layer->name);
+    angular_plan(&op->angular, planner, layer->name, g->filters);
 }
 
 static void plan_kept(struct planner *planner, struct sphere_op *op) {
     size_t filters = (size_t)op->conv.g.filters;
     size_t positions = (size_t)conv_positions(&op->conv.g, planner->batch);
-    if (sphere_op_ordinary(op))
+    if (op->ordinary)
         return;
-    if (!sphere_op_output_is_angle(op))
+    if (!op->y_is_g)
         plan_keep(planner, positions * filters, &op->g);
     plan_keep(planner, positions, &op->x_norm);
     plan_keep(planner, positions, &op->x_inverse);
     plan_keep(planner, filters, &op->w_norm);
     plan_keep(planner, filters, &op->w_inverse);
     plan_keep(planner, filters, &op->w_factor);
-    plan_keep(planner, ANGULAR_COEFFICIENTS * filters, &op->coefficients);
 }
 
 bool filters_plan(struct layer *layer, struct planner *planner, const struct operator_config *config,

@@ -8,8 +8,8 @@ static size_t aligned(size_t doubles) {
 
 void image_losses_plan(struct planner *planner, struct image_memory memory) {
     size_t threads = (size_t)planner->threads, batch = (size_t)planner->batch;
-    size_t doubles = threads * aligned(memory.own) + aligned(memory.shared) + batch;
-    plan_scratch(planner, doubles * (sizeof(double) / sizeof(real)));
+    size_t doubles = threads * aligned(memory.own) + aligned(memory.shared) + batch * (1 + memory.kept);
+    plan_scratch(planner, doubles * sizeof(double) / sizeof(real));
 }
 
 struct image_losses image_losses_of(const struct step *step, struct image_memory memory) {
@@ -17,6 +17,7 @@ struct image_losses image_losses_of(const struct step *step, struct image_memory
     losses.own = (double *)(void *)step->scratch;
     losses.shared = losses.own + (size_t)step->threads * losses.stride;
     losses.loss = losses.shared + aligned(memory.shared);
+    losses.kept = losses.loss + step->n;
     return losses;
 }
 
@@ -29,9 +30,9 @@ void image_losses_compute(const struct image_losses *losses, int first, int end,
             losses->loss[image] = image_loss(batch, image, losses->own + (size_t)row * losses->stride);
 }
 
-double image_losses_mean(const struct image_losses *losses, int n) {
+double image_mean(const double *values, int n) {
     double sum = 0;
     for (int i = 0; i < n; i++)
-        sum += losses->loss[i];
+        sum += values[i];
     return sum / n;
 }

@@ -9,6 +9,7 @@
 /* How many doubles of scratch a loss takes. */
 struct image_memory {
     size_t own;    /* for one image at a time */
+    size_t kept;   /* for each image, besides its loss */
     size_t shared; /* for all of them; what is in there is arbitrary at first */
 };
 
@@ -16,6 +17,7 @@ struct image_losses {
     int threads;
     double *loss;   /* [n] */
     double *own;    /* [threads][memory.own]; image number i of a call takes row i % threads */
+    double *kept;   /* [n][memory.kept] */
     double *shared; /* [memory.shared] */
     size_t stride;  /* between rows of `own` */
 };
@@ -30,7 +32,7 @@ struct image_losses image_losses_of(const struct step *step, struct image_memory
 void image_losses_compute(const struct image_losses *losses, int first, int end,
                           double (*image_loss)(const void *batch, int image, double *own), const void *batch);
 
-/* The mean over the images [0, n). */
-double image_losses_mean(const struct image_losses *losses, int n);
+/* The mean of values[n]. */
+double image_mean(const double *values, int n);
 
 #endif

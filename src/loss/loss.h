@@ -26,7 +26,7 @@ struct loss_type {
      * head's scores and lengths, and of the loss's tensors, in a training step whose head has them. */
     double (*evaluate)(const struct loss *loss, const struct step *step, const struct head *head,
                        const int32_t *labels);
-    /* Weight of the logit without margin beside the one with it; NULL: no margin. */
+    /* Weight of the logit without margin beside the one with it; NULL: no margin, or none that is annealed. */
     double (*lambda)(const void *config, int64_t iteration);
 };
 
@@ -36,7 +36,7 @@ static inline const struct loss_type *loss_type_of(struct choice loss) {
     return (const struct loss_type *)loss.kind;
 }
 
-/* 0: the loss has no margin. */
+/* 0: nothing is annealed. */
 static inline double loss_lambda(struct choice loss, int64_t iteration) {
     const struct loss_type *type = loss_type_of(loss);
     return type->lambda ? type->lambda(loss.config, iteration) : 0;

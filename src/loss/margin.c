@@ -10,17 +10,17 @@ static double clamp(double c, double limit) {
 }
 
 /* g at an angle that may lie beyond pi, continued. */
-static double continued(const struct angular *g, double k, double angle, double *slope, double *k_slope) {
+static double continued(const struct angular_type *g, double shape, double angle, double *slope, double *shape_slope) {
     double half_turns = floor(angle / PI);
-    return g->at(angle - half_turns * PI, k, slope, k_slope) - 2 * half_turns;
+    return g->at(angle - half_turns * PI, shape, slope, shape_slope) - 2 * half_turns;
 }
 
 /* g continued at factor theta + shift. */
-static struct of_cosine at_clamped(const struct angular *g, double k, double factor, double shift, double c) {
+static struct of_cosine at_clamped(const struct angular_type *g, double shape, double factor, double shift, double c) {
     double slope;
     struct of_cosine result;
     c = clamp(c, 1 - ANGULAR_CLAMP);
-    result.value = continued(g, k, factor * acos(c) + shift, &slope, &result.k_slope);
+    result.value = continued(g, shape, factor * acos(c) + shift, &slope, &result.shape_slope);
     result.slope = -factor * slope / sqrt((1 - c) * (1 + c));
     return result;
 }
@@ -39,16 +39,16 @@ static struct of_cosine cosine_times(int margin, double c) {
     return (struct of_cosine){sign * first[1] - 2 * half_turns, sign * margin * second[1], 0};
 }
 
-struct of_cosine margin_none(const struct angular *g, double k, double c) {
-    return margin_times(g, k, 1, c);
+struct of_cosine margin_none(const struct angular_type *g, double shape, double c) {
+    return margin_times(g, shape, 1, c);
 }
 
-struct of_cosine margin_times(const struct angular *g, double k, int margin, double c) {
-    return g->identity ? cosine_times(margin, clamp(c, 1)) : at_clamped(g, k, margin, 0, c);
+struct of_cosine margin_times(const struct angular_type *g, double shape, int margin, double c) {
+    return g->identity ? cosine_times(margin, clamp(c, 1)) : at_clamped(g, shape, margin, 0, c);
 }
 
-struct of_cosine margin_plus(const struct angular *g, double k, double margin, double c) {
-    return at_clamped(g, k, 1, margin, c);
+struct of_cosine margin_plus(const struct angular_type *g, double shape, double margin, double c) {
+    return at_clamped(g, shape, 1, margin, c);
 }
 
 double annealing_lambda(const struct annealing *annealing, int64_t iteration) {

@@ -13,21 +13,21 @@
 
 #include "op/angular.h"
 
-/* A value and its derivatives with respect to c and k. */
+/* A value and its derivatives with respect to c and the shape. */
 struct of_cosine {
-    double value, slope, k_slope;
+    double value, slope, shape_slope;
 };
 
 /* g. Of the cosine activation exact for every c of [-1, 1]; of the others c is clamped as in op/angular.h, and the
  * slope there is the one at the clamp. */
-struct of_cosine margin_none(const struct angular *g, double k, double c);
+struct of_cosine margin_none(const struct angular_type *g, double shape, double c);
 
 /* psi. Of the cosine activation a polynomial, exact for every c of [-1, 1]. Slopes jump at multiples of pi/m where g's
  * slopes at 0 and pi differ: with the activations there are, nowhere. */
-struct of_cosine margin_times(const struct angular *g, double k, int margin, double c);
+struct of_cosine margin_times(const struct angular_type *g, double shape, int margin, double c);
 
 /* g at theta + margin, 0 <= margin <= pi; clamped. */
-struct of_cosine margin_plus(const struct angular *g, double k, double margin, double c);
+struct of_cosine margin_plus(const struct angular_type *g, double shape, double margin, double c);
 
 /* lambda of the annealing, SphereFace's: max(minimum, base (1 + gamma iteration)^-power), with which the target's logit
  * is (lambda plain + with margin) / (1 + lambda). */

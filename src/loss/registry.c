@@ -7,7 +7,8 @@
     ROW(a_softmax)                                                                                                     \
     ROW(ga_softmax)                                                                                                    \
     ROW(cosface)                                                                                                       \
-    ROW(arcface)
+    ROW(arcface)                                                                                                       \
+    ROW(sphereface2)
 
 #define DECLARE(NAME) extern const struct loss_type loss_##NAME;
 #define LIST(NAME) &loss_##NAME.kind,

@@ -41,7 +41,7 @@ static double softmax_evaluate(const struct loss *loss, const struct step *step,
     const struct batch batch = {loss->config, head, labels, step->n, loss_wants_gradient(step, head)};
     struct image_losses losses = image_losses_of(step, memory_of(head));
     image_losses_compute(&losses, 0, step->n, image_loss, &batch);
-    return image_losses_mean(&losses, step->n);
+    return image_mean(losses.loss, step->n);
 }
 
 const struct loss_type loss_softmax = {

@@ -47,3 +47,12 @@ void head_of(struct head *head, const struct layer *last) {
     head->lengths = classifier.lengths;
     head->lengths_gradient = classifier.lengths_gradient;
 }
+
+int head_prediction(const struct head *head, int image) {
+    const real *scores = head->scores + (size_t)image * (size_t)head->classes;
+    int best = 0;
+    for (int j = 1; j < head->classes; j++)
+        if (scores[j] > scores[best])
+            best = j;
+    return best;
+}

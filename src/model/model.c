@@ -90,18 +90,21 @@ static void initialise(const struct tensor *tensor, struct rng rng) {
                                   (tensor->initial_deviation > 0 ? tensor->initial_deviation * rng_normal(&rng) : 0));
 }
 
-bool model_allocate(struct model *model, uint64_t seed, struct error *err) {
+bool model_allocate(struct model *model, struct error *err) {
     if (!plan_allocate(&model->planner, &model->memory))
         return error_set(err,
                          "not enough memory: the network and a batch of %d need %.0f MB; lower train.batch_size or "
                          "the widths",
                          model->batch, (double)(plan_sizes(&model->planner).total * sizeof(real)) / 1e6);
-#pragma omp parallel for schedule(dynamic) num_threads(model->planner.threads)
-    for (int i = 0; i < model->tensor_count; i++)
-        initialise(model->tensors[i], rng_stream(seed, RNG_INITIAL_WEIGHTS, (uint64_t)i, 0));
     head_of(&model->head, last_layer(model));
     model->head.scores = model->output ? model->output : model->chain.blocks[model->chain.block_count - 1].y;
     return true;
+}
+
+void model_draw(struct model *model, uint64_t seed) {
+#pragma omp parallel for schedule(dynamic) num_threads(model->planner.threads)
+    for (int i = 0; i < model->tensor_count; i++)
+        initialise(model->tensors[i], rng_stream(seed, RNG_INITIAL_WEIGHTS, (uint64_t)i, 0));
 }
 
 void model_free(struct model *model) {

@@ -25,8 +25,8 @@ struct model_request {
     const struct choice_list *layers;
     struct shape in;
     int classes, batch, threads;
-    struct head_request head;
     bool forward_only;
+    struct head_request head;
 };
 
 /* Plans the layers and what is wanted of the head: checks shapes and names, but allocates no tensor. The last layer
@@ -34,8 +34,11 @@ struct model_request {
  * case. */
 bool model_plan(struct model *model, const struct model_request *request, struct diagnostics *diags);
 
-/* Allocates the planned memory and draws the initial weights from the seed. */
-bool model_allocate(struct model *model, uint64_t seed, struct error *err);
+/* Allocates the planned memory, zeroed. */
+bool model_allocate(struct model *model, struct error *err);
+
+/* Draws the initial weights from the seed. */
+void model_draw(struct model *model, uint64_t seed);
 void model_free(struct model *model);
 
 /* A step of n images on the planned threads; what else it is to know (seed, position) the caller sets. */

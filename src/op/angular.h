@@ -1,33 +1,35 @@
 /* Angular activations g(theta), the half of the operator family that looks at the angle (paper, section 2.2).
  *
- * All fall from 1 at theta = 0 to -1 at theta = pi. They are computed from c = cos theta, as functions of
+ * All fall from 1 at theta = 0 to -1 at theta = pi. They are computed from c = cos theta, most as functions of
  * asin c = pi/2 - theta, which keeps full accuracy near theta = pi/2 where most angles are.
  *
  * The backward pass starts from g alone, which is what the forward pass leaves in memory: g gives the angle back, and
  * the angle c and dg/dc.
  *
- * Near |c| = 1: dg/dc of the linear and sigmoid activations grows like 1/sqrt(1 - c^2). c is clamped to
- * [-1 + ANGULAR_CLAMP, 1 - ANGULAR_CLAMP], and the gradient there is the one at the clamped value, at most 708 times
- * dg/dtheta: finite, and still pointing the right way. The cosine activation needs no clamp.
+ * Near |c| = 1 dg/dc of the linear and sigmoid activations grows like 1/sqrt(1 - c^2). There c is clamped to
+ * [-1 + ANGULAR_CLAMP, 1 - ANGULAR_CLAMP], and the gradient is the one at the clamped value, at most 708 times
+ * dg/dtheta: finite, and still pointing the right way. Activations that are smooth in c need no clamp.
  *
- * To add one: write a row in angular.c and name it in the table there. */
+ * An activation may depend on a shape, a number for each filter, which it makes of its keys or of a tensor of its own
+ * that is trained.
+ *
+ * To add one: a file with a `struct angular_type`, one line in registry.c. */
 #ifndef SPHERENET_OP_ANGULAR_H
 #define SPHERENET_OP_ANGULAR_H
 
 #include "base/real.h"
+#include "plan/plan.h"
 #include "spec/param.h"
 
 #define ANGULAR_CLAMP 1e-6
 
-/* What the sigmoid needs of k, an entry per filter: g = height * tanh(asin(c) * steepness). */
-struct angular_coefficients {
-    real *steepness, *width;       /* 1 / (2k), and 2k */
-    real *height, *inverse_height; /* coth(pi / (4k)), and its inverse */
-    real *height_slope;            /* d height / dk */
-    real *small_c, *small_g;       /* up to these polynomials do for all that becomes of c and of g */
+/* An activation in use: a row with its keys and, once it is planned, what it holds for so many filters. */
+struct angular {
+    const struct angular_type *type;
+    const void *config;
+    int filters;
+    void *state; /* type->state_size bytes; NULL: not planned */
 };
-
-enum { ANGULAR_COEFFICIENTS = 7 };
 
 /* Cosines of filters with one patch: c[i] = dots[i] x_inverse w_inverse[i], perhaps rounded beyond [-1, 1]. */
 struct angular_cosines {
@@ -35,36 +37,56 @@ struct angular_cosines {
     real x_inverse;
 };
 
-struct angular {
+/* What the backward pass needs of the filters at one position. */
+struct angular_slopes {
+    real *c, *slope;   /* cos theta, and dg/dc */
+    real *shape_slope; /* dg/dshape, of types with a gradient */
+    real *work;        /* as many reals as there are filters */
+};
+
+enum { ANGULAR_SLOPE_ROWS = 4 }; /* of filters, that these take */
+
+struct angular_type {
     struct kind kind;
-    bool uses_k;   /* sigmoids */
-    bool trains_k; /* k is a parameter of the layer */
     bool identity; /* g(c) = c */
+    bool clamped;  /* c is clamped, since dg/dc has no bound */
+    size_t state_size;
+    /* Asks for tensors, "OWNER.NAME", and for memory of its own. NULL: needs neither. */
+    void (*plan)(const struct angular *a, struct planner *planner, const char *owner);
+    /* Takes up what the tensors hold, before a forward pass. NULL: nothing to do. */
+    void (*prepare)(const struct angular *a);
     /* g[i] = g(arccos c[i]) for i < count filters; g may be c->dots. */
-    void (*value)(real *g, const struct angular_cosines *c, const struct angular_coefficients *k, int count);
-    /* From g[i]: c[i], slope[i] = dg/dc and, where trains_k, k_slope[i] = dg/dk. */
-    void (*slope)(real *c, real *slope, real *k_slope, const real *g, const struct angular_coefficients *k, int count);
-    /* g of one angle, dg/dtheta and dg/dk: for losses, which continue g beyond pi. */
-    double (*at)(double theta, double k, double *slope, double *k_slope);
+    void (*value)(const struct angular *a, real *g, const struct angular_cosines *c, int count);
+    /* From g[i], i < count filters. */
+    void (*slope)(const struct angular *a, const struct angular_slopes *to, const real *g, int count);
+    /* From sums over positions of dL/dg dg/dshape, [filters], sets the gradient of its tensor; NULL: has none. */
+    void (*gradient)(const struct angular *a, const real *sums);
+
+    /* For losses, which compute in double, continue g beyond pi, and have classes for filters. */
+
+    /* Of one filter; NULL: has none. */
+    double (*shape)(const struct angular *a, int filter);
+    /* g of one angle, dg/dtheta and dg/dshape. */
+    double (*at)(double theta, double shape, double *slope, double *shape_slope);
+    /* As gradient, from sums over n images, of whose mean loss the gradient is. */
+    void (*mean_gradient)(const struct angular *a, const double *sums, int n);
 };
 
 extern const struct registry angular_registry;
-extern const struct angular angular_cosine;
+extern const struct angular_type angular_cosine;
 
-/* Where the coefficients of so many filters lie in memory of ANGULAR_COEFFICIENTS times as many reals. */
-static inline struct angular_coefficients angular_coefficients_in(real *memory, int filters) {
-    return (struct angular_coefficients){
-        .steepness = memory,
-        .width = memory + filters,
-        .height = memory + 2 * filters,
-        .inverse_height = memory + 3 * filters,
-        .height_slope = memory + 4 * filters,
-        .small_c = memory + 5 * filters,
-        .small_g = memory + 6 * filters,
-    };
+/* The row that was chosen, not yet planned; the cosine where there was no choice. */
+struct angular angular_chosen(struct choice choice);
+void angular_plan(struct angular *a, struct planner *planner, const char *owner, int filters);
+
+static inline void angular_prepare(const struct angular *a) {
+    if (a->type->prepare)
+        a->type->prepare(a);
 }
 
-/* Coefficients of one filter at the (effective, positive) value k. */
-void angular_set_k(const struct angular_coefficients *coefficients, int filter, double k);
+/* The filter's shape; 0 where there is none. */
+static inline double angular_shape(const struct angular *a, int filter) {
+    return a->type->shape ? a->type->shape(a, filter) : 0;
+}
 
 #endif

@@ -1,39 +1,43 @@
 #include "op/magnitude.h"
 
-static real one(real norm) {
-    (void)norm;
-    return 1;
+struct magnitude magnitude_chosen(struct choice choice) {
+    return (struct magnitude){.type = (const struct magnitude_type *)choice.kind, .config = choice.config};
 }
 
-static real itself(real norm) {
-    return norm;
+void magnitude_plan(struct magnitude *m, struct planner *planner, const char *owner) {
+    m->state = arena_alloc(planner->arena, m->type->state_size);
+    if (m->type->plan)
+        m->type->plan(m, planner, owner);
 }
 
-#define FACTOR_ONE                                                                                                     \
-    { one, NULL }
-#define FACTOR_NORM                                                                                                    \
-    { itself, one }
+struct magnitude_factor magnitude_one(const struct magnitude *m, real norm) {
+    (void)m, (void)norm;
+    return (struct magnitude_factor){.value = 1};
+}
 
-const struct magnitude magnitude_product = {
+struct magnitude_factor magnitude_norm(const struct magnitude *m, real norm) {
+    (void)m;
+    return (struct magnitude_factor){.value = norm, .slope = 1};
+}
+
+const struct magnitude_type magnitude_product = {
     .kind = {.name = "product", .help = "|w| |x|: with the cosine activation the ordinary convolution"},
-    .of_w = FACTOR_NORM,
-    .of_x = FACTOR_NORM,
+    .is_product = true,
+    .of_w = magnitude_norm,
+    .of_x = magnitude_norm,
 };
 
-const struct magnitude magnitude_sphere = {
+const struct magnitude_type magnitude_sphere = {
     .kind = {.name = "sphere", .help = "1: SphereConv, only the angle counts"},
+    .is_one = true,
     .scale_free = true,
-    .of_w = FACTOR_ONE,
-    .of_x = FACTOR_ONE,
+    .of_w = magnitude_one,
+    .of_x = magnitude_one,
 };
 
-static const struct magnitude linear = {
+const struct magnitude_type magnitude_linear = {
     .kind = {.name = "linear", .help = "|x|: weight-normalised, as in W-Softmax"},
     .scale_free = true,
-    .of_w = FACTOR_ONE,
-    .of_x = FACTOR_NORM,
+    .of_w = magnitude_one,
+    .of_x = magnitude_norm,
 };
-
-static const struct kind *const rows[] = {&magnitude_product.kind, &magnitude_sphere.kind, &linear.kind, NULL};
-
-const struct registry magnitude_registry = {.noun = "magnitude function", .rows = rows};

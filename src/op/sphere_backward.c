@@ -8,80 +8,117 @@
 
 /* --- G, r and the sums over positions ---------------------------------------------------------------------------- */
 
-/* One position: row holds dL/dy and becomes G; returns r of its patch, and adds its terms to the filters' sums. */
-static real backward_position(const struct sphere_op *op, real *row, const real *g, real n_x,
-                              const struct angular_coefficients *k, real *sums, real *work) {
+/* Each of these takes a row of positions: dy holds dL/dy and becomes G, the terms of the filters' sums are added to the
+ * image's, and r is set. */
+
+static struct angular_slopes slopes_in(const struct sphere_op *op, real *work) {
+    size_t filters = (size_t)op->conv.g.filters;
+    return (struct angular_slopes){work, work + filters, work + 2 * filters, work + 3 * filters};
+}
+
+/* Any operator but those below. */
+static void backward_product(const struct sphere_op *op, const struct position_row *row) {
     int filters = op->conv.g.filters;
-    real *c = work, *slope = c + filters, *k_slope = slope + filters;
-    const struct magnitude_factor *of_x = &op->magnitude->of_x;
+    const struct magnitude_type *magnitude = op->magnitude.type;
+    const struct angular_type *angular = op->angular.type;
+    const struct angular_slopes slopes = slopes_in(op, row->work);
+    const real *c = slopes.c, *slope = slopes.slope, *shape_slope = slopes.shape_slope, *g = row->g;
     const real *h_w = op->w_factor, *w_inverse = op->w_inverse;
-    real x_inverse = 1 / n_x, h_x = of_x->value(n_x);
-    real cosine_sum = 0, magnitude_sum = 0;
-    op->angular->slope(c, slope, k_slope, g, k, filters);
-    if (op->angular->trains_k)
+    real *sums = row->sums, *dy = row->dy;
+    for (int p = 0; p < row->count; p++, dy += filters, g += filters) {
+        const struct magnitude_factor h = magnitude->of_x(&op->magnitude, row->x_norm[p]);
+        real x_inverse = 1 / row->x_norm[p], h_x = h.value, cosine_sum = 0, magnitude_sum = 0;
+        angular->slope(&op->angular, &slopes, g, filters);
+        if (angular->gradient)
 #pragma omp simd
-        for (int f = 0; f < filters; f++)
-            sums[SUM_K * filters + f] += row[f] * h_x * h_w[f] * k_slope[f];
+            for (int f = 0; f < filters; f++)
+                sums[SUM_SHAPE * filters + f] += dy[f] * h_x * h_w[f] * shape_slope[f];
 #pragma omp simd reduction(+ : cosine_sum, magnitude_sum)
-    for (int f = 0; f < filters; f++) {
-        real dy = row[f], h_gradient = dy * h_x * h_w[f] * slope[f]; /* dL/dc */
-        row[f] = h_gradient * x_inverse * w_inverse[f];
-        cosine_sum += h_gradient * c[f];
-        magnitude_sum += dy * h_w[f] * g[f];
-        sums[SUM_COSINE * filters + f] += h_gradient * c[f];
-        sums[SUM_MAGNITUDE * filters + f] += dy * h_x * g[f];
+        for (int f = 0; f < filters; f++) {
+            real d = dy[f], h_gradient = d * h_x * h_w[f] * slope[f]; /* dL/dc */
+            dy[f] = h_gradient * x_inverse * w_inverse[f];
+            cosine_sum += h_gradient * c[f];
+            magnitude_sum += d * h_w[f] * g[f];
+            sums[SUM_COSINE * filters + f] += h_gradient * c[f];
+            sums[SUM_MAGNITUDE * filters + f] += d * h_x * g[f];
+        }
+        real r = -cosine_sum * x_inverse * x_inverse;
+        /* A factor that is constant adds nothing, even where the sum has no bound. */
+        row->r[p] = h.slope != 0 ? r + magnitude_sum * h.slope * x_inverse : r;
+        if (magnitude->gradient)
+            sums[sphere_sum_count(op) - 1] += magnitude_sum * h.own_slope;
     }
-    real r = -cosine_sum * x_inverse * x_inverse;
-    return of_x->slope ? r + magnitude_sum * of_x->slope(n_x) * x_inverse : r;
 }
 
-/* The same where y is cos theta: SphereConv with the cosine activation, which is most of them. */
-static real backward_cosine(const struct sphere_op *op, real *row, const real *c, real n_x, real *sums) {
+/* Where y is cos theta: SphereConv with the cosine activation, which is most of them. */
+static void backward_cosine(const struct sphere_op *op, const struct position_row *row) {
     int filters = op->conv.g.filters;
-    const real *w_inverse = op->w_inverse;
-    real x_inverse = 1 / n_x, cosine_sum = 0;
-    real *cosine_sums = sums + SUM_COSINE * filters;
+    const real *w_inverse = op->w_inverse, *c = row->g;
+    real *cosine_sums = row->sums + SUM_COSINE * filters, *dy = row->dy;
+    for (int p = 0; p < row->count; p++, dy += filters, c += filters) {
+        real x_inverse = 1 / row->x_norm[p], cosine_sum = 0;
 #pragma omp simd reduction(+ : cosine_sum)
-    for (int f = 0; f < filters; f++) {
-        real product = row[f] * c[f];
-        row[f] *= x_inverse * w_inverse[f];
-        cosine_sum += product;
-        cosine_sums[f] += product;
+        for (int f = 0; f < filters; f++) {
+            real product = dy[f] * c[f];
+            dy[f] *= x_inverse * w_inverse[f];
+            cosine_sum += product;
+            cosine_sums[f] += product;
+        }
+        row->r[p] = -cosine_sum * x_inverse * x_inverse;
     }
-    return -cosine_sum * x_inverse * x_inverse;
 }
 
-/* The same for SphereConv with the other activations, whose magnitude is 1. */
-static real backward_angle(const struct sphere_op *op, real *row, const real *g, real n_x,
-                           const struct angular_coefficients *k, real *sums, real *work) {
+/* Where y is g of another activation. */
+static void backward_angle(const struct sphere_op *op, const struct position_row *row) {
     int filters = op->conv.g.filters;
-    real *c = work, *slope = c + filters, *k_slope = slope + filters;
-    real *cosine_sums = sums + SUM_COSINE * filters, *k_sums = sums + SUM_K * filters;
+    const struct angular_type *angular = op->angular.type;
+    const struct angular_slopes slopes = slopes_in(op, row->work);
+    const real *c = slopes.c, *slope = slopes.slope, *shape_slope = slopes.shape_slope, *g = row->g;
     const real *w_inverse = op->w_inverse;
-    real x_inverse = 1 / n_x, cosine_sum = 0;
-    op->angular->slope(c, slope, k_slope, g, k, filters);
-    if (op->angular->trains_k)
+    real *cosine_sums = row->sums + SUM_COSINE * filters, *shape_sums = row->sums + SUM_SHAPE * filters;
+    real *dy = row->dy;
+    for (int p = 0; p < row->count; p++, dy += filters, g += filters) {
+        real x_inverse = 1 / row->x_norm[p], cosine_sum = 0;
+        angular->slope(&op->angular, &slopes, g, filters);
+        if (angular->gradient)
 #pragma omp simd
-        for (int f = 0; f < filters; f++)
-            k_sums[f] += row[f] * k_slope[f];
+            for (int f = 0; f < filters; f++)
+                shape_sums[f] += dy[f] * shape_slope[f];
 #pragma omp simd reduction(+ : cosine_sum)
-    for (int f = 0; f < filters; f++) {
-        real h_gradient = row[f] * slope[f], product = h_gradient * c[f];
-        row[f] = h_gradient * x_inverse * w_inverse[f];
-        cosine_sum += product;
-        cosine_sums[f] += product;
+        for (int f = 0; f < filters; f++) {
+            real h_gradient = dy[f] * slope[f], product = h_gradient * c[f];
+            dy[f] = h_gradient * x_inverse * w_inverse[f];
+            cosine_sum += product;
+            cosine_sums[f] += product;
+        }
+        row->r[p] = -cosine_sum * x_inverse * x_inverse;
     }
-    return -cosine_sum * x_inverse * x_inverse;
+}
+
+void sphere_choose_backward(struct sphere_op *op) {
+    if (op->ordinary)
+        op->backward_row = NULL;
+    else if (!op->y_is_g)
+        op->backward_row = backward_product;
+    else
+        op->backward_row = op->angular.type->identity ? backward_cosine : backward_angle;
 }
 
 static bool needs_sums(const struct sphere_op *op) {
-    return op->bias || !sphere_op_ordinary(op);
+    return op->bias || !op->ordinary;
 }
 
-static void add_bias_sums(real *sums, const real *dy, int filters) {
+static void add_bias_sums(real *sums, const real *dy, int positions, int filters) {
+    for (int p = 0; p < positions; p++, dy += filters)
 #pragma omp simd
-    for (int f = 0; f < filters; f++)
-        sums[SUM_BIAS * filters + f] += dy[f];
+        for (int f = 0; f < filters; f++)
+            sums[SUM_BIAS * filters + f] += dy[f];
+}
+
+/* What comes from outside: the gradient of the norms themselves. */
+static void add_x_norm_gradient(const struct sphere_op *op, real *r, size_t first, int positions) {
+    for (int p = 0; p < positions; p++, first++)
+        r[p] += op->x_norm_gradient[first] / op->x_norm[first];
 }
 
 /* G of one image into place `slot` of the buffer, r into the map; sums: the image's own. */
@@ -89,28 +126,21 @@ static void read_gradient(const struct sphere_op *op, const struct gradient *dy,
                           const struct sphere_worker *worker) {
     const struct conv_geometry *g = &op->conv.g;
     size_t filters = (size_t)g->filters;
-    bool ordinary = sphere_op_ordinary(op), is_angle = sphere_op_output_is_angle(op);
     const real *angles = op->g ? op->g : dy->of.data;
-    struct angular_coefficients k = sphere_coefficients(op);
     if (needs_sums(op))
-        memset(sums, 0, SUMS * filters * sizeof *sums);
+        memset(sums, 0, (size_t)sphere_sum_count(op) * sizeof *sums);
     for (int y = 0; y < g->out_height; y++) {
         size_t first = sphere_position(image, g->out_height, g->out_width, y);
-        real *row = worker->dy + image_buffer_row(&op->conv.dy, slot, y);
+        real *to = worker->dy + image_buffer_row(&op->conv.dy, slot, y);
         real *r = worker->map + sphere_position(slot, g->out_height, g->out_width, y);
-        gradient_read(dy, first, g->out_width, row);
-        for (int p = 0; p < g->out_width; p++, first++, row += filters) {
-            if (op->bias)
-                add_bias_sums(sums, row, g->filters);
-            if (is_angle && op->angular->identity)
-                r[p] = backward_cosine(op, row, angles + first * filters, op->x_norm[first], sums);
-            else if (is_angle)
-                r[p] = backward_angle(op, row, angles + first * filters, op->x_norm[first], &k, sums, worker->work);
-            else if (!ordinary)
-                r[p] = backward_position(op, row, angles + first * filters, op->x_norm[first], &k, sums, worker->work);
-            if (op->x_norm_gradient)
-                r[p] += op->x_norm_gradient[first] / op->x_norm[first];
-        }
+        gradient_read(dy, first, g->out_width, to);
+        if (op->bias)
+            add_bias_sums(sums, to, g->out_width, g->filters);
+        if (op->backward_row)
+            op->backward_row(op, &(struct position_row){g->out_width, to, angles + first * filters, op->x_norm + first,
+                                                        r, sums, worker->work});
+        if (op->x_norm_gradient)
+            add_x_norm_gradient(op, r, first, g->out_width);
     }
 }
 
@@ -128,7 +158,7 @@ struct backward {
  * the same, and are kept once. */
 static void read_gradients(const struct sphere_op *op, const struct backward *pass, int first_image, int images,
                            bool keep_sums, const struct sphere_worker *worker) {
-    size_t sums = SUMS * (size_t)op->conv.g.filters;
+    size_t sums = (size_t)sphere_sum_count(op);
     for (int i = 0; i < images; i++) {
         int image = first_image + i;
         real *to = keep_sums ? pass->memory->image_sums + (size_t)image * sums : worker->sums;
@@ -142,17 +172,17 @@ static void read_gradients(const struct sphere_op *op, const struct backward *pa
 static void write_gradient(const struct sphere_op *op, struct conv_chunk chunk, int first_image,
                            const struct gradient_target *dx, const struct view *x, const struct sphere_worker *worker) {
     const struct conv_geometry *g = &op->conv.g;
-    bool ordinary = sphere_op_ordinary(op);
     for (int i = 0; i < chunk.images; i++) {
         int slot = chunk.image + i, image = first_image + slot;
         if (chunk.row == 0)
             gradient_begin(dx, x, image);
         for (int r = 0; r < chunk.rows; r++) {
             int y = chunk.row + r;
-            if (!ordinary)
+            if (!op->ordinary)
                 conv_box_row(g, worker->box, worker->map + sphere_position(slot, g->out_height, g->out_width, 0), y);
             gradient_write(dx, x, image, sphere_position(image, g->height, g->width, y), g->width,
-                           worker->out + image_buffer_row(&op->conv.dx.buffer, i, r), ordinary ? NULL : worker->box);
+                           worker->out + image_buffer_row(&op->conv.dx.buffer, i, r),
+                           op->ordinary ? NULL : worker->box);
         }
     }
 }
@@ -248,18 +278,18 @@ static void both_gradients(const struct sphere_op *op, const struct backward *pa
                 data_block(op, pass, partial, i, worker);
 }
 
-/* --- The gradients of w, b and k --------------------------------------------------------------------------------- */
+/* --- The gradients of parameters --------------------------------------------------------------------------------- */
 
 /* What the filters' own norms add to their gradient. */
 static void add_norm_gradient(const struct sphere_op *op, const real *sums, int threads) {
     int filters = op->conv.g.filters, patch = conv_patch(&op->conv.g);
-    const struct magnitude_factor *of_w = &op->magnitude->of_w;
+    const struct magnitude_type *magnitude = op->magnitude.type;
 #pragma omp parallel for schedule(static) num_threads(threads)
     for (int f = 0; f < filters; f++) {
         real n_w = op->w_norm[f];
         real factor = -sums[SUM_COSINE * filters + f] / (n_w * n_w);
-        if (of_w->slope)
-            factor += sums[SUM_MAGNITUDE * filters + f] * of_w->slope(n_w) / n_w;
+        if (!magnitude->scale_free)
+            factor += sums[SUM_MAGNITUDE * filters + f] * magnitude->of_w(&op->magnitude, n_w).slope / n_w;
         const real *w = op->w + (size_t)f * (size_t)patch;
         real *dw = op->dw + (size_t)f * (size_t)patch;
 #pragma omp simd
@@ -268,21 +298,24 @@ static void add_norm_gradient(const struct sphere_op *op, const real *sums, int 
     }
 }
 
-/* d effective k / dk = sign(k) */
-static void set_k_gradient(const struct sphere_op *op, const real *sums) {
-    int filters = op->conv.g.filters;
-    bool shared = op->config->k_shared == K_PER_LAYER;
-    memset(op->dk, 0, (shared ? 1 : (size_t)filters) * sizeof *op->dk);
-    for (int f = 0; f < filters; f++) {
-        int i = shared ? 0 : f;
-        op->dk[i] += op->k[i] < 0 ? -sums[SUM_K * filters + f] : sums[SUM_K * filters + f];
-    }
+/* Those that come of the sums over positions. */
+static void set_parameter_gradients(const struct sphere_op *op, const real *sums, int threads) {
+    size_t filters = (size_t)op->conv.g.filters;
+    if (op->bias)
+        memcpy(op->db, sums + SUM_BIAS * filters, filters * sizeof *op->db);
+    if (op->ordinary)
+        return;
+    add_norm_gradient(op, sums, threads);
+    if (op->angular.type->gradient)
+        op->angular.type->gradient(&op->angular, sums + SUM_SHAPE * filters);
+    if (op->magnitude.type->gradient)
+        op->magnitude.type->gradient(&op->magnitude, sums[sphere_sum_count(op) - 1]);
 }
 
 void sphere_op_backward(struct sphere_op *op, const struct step *step, const struct gradient_target *dx,
                         const struct gradient *dy, const struct view *x) {
     const struct conv *conv = &op->conv;
-    int n = step->n, filters = conv->g.filters;
+    int n = step->n;
     struct sphere_workspace memory;
     sphere_workspace_divide(&memory, op, n, step->threads, step->scratch);
     struct backward pass = {
@@ -304,13 +337,8 @@ void sphere_op_backward(struct sphere_op *op, const struct step *step, const str
         vector_stream_end();
     }
     conv->algorithm->finish_weights(conv, op->dw, memory.weights, pass.partials, step->threads);
-    if (needs_sums(op))
-        reduce_in_order(memory.sums, memory.image_sums, n, SUMS * filters);
-    if (op->bias)
-        memcpy(op->db, memory.sums + SUM_BIAS * filters, (size_t)filters * sizeof *op->db);
-    if (sphere_op_ordinary(op))
-        return;
-    add_norm_gradient(op, memory.sums, step->threads);
-    if (op->angular->trains_k)
-        set_k_gradient(op, memory.sums);
+    if (needs_sums(op)) {
+        reduce_in_order(memory.sums, memory.image_sums, n, sphere_sum_count(op));
+        set_parameter_gradients(op, memory.sums, step->threads);
+    }
 }

@@ -8,24 +8,11 @@
 #include "kernel/vector.h"
 #include "op/sphere_workspace.h"
 
-static const char *const sharing_names[] = {"filter", "layer", NULL};
-
-const struct param activation_params[] = {
-    REAL_KEY(struct operator_config, k, "k", "0.3", 0.01, 100, "sigmoid: small is near a step, large near linear"),
-    REAL_KEY(struct operator_config, initial_k, "initial_k", "0.7", -100, 100, "learnable_sigmoid: where k starts"),
-    REAL_KEY(struct operator_config, k_offset, "k_offset", "0.05", 0.01, 10,
-             "learnable_sigmoid: effective k = |k| + k_offset"),
-    ENUM_KEY(struct operator_config, k_shared, "k_shared", "filter", sharing_names,
-             "learnable_sigmoid: one k for each filter or for the layer"),
-    END_OF_KEYS,
-};
-
 #define OPERATOR_PARAMS(DEFAULT_MAGNITUDE)                                                                             \
     ROW_KEY(struct operator_config, magnitude, "magnitude", DEFAULT_MAGNITUDE, &magnitude_registry,                    \
             "what the lengths of filter and patch contribute"),                                                        \
         ROW_KEY(struct operator_config, angular, "angular", "cosine", &angular_registry,                               \
                 "what the angle between filter and patch contributes"),                                                \
-        {.type = PARAM_INCLUDE, .params = activation_params},                                                          \
         REAL_KEY(struct operator_config, epsilon, "epsilon", "1e-4", 1e-12, 1,                                         \
                  "added to the sum of squares under a norm's root"),                                                   \
         END_OF_KEYS
@@ -34,26 +21,29 @@ const struct param sphere_operator_params[] = {OPERATOR_PARAMS("sphere")};
 const struct param ordinary_operator_params[] = {OPERATOR_PARAMS("product")};
 
 bool operator_ordinary(const struct operator_config *config) {
-    return config->magnitude == &magnitude_product.kind && ((const struct angular *)config->angular)->identity;
+    return magnitude_chosen(config->magnitude).type->is_product && angular_chosen(config->angular).type->identity;
+}
+
+struct operator_config operator_of_cosines(double epsilon) {
+    return (struct operator_config){
+        .magnitude = {.kind = &magnitude_sphere.kind},
+        .angular = {.kind = &angular_cosine.kind},
+        .epsilon = epsilon,
+    };
 }
 
 bool sphere_op_init(struct sphere_op *op, const struct operator_config *config, const struct conv_geometry *geometry,
                     enum conv_choice algorithm, bool bias) {
     *op = (struct sphere_op){
-        .magnitude = (const struct magnitude *)config->magnitude,
-        .angular = (const struct angular *)config->angular,
         .config = config,
+        .magnitude = magnitude_chosen(config->magnitude),
+        .angular = angular_chosen(config->angular),
         .bias = bias,
+        .ordinary = operator_ordinary(config),
     };
+    op->y_is_g = op->magnitude.type->is_one && !bias;
+    sphere_choose_backward(op);
     return conv_plan(&op->conv, geometry, algorithm);
-}
-
-bool sphere_op_ordinary(const struct sphere_op *op) {
-    return op->magnitude == &magnitude_product && op->angular->identity;
-}
-
-bool sphere_op_output_is_angle(const struct sphere_op *op) {
-    return op->magnitude == &magnitude_sphere && !op->bias;
 }
 
 size_t sphere_op_scratch(const struct sphere_op *op, int n, int threads) {
@@ -63,19 +53,6 @@ size_t sphere_op_scratch(const struct sphere_op *op, int n, int threads) {
 
 /* --- Forward ----------------------------------------------------------------------------------------------------- */
 
-static double effective_k(const struct sphere_op *op, int filter) {
-    if (!op->angular->trains_k)
-        return op->config->k;
-    real k = op->k[op->config->k_shared == K_PER_LAYER ? 0 : filter];
-    return fabs((double)k) + op->config->k_offset;
-}
-
-static void prepare_coefficients(const struct sphere_op *op) {
-    struct angular_coefficients coefficients = sphere_coefficients(op);
-    for (int f = 0; op->angular->uses_k && f < op->conv.g.filters; f++)
-        angular_set_k(&coefficients, f, effective_k(op, f));
-}
-
 static void filter_norms(const struct sphere_op *op, int threads) {
     int patch = conv_patch(&op->conv.g);
 #pragma omp parallel for schedule(static) num_threads(threads)
@@ -83,7 +60,7 @@ static void filter_norms(const struct sphere_op *op, int threads) {
         double squares = vector_squares(op->w + (size_t)f * (size_t)patch, (size_t)patch);
         op->w_norm[f] = (real)sqrt(squares + op->config->epsilon);
         op->w_inverse[f] = 1 / op->w_norm[f];
-        op->w_factor[f] = op->magnitude->of_w.value(op->w_norm[f]);
+        op->w_factor[f] = op->magnitude.type->of_w(&op->magnitude, op->w_norm[f]).value;
     }
 }
 
@@ -104,15 +81,15 @@ static void patch_norms(const struct sphere_op *op, int image, const real *squar
 
 /* From dot products to g, in place. A convolution in the transform domain rounds in proportion to the largest value of
  * a tile, which a small patch's norm would blow up: the cosine of a patch of zeros is 0 all the same. */
-static void apply_angle(const struct sphere_op *op, real *dots, real x_inverse, const struct angular_coefficients *k) {
+static void apply_angle(const struct sphere_op *op, real *dots, real x_inverse) {
     struct angular_cosines c = {dots, op->w_inverse, x_inverse};
-    op->angular->value(dots, &c, k, op->conv.g.filters);
+    op->angular.type->value(&op->angular, dots, &c, op->conv.g.filters);
 }
 
 static void apply_magnitude(const struct sphere_op *op, real *row, real x_norm) {
     int filters = op->conv.g.filters;
     const real *w_factor = op->w_factor;
-    real h_x = op->magnitude->of_x.value(x_norm);
+    real h_x = op->magnitude.type->of_x(&op->magnitude, x_norm).value;
 #pragma omp simd
     for (int f = 0; f < filters; f++)
         row[f] *= h_x * w_factor[f];
@@ -130,11 +107,9 @@ static void add_bias(const struct sphere_op *op, real *row) {
 static void write_row(const struct sphere_op *op, real *y, size_t first, real *row) {
     const struct conv_geometry *g = &op->conv.g;
     size_t filters = (size_t)g->filters;
-    struct angular_coefficients k = sphere_coefficients(op);
-    bool ordinary = sphere_op_ordinary(op);
     for (size_t p = first; p < first + (size_t)g->out_width; p++, row += filters) {
-        if (!ordinary)
-            apply_angle(op, row, op->x_inverse[p], &k);
+        if (!op->ordinary)
+            apply_angle(op, row, op->x_inverse[p]);
         if (op->g) {
             vector_stream(op->g + p * filters, row, filters);
             apply_magnitude(op, row, op->x_norm[p]);
@@ -164,10 +139,9 @@ static void write_chunk(const struct sphere_op *op, struct conv_chunk chunk, int
 
 static void forward_block(const struct sphere_op *op, int first_image, int images, real *y, const struct view *x,
                           const real *packed, real *moments, const struct sphere_worker *worker) {
-    bool ordinary = sphere_op_ordinary(op);
     for (int i = 0; i < images; i++) {
-        sphere_read_image(op, x, first_image + i, worker->x, i, ordinary ? NULL : worker->map);
-        if (!ordinary)
+        sphere_read_image(op, x, first_image + i, worker->x, i, op->ordinary ? NULL : worker->map);
+        if (!op->ordinary)
             patch_norms(op, first_image + i, worker->map);
     }
     struct conv_chunk chunk = {0};
@@ -182,8 +156,9 @@ void sphere_op_forward(struct sphere_op *op, const struct step *step, real *y, c
     int n = step->n;
     struct sphere_workspace memory;
     sphere_workspace_divide(&memory, op, n, step->threads, step->scratch);
-    if (!sphere_op_ordinary(op)) {
-        prepare_coefficients(op);
+    if (!op->ordinary) {
+        magnitude_prepare(&op->magnitude);
+        angular_prepare(&op->angular);
         filter_norms(op, step->threads);
     }
     const real *packed = conv->algorithm->pack(conv, memory.packed, op->w, step->threads);

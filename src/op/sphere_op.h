@@ -20,49 +20,45 @@
 #include "op/magnitude.h"
 #include "plan/step.h"
 
-enum k_sharing { K_PER_FILTER, K_PER_LAYER };
-
 /* The section `operator` of a layer. */
 struct operator_config {
-    const struct kind *magnitude, *angular; /* rows of the two tables */
-    double k;                               /* sigmoid */
-    double initial_k, k_offset;             /* learnable_sigmoid: effective k = |k| + k_offset */
-    int k_shared;                           /* enum k_sharing */
+    struct choice magnitude, angular;
     double epsilon;
 };
-extern const struct param activation_params[];        /* the keys of k alone */
 extern const struct param sphere_operator_params[];   /* magnitude defaults to sphere */
 extern const struct param ordinary_operator_params[]; /* magnitude defaults to product */
 
+/* The plain dot product: no norm, no angle. */
+bool operator_ordinary(const struct operator_config *config);
+/* The one that puts out cos theta. */
+struct operator_config operator_of_cosines(double epsilon);
+
+struct position_row;
+
 struct sphere_op {
     struct conv conv;
-    const struct magnitude *magnitude;
-    const struct angular *angular;
     const struct operator_config *config;
+    struct magnitude magnitude;
+    struct angular angular;
     bool bias;
-    /* Parameters and their gradients: w [filters][patch], b [filters], k [filters] or [1]; b, k NULL when unused. */
-    real *w, *dw, *b, *db, *k, *dk;
+    bool ordinary; /* operator_ordinary */
+    bool y_is_g;   /* so that g need not be kept beside y */
+    /* What the backward pass does with a row of positions; NULL: nothing, of the ordinary operator. */
+    void (*backward_row)(const struct sphere_op *op, const struct position_row *row);
+    /* Parameters and their gradients: w [filters][patch], b [filters]; b NULL when unused. */
+    real *w, *dw, *b, *db;
     /* Kept from forward to backward: g [positions][filters] (NULL when y is g), norms [positions] and [filters]. */
     real *g, *x_norm, *w_norm;
     real *x_inverse;            /* [positions]: 1 / |x|, but 0 for a patch of zeros */
     real *w_inverse, *w_factor; /* [filters]: 1 / |w|, and the filter's factor of the magnitude */
-    real *coefficients;         /* [ANGULAR_COEFFICIENTS][filters] */
     /* [positions]: that of x_norm, for whom it is an output too: the caller sets it before backward. NULL: it is none.
      */
     real *x_norm_gradient;
 };
 
-/* Whether the operator is the plain dot product: no norm, no angle. */
-bool operator_ordinary(const struct operator_config *config);
-
 /* Everything but the pointers. False when the geometry cannot be computed by that algorithm. */
 bool sphere_op_init(struct sphere_op *op, const struct operator_config *config, const struct conv_geometry *geometry,
                     enum conv_choice algorithm, bool bias);
-
-/* The same of an operator that is set up. */
-bool sphere_op_ordinary(const struct sphere_op *op);
-/* y equals g, so that g need not be kept beside it. */
-bool sphere_op_output_is_angle(const struct sphere_op *op);
 
 /* Reals of scratch that forward and backward take for a batch of n on so many threads. */
 size_t sphere_op_scratch(const struct sphere_op *op, int n, int threads);
@@ -70,8 +66,8 @@ size_t sphere_op_scratch(const struct sphere_op *op, int n, int threads);
 /* y: [positions][filters]. moments: [n][2][filters], y's per image (see moments_join), or NULL. */
 void sphere_op_forward(struct sphere_op *op, const struct step *step, real *y, const struct view *x, real *moments);
 
-/* Sets dw, db, dk and, unless dx is NULL, the gradient of x. dy is that of the last forward's y, x its input. dx may be
- * dy's memory when both are of one size. */
+/* Sets dw, db, the gradients of the rows' tensors and, unless dx is NULL, the gradient of x. dy is that of the last
+ * forward's y, x its input. dx may be dy's memory when both are of one size. */
 void sphere_op_backward(struct sphere_op *op, const struct step *step, const struct gradient_target *dx,
                         const struct gradient *dy, const struct view *x);
 

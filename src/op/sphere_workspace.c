@@ -23,6 +23,11 @@ size_t sphere_map_reals(const struct sphere_op *op) {
                        (size_t)conv_positions(&conv->g, conv->backward_images));
 }
 
+int sphere_sum_count(const struct sphere_op *op) {
+    int rows = op->angular.type->gradient ? SUM_SHAPE + 1 : SUM_SHAPE;
+    return rows * op->conv.g.filters + (op->magnitude.type->gradient ? 1 : 0);
+}
+
 static struct sphere_worker take_worker(struct pool *pool, const struct sphere_op *op) {
     const struct conv *conv = &op->conv;
     struct sphere_worker worker;
@@ -32,15 +37,15 @@ static struct sphere_worker take_worker(struct pool *pool, const struct sphere_o
                                         image_buffer_reals(&conv->dx.buffer, conv->dx.images)));
     worker.box = take(pool, (size_t)conv->g.width);
     worker.map = take(pool, sphere_map_reals(op));
-    worker.sums = take(pool, SUMS * (size_t)conv->g.filters);
-    worker.work = take(pool, size_larger(conv->work, FILTER_ROWS * (size_t)conv->g.filters));
+    worker.sums = take(pool, (size_t)sphere_sum_count(op));
+    worker.work = take(pool, size_larger(conv->work, ANGULAR_SLOPE_ROWS * (size_t)conv->g.filters));
     return worker;
 }
 
 size_t sphere_workspace_divide(struct sphere_workspace *memory, const struct sphere_op *op, int n, int threads,
                                real *scratch) {
     const struct conv *conv = &op->conv;
-    size_t sums = SUMS * (size_t)conv->g.filters;
+    size_t sums = (size_t)sphere_sum_count(op);
     struct pool pool = {.memory = scratch}, thread = {0};
     take_worker(&thread, op);
     memory->packed = take(&pool, conv->packed);
@@ -55,10 +60,6 @@ size_t sphere_workspace_divide(struct sphere_workspace *memory, const struct sph
 struct sphere_worker sphere_worker_of(const struct sphere_workspace *memory, const struct sphere_op *op) {
     struct pool pool = {.memory = memory->threads + (size_t)omp_get_thread_num() * memory->thread};
     return take_worker(&pool, op);
-}
-
-struct angular_coefficients sphere_coefficients(const struct sphere_op *op) {
-    return angular_coefficients_in(op->coefficients, op->conv.g.filters);
 }
 
 void sphere_clear_border(const struct image_buffer *s, int images, real *buffer) {

@@ -4,15 +4,30 @@
 
 #include "op/sphere_op.h"
 
-/* Sums over positions that the backward pass needs of each filter. */
-enum { SUM_BIAS, SUM_COSINE, SUM_MAGNITUDE, SUM_K, SUMS };
+/* Sums over positions that the backward pass needs of each filter: a row of filters each, then, for a magnitude with a
+ * parameter of its own, that parameter's. */
+enum { SUM_BIAS, SUM_COSINE, SUM_MAGNITUDE, SUM_SHAPE };
 
-enum { FILTER_ROWS = 3 }; /* of a thread's work: cosines and slopes of one position */
+int sphere_sum_count(const struct sphere_op *op); /* of them in all */
+
+/* A row of positions of one image in the backward pass. */
+struct position_row {
+    int count;
+    real *dy;           /* [count][filters]: dL/dy becomes G */
+    const real *g;      /* [count][filters] */
+    const real *x_norm; /* [count] */
+    real *r;            /* [count]: set */
+    real *sums;         /* the image's; added to */
+    real *work;         /* [ANGULAR_SLOPE_ROWS][filters] */
+};
+
+/* Sets op->backward_row. */
+void sphere_choose_backward(struct sphere_op *op);
 
 struct sphere_workspace {
     real *packed;     /* filters, as the convolution wants them */
-    real *sums;       /* [SUMS][filters] */
-    real *image_sums; /* [n][SUMS][filters] */
+    real *sums;       /* [sphere_sum_count] */
+    real *image_sums; /* [n][sphere_sum_count] */
     real *weights;    /* [smaller(partials, n)][conv.sum] */
     real *threads;    /* what each thread works in */
     size_t thread;    /* reals of it */
@@ -24,8 +39,8 @@ struct sphere_worker {
     real *out;    /* buffer of a chunk */
     real *box;    /* a factor for each pixel of a row */
     real *map;    /* squares of the pixels of one image's buffer, or a factor for each position of a block */
-    real *sums;   /* [SUMS][filters], of an image whose sums are kept elsewhere */
-    real *work;   /* of the convolution, or FILTER_ROWS rows of filters */
+    real *sums;   /* of an image whose sums are kept elsewhere */
+    real *work;   /* of the convolution, or ANGULAR_SLOPE_ROWS rows of filters, or moments */
 };
 
 /* Divides scratch for a batch of n on so many threads, and returns the reals that it takes. scratch NULL: only that. */
@@ -42,9 +57,6 @@ size_t sphere_map_reals(const struct sphere_op *op);
 static inline size_t sphere_position(int image, int height, int width, int y) {
     return ((size_t)image * (size_t)height + (size_t)y) * (size_t)width;
 }
-
-/* In op->coefficients. */
-struct angular_coefficients sphere_coefficients(const struct sphere_op *op);
 
 /* Zeros a buffer's border, before whole images are written into it. */
 void sphere_clear_border(const struct image_buffer *s, int images, real *buffer);

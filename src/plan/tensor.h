@@ -13,7 +13,7 @@ enum tensor_role {
     ROLE_SPHERE_WEIGHT, /* filters of a normalised operator: only their direction matters */
     ROLE_NORM,          /* weight and bias of normalisation layers */
     ROLE_BIAS,
-    ROLE_K,     /* of the learnable sigmoid */
+    ROLE_SHAPE, /* of an activation or a magnitude */
     ROLE_BUFFER /* saved, but not trained: running averages */
 };
 

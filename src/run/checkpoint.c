@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/version.h"
+#include "data/class_names.h"
 
 /* Where a stored tensor lies in memory: its values, or what the optimizer has for them. */
 struct place {
@@ -20,11 +21,12 @@ struct listing {
     struct place *places;
 };
 
-static int stored_count(const struct trainer *trainer, bool optimizer) {
+/* trainer NULL: the network's own tensors alone. */
+static int stored_count(const struct model *model, const struct trainer *trainer) {
     int trained = 0;
-    for (int i = 0; i < trainer->model.tensor_count; i++)
-        trained += trainer->model.tensors[i]->trained;
-    return trainer->model.tensor_count + (optimizer ? trainer->optimizer->slots * trained : 0);
+    for (int i = 0; i < model->tensor_count; i++)
+        trained += model->tensors[i]->trained;
+    return model->tensor_count + (trainer ? trainer->optimizer->slots * trained : 0);
 }
 
 static struct tensor_info describe(const struct tensor *tensor, const char *name) {
@@ -45,17 +47,17 @@ static void list_slot(struct arena *arena, struct listing *list, const struct tr
     }
 }
 
-/* The network's own tensors and, with `optimizer`, its state. */
-static struct listing list_tensors(struct arena *arena, const struct trainer *trainer, bool optimizer) {
-    size_t count = (size_t)stored_count(trainer, optimizer);
+/* The network's own tensors and, of a trainer that is not NULL, the optimizer's state. */
+static struct listing list_tensors(struct arena *arena, const struct model *model, const struct trainer *trainer) {
+    size_t count = (size_t)stored_count(model, trainer);
     struct listing list = {.infos = arena_alloc(arena, count * sizeof *list.infos),
                            .places = arena_alloc(arena, count * sizeof *list.places)};
-    for (int i = 0; i < trainer->model.tensor_count; i++) {
-        const struct tensor *tensor = trainer->model.tensors[i];
+    for (int i = 0; i < model->tensor_count; i++) {
+        const struct tensor *tensor = model->tensors[i];
         list.infos[list.count] = describe(tensor, tensor->name);
         list.places[list.count++] = (struct place){tensor, tensor->value};
     }
-    for (int slot = 0; slot < (optimizer ? trainer->optimizer->slots : 0); slot++)
+    for (int slot = 0; trainer && slot < trainer->optimizer->slots; slot++)
         list_slot(arena, &list, trainer, slot);
     return list;
 }
@@ -67,21 +69,26 @@ static void give(const void *context, int tensor, size_t first, size_t count, re
     tensor_to_stored(values, places[tensor].tensor, places[tensor].memory, first, count);
 }
 
-bool checkpoint_save(const char *path, const struct trainer *trainer, struct best_test best, struct error *err) {
+bool checkpoint_save(const char *path, const struct trainer *trainer, const struct dataset *dataset,
+                     struct best_test best, struct error *err) {
     struct arena arena = {0};
-    struct listing list = list_tensors(&arena, trainer, true);
-    struct text spec = {0};
+    struct listing list = list_tensors(&arena, &trainer->model, trainer);
+    struct text spec = {0}, classes = {0};
     experiment_emit(&spec, trainer->experiment);
+    class_names_list(&classes, dataset);
     const struct stored_text texts[] = {
         {"version", SPHERENET_VERSION},
         {"iteration", arena_printf(&arena, "%" PRId64, trainer->iteration)},
         {"best_iteration", arena_printf(&arena, "%" PRId64, best.iteration)},
         {"best_accuracy", arena_printf(&arena, "%.17g", best.accuracy)},
         {"spec", spec.data},
+        {"classes", classes.data},
     };
-    struct tensor_contents contents = {list.infos, list.count, texts, sizeof texts / sizeof *texts, give, list.places};
+    int text_count = (int)(sizeof texts / sizeof *texts) - (classes.length == 0);
+    struct tensor_contents contents = {list.infos, list.count, texts, text_count, give, list.places};
     bool good = safetensors_write(path, &contents, err);
     text_free(&spec);
+    text_free(&classes);
     arena_free(&arena);
     return good;
 }
@@ -109,6 +116,12 @@ bool checkpoint_open(const char *operand, char *path, struct safetensors *file, 
 
 const char *checkpoint_spec(const struct safetensors *file, const char *path, struct error *err) {
     return need_text(file, path, "spec", err);
+}
+
+bool checkpoint_classes_agree(const struct safetensors *file, const char *path, const struct dataset *dataset,
+                              struct error *err) {
+    const char *classes = safetensors_text(file, "classes");
+    return !classes || class_names_agree(classes, path, dataset, err);
 }
 
 static bool read_integer(const struct safetensors *file, const char *path, const char *key, int64_t lowest,
@@ -194,17 +207,26 @@ static bool read_tensors(struct safetensors *file, const struct listing *list, c
     return true;
 }
 
-bool checkpoint_load(struct safetensors *file, const char *path, struct trainer *trainer, bool optimizer,
-                     struct error *err) {
+/* Of a trainer that is not NULL, its optimizer's state, too. */
+static bool load(struct safetensors *file, const char *path, struct model *model, const struct trainer *trainer,
+                 struct error *err) {
     struct arena arena = {0};
-    struct listing list = list_tensors(&arena, trainer, optimizer);
+    struct listing list = list_tensors(&arena, model, trainer);
     bool good = check_tensors(&arena, file, path, &list, err);
-    if (good && optimizer && file->tensor_count != list.count)
+    if (good && trainer && file->tensor_count != list.count)
         good = error_set(err, "%s: has %d tensors, the network and its optimizer %d", path, file->tensor_count,
                          list.count);
     good = good && read_tensors(file, &list, NULL, err);
     arena_free(&arena);
     return good;
+}
+
+bool checkpoint_load(struct safetensors *file, const char *path, struct trainer *trainer, struct error *err) {
+    return load(file, path, &trainer->model, trainer, err);
+}
+
+bool checkpoint_load_weights(struct safetensors *file, const char *path, struct model *model, struct error *err) {
+    return load(file, path, model, NULL, err);
 }
 
 /* --- Starting from another run's weights ------------------------------------------------------------------------- */
@@ -239,10 +261,10 @@ static bool check_same_network(const struct safetensors *file, const char *path,
     return same;
 }
 
-bool checkpoint_initialise(struct safetensors *file, const char *path, struct trainer *trainer, const char *drawn,
+bool checkpoint_initialise(struct safetensors *file, const char *path, struct model *model, const char *drawn,
                            struct error *err) {
     struct arena arena = {0};
-    struct listing list = list_tensors(&arena, trainer, false);
+    struct listing list = list_tensors(&arena, model, NULL);
     bool good = check_same_network(file, path, &list, drawn, err) && read_tensors(file, &list, drawn, err);
     arena_free(&arena);
     return good;

@@ -1,7 +1,8 @@
 /* Checkpoints: all that training needs to go on, in a gzipped safetensors file.
  *
  * Tensors: every tensor of the network under its own name, in the order other frameworks expect, and the optimizer's
- * state as "optimizer.SLOT.NAME". Metadata: "spec" (resolved), "iteration", "version", and the best test so far. */
+ * state as "optimizer.SLOT.NAME". Metadata: "spec" (resolved), "iteration", "version", the best test so far, and
+ * "classes", their names line by line, where they have names. */
 #ifndef SPHERENET_RUN_CHECKPOINT_H
 #define SPHERENET_RUN_CHECKPOINT_H
 
@@ -15,8 +16,9 @@ struct best_test {
     double accuracy;
 };
 
-/* Takes no memory that grows with the tensors. */
-bool checkpoint_save(const char *path, const struct trainer *trainer, struct best_test best, struct error *err);
+/* Takes no memory that grows with the tensors. dataset: that was trained on. */
+bool checkpoint_save(const char *path, const struct trainer *trainer, const struct dataset *dataset,
+                     struct best_test best, struct error *err);
 
 /* Opens the checkpoint that a user means by `operand`: a file, or the latest one of a run's folder. path: PATH_BYTES
  * that become its path, and stay while the file is open. An error names it; where it is damaged and the user named the
@@ -28,15 +30,20 @@ const char *checkpoint_spec(const struct safetensors *file, const char *path, st
 bool checkpoint_progress(const struct safetensors *file, const char *path, int64_t *iteration, struct best_test *best,
                          struct error *err);
 
-/* Reads the file's tensors into the network and, with `optimizer`, the optimizer's state, straight to their places.
- * Names and shapes must agree; the first difference is the error, and then nothing is changed. */
-bool checkpoint_load(struct safetensors *file, const char *path, struct trainer *trainer, bool optimizer,
-                     struct error *err);
+/* Whether what the file's network calls its classes is what the dataset calls them. Where either has no names, it is.
+ */
+bool checkpoint_classes_agree(const struct safetensors *file, const char *path, const struct dataset *dataset,
+                              struct error *err);
 
-/* Starts the network from the file's tensors, matched by name and shape, and leaves the optimizer as it is. `drawn`: a
+/* Reads the file's tensors straight to their places: into the network and its optimizer, or into a network alone. Names
+ * and shapes must agree; the first difference is the error, and then nothing is changed. */
+bool checkpoint_load(struct safetensors *file, const char *path, struct trainer *trainer, struct error *err);
+bool checkpoint_load_weights(struct safetensors *file, const char *path, struct model *model, struct error *err);
+
+/* Starts the network from the file's tensors, matched by name and shape. `drawn`: a
  * layer whose tensors stay as they were drawn; NULL: none. The error lists the differences, and counts what it has no
  * room for. */
-bool checkpoint_initialise(struct safetensors *file, const char *path, struct trainer *trainer, const char *drawn,
+bool checkpoint_initialise(struct safetensors *file, const char *path, struct model *model, const char *drawn,
                            struct error *err);
 
 #endif

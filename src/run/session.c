@@ -17,6 +17,7 @@
 #include "run/log.h"
 #include "storage/csv.h"
 #include "train/divergence.h"
+#include "train/evaluate.h"
 #include "train/plateau.h"
 
 #define TRAIN_HEADER                                                                                                   \
@@ -86,7 +87,7 @@ static bool check_same_spec(const struct session *s, const char *stored, const c
     struct diagnostics diags = {0};
     struct text a = {0}, b = {0};
     char line_a[200], line_b[200];
-    bool good = experiment_parse(&before, path, stored, NULL, 0, &diags);
+    bool good = experiment_parse_stored(&before, path, stored, NULL, 0, &diags);
     if (!good) {
         error_set(err, "%s: its spec is not valid any more:\n%s", path, diags.text.data);
     } else {
@@ -129,7 +130,7 @@ static bool initialise(struct session *s, struct error *err) {
         return true;
     if (!checkpoint_open(train->init_from, path, &file, err))
         return false;
-    bool good = checkpoint_initialise(&file, path, &s->trainer, drawn, err);
+    bool good = checkpoint_initialise(&file, path, &s->trainer.model, drawn, err);
     safetensors_close(&file);
     return good;
 }
@@ -145,10 +146,10 @@ static enum found load_checkpoint(struct session *s, int64_t iteration, struct e
     if (!safetensors_open(&file, run_dir_checkpoint(&s->dir, iteration, path), err))
         return err->code == ERROR_NO_MEMORY ? FOUND_OTHER : found;
     const char *spec = checkpoint_spec(&file, path, err);
-    if (spec && !check_same_spec(s, spec, path, err))
+    if (spec && (!check_same_spec(s, spec, path, err) || !checkpoint_classes_agree(&file, path, &s->dataset, err)))
         found = FOUND_OTHER;
     else if (spec && checkpoint_progress(&file, path, &s->trainer.iteration, &s->best, err) &&
-             checkpoint_load(&file, path, &s->trainer, true, err))
+             checkpoint_load(&file, path, &s->trainer, err))
         found = FOUND_GOOD;
     safetensors_close(&file);
     return found;
@@ -253,7 +254,7 @@ static bool save(struct session *s, struct error *err) {
     if (s->saved == iteration)
         return true;
     if (!csv_sync(&s->train, err) || !csv_sync(&s->eval, err) ||
-        !checkpoint_save(run_dir_checkpoint(&s->dir, iteration, path), &s->trainer, s->best, err))
+        !checkpoint_save(run_dir_checkpoint(&s->dir, iteration, path), &s->trainer, &s->dataset, s->best, err))
         return false;
     s->saved = iteration;
     if (!link_checkpoints(s, err))
@@ -274,7 +275,8 @@ static void after_row(struct session *s, const struct error *problem, bool writt
 static bool test(struct session *s, struct error *err) {
     struct evaluation result;
     double before = clock_seconds();
-    bool good = trainer_evaluate(&s->trainer, &s->dataset, SPLIT_TEST, &result, NULL, err);
+    bool good =
+        evaluate_split(s->experiment, &s->trainer.model, &s->trainer.loss, &s->dataset, SPLIT_TEST, &result, NULL, err);
     evaluation_free(&result);
     if (!good)
         return false;

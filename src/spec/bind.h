@@ -6,9 +6,15 @@
 #include "spec/param.h"
 
 /* Fills *section from the map (NULL: from defaults alone). Every mistake adds a diagnostic: unknown, duplicate and
- * missing keys, wrong types, values out of range. `path` is the section's own key path, "" for the root. */
+ * missing keys, keys of rows that are not chosen, wrong types, values out of range. `path` is the section's own key
+ * path, "" for the root. */
 void spec_bind(struct arena *arena, void *section, const struct param *params, const struct node *map, const char *path,
                struct diagnostics *diags);
+
+/* The same of a whole spec that the program has written: such specs used to hold the keys of all rows, so those of rows
+ * that are not chosen are passed over, unless they come from the command line. */
+void spec_bind_stored(struct arena *arena, void *section, const struct param *params, const struct node *map,
+                      struct diagnostics *diags);
 
 /* A row of the registry with the defaults of its keys. */
 struct choice choice_default(struct arena *arena, const struct kind *kind);

@@ -47,7 +47,12 @@ struct node *node_empty_map(struct arena *arena, const char *source, int line);
 /* The child of that key, or NULL. */
 struct node *node_get(const struct node *map, const char *key);
 
+/* Appends a child. key, key_line: in a map. */
+void node_add(struct arena *arena, struct node *parent, const char *key, int key_line, struct node *child);
+
 /* Puts the value of "path.to[3].key=VALUE" into the tree, making maps that are absent. */
 bool node_override(struct arena *arena, struct node *root, const char *assignment, struct diagnostics *diags);
+
+#define OVERRIDE_SOURCE "--set " /* a source that starts so is a command line, which has no lines */
 
 #endif

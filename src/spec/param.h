@@ -3,8 +3,10 @@
  * A section of the spec is a C struct and a table of `struct param`, one row a key: type, place in the struct, default,
  * range, help. One table drives reading, range checks, the resolved spec, `help spec`, `list` and docs/spec.md.
  *
- * A `struct kind` is one row of a registry (a layer, an optimizer, a dataset ...): a name that stands under `type:`,
- * a line of help, and a table of the keys it takes beside `type`. */
+ * A `struct kind` is one row of a registry (a layer, an optimizer, an activation ...): a name, a line of help, and a
+ * table of keys of its own. A row is named in one of two ways: under `type` of a section that holds nothing but its
+ * keys, or by a key of any section, whose own keys then stand beside it: `{magnitude: sphere, angular: sigmoid, k: 1}`.
+ * So no two rows that one section may name, of different keys, have a key of one name. */
 #ifndef SPHERENET_SPEC_PARAM_H
 #define SPHERENET_SPEC_PARAM_H
 
@@ -23,9 +25,10 @@ enum param_type {
     PARAM_REALS,   /* struct real_list, min and max for each; one number stands for a list of one */
     PARAM_SECTION, /* a struct described by params */
     PARAM_INCLUDE, /* a struct described by params whose keys stand in the including section itself */
-    PARAM_ROW,     /* const struct kind *: a row of registry, by name */
-    PARAM_KIND,    /* struct choice: a row of registry and its own keys */
-    PARAM_KINDS    /* struct choice_list: a list of such */
+    PARAM_ROW,     /* struct choice: a row of registry, whose own keys stand in the same section */
+    PARAM_KIND,    /* struct choice: a row of registry, a section of its own */
+    PARAM_KINDS,   /* struct choice_list: a list of such sections */
+    PARAM_TYPES
 };
 
 struct param {
@@ -88,7 +91,7 @@ struct real_list {
 struct kind {
     const char *name;
     const char *help;           /* one line */
-    const struct param *params; /* keys beside `type`; NULL: none */
+    const struct param *params; /* its own keys; NULL: none */
     size_t config_size;         /* of the struct that params describe */
 };
 

@@ -90,7 +90,7 @@ static void check_core(const struct experiment *experiment, const struct node *r
     text_free(&message);
 }
 
-bool experiment_plan(const struct experiment *experiment, struct model *model, struct loss *loss,
+bool experiment_plan(const struct experiment *experiment, enum step_mode mode, struct model *model, struct loss *loss,
                      struct diagnostics *diags) {
     struct shape in = {experiment->shape.height, experiment->shape.width, experiment->shape.channels, false};
     int batch = experiment->train.batch_size > 0 ? experiment->train.batch_size : 1; /* 0: itself a mistake */
@@ -100,6 +100,8 @@ bool experiment_plan(const struct experiment *experiment, struct model *model, s
         .classes = experiment->shape.classes,
         .batch = batch,
         .threads = experiment->threads,
+        .forward_only = mode == STEP_EVALUATE,
+
     };
     if (experiment->loss.kind) /* NULL: itself a mistake */
         request.head = loss_request(loss, experiment->loss);
@@ -119,23 +121,33 @@ static void check_network(struct experiment *experiment, struct diagnostics *dia
         return;
     struct model model;
     struct loss loss;
-    experiment_plan(experiment, &model, &loss, diags);
+    experiment_plan(experiment, STEP_TRAIN, &model, &loss, diags);
     model_free(&model);
 }
 
-static bool read_tree(struct experiment *experiment, struct node *root, const char *path, const char *const *overrides,
-                      int override_count, struct diagnostics *diags) {
+struct spec_source {
+    const char *path;
+    bool stored; /* written by the program */
+    const char *const *overrides;
+    int override_count;
+};
+
+static bool read_tree(struct experiment *experiment, struct node *root, const struct spec_source *source,
+                      struct diagnostics *diags) {
     if (root && root->type != NODE_MAP) {
         diagnose(diags, root->source, root->line, NULL, "a spec is a map of keys: data, network, train and so on");
         root = NULL;
     }
-    for (int i = 0; root && i < override_count; i++)
-        node_override(&experiment->arena, root, overrides[i], diags);
+    for (int i = 0; root && i < source->override_count; i++)
+        node_override(&experiment->arena, root, source->overrides[i], diags);
     if (!root)
         return false;
-    spec_bind(&experiment->arena, experiment, experiment_params, root, "", diags);
+    if (source->stored)
+        spec_bind_stored(&experiment->arena, experiment, experiment_params, root, diags);
+    else
+        spec_bind(&experiment->arena, experiment, experiment_params, root, "", diags);
     if (!*experiment->name)
-        experiment->name = name_from_path(&experiment->arena, path);
+        experiment->name = name_from_path(&experiment->arena, source->path);
     experiment->threads = threads_decide(experiment->train.threads);
     check_name(experiment, root, diags);
     check_core(experiment, root, diags);
@@ -148,14 +160,24 @@ bool experiment_read(struct experiment *experiment, const char *path, const char
                      struct diagnostics *diags) {
     *experiment = (struct experiment){0};
     struct node *root = yaml_read_file(&experiment->arena, path, diags);
-    return read_tree(experiment, root, path, overrides, override_count, diags);
+    return read_tree(experiment, root, &(struct spec_source){path, false, overrides, override_count}, diags);
+}
+
+static bool parse(struct experiment *experiment, const char *text, const struct spec_source *source,
+                  struct diagnostics *diags) {
+    *experiment = (struct experiment){0};
+    struct node *root = yaml_read(&experiment->arena, source->path, text, strlen(text), diags);
+    return read_tree(experiment, root, source, diags);
 }
 
 bool experiment_parse(struct experiment *experiment, const char *source, const char *text, const char *const *overrides,
                       int override_count, struct diagnostics *diags) {
-    *experiment = (struct experiment){0};
-    struct node *root = yaml_read(&experiment->arena, source, text, strlen(text), diags);
-    return read_tree(experiment, root, source, overrides, override_count, diags);
+    return parse(experiment, text, &(struct spec_source){source, false, overrides, override_count}, diags);
+}
+
+bool experiment_parse_stored(struct experiment *experiment, const char *source, const char *text,
+                             const char *const *overrides, int override_count, struct diagnostics *diags) {
+    return parse(experiment, text, &(struct spec_source){source, true, overrides, override_count}, diags);
 }
 
 void experiment_free(struct experiment *experiment) {

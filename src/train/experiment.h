@@ -41,17 +41,21 @@ extern const struct param experiment_params[];
 bool experiment_read(struct experiment *experiment, const char *path, const char *const *overrides, int override_count,
                      struct diagnostics *diags);
 
-/* The same from text, as a checkpoint holds it. */
+/* The same from text. */
 bool experiment_parse(struct experiment *experiment, const char *source, const char *text, const char *const *overrides,
                       int override_count, struct diagnostics *diags);
+
+/* The same from the text that experiment_emit once wrote into a checkpoint: see spec_bind_stored. */
+bool experiment_parse_stored(struct experiment *experiment, const char *source, const char *text,
+                             const char *const *overrides, int override_count, struct diagnostics *diags);
 void experiment_free(struct experiment *experiment);
 
 /* The resolved spec as YAML: every key with its value. */
 void experiment_emit(struct text *out, const struct experiment *experiment);
 
-/* Plans the network of a checked experiment, and its loss on the network's head, for its batches and threads. The loss
- * is good as long as the model. */
-bool experiment_plan(const struct experiment *experiment, struct model *model, struct loss *loss,
+/* Plans the network of a checked experiment, and its loss on the network's head, for its batches and threads: to be
+ * trained, or with STEP_EVALUATE for evaluation alone. The loss is good as long as the model. */
+bool experiment_plan(const struct experiment *experiment, enum step_mode mode, struct model *model, struct loss *loss,
                      struct diagnostics *diags);
 
 const struct data_config *experiment_data(const struct experiment *experiment);

@@ -68,7 +68,7 @@ static void plan_spans(struct trainer *trainer) {
 static bool plan(struct trainer *trainer, struct error *err) {
     const struct experiment *experiment = trainer->experiment;
     struct diagnostics diags = {0};
-    bool planned = experiment_plan(experiment, &trainer->model, &trainer->loss, &diags);
+    bool planned = experiment_plan(experiment, STEP_TRAIN, &trainer->model, &trainer->loss, &diags);
     if (!planned)
         error_set(err, "%s", diags.text.data);
     text_free(&diags.text);
@@ -86,11 +86,13 @@ bool trainer_open(struct trainer *trainer, const struct experiment *experiment, 
         .experiment = experiment,
         .optimizer = (const struct optimizer_type *)experiment->optimizer.kind,
     };
-    if (plan(trainer, err) && check_memory(trainer, err) &&
-        model_allocate(&trainer->model, (uint64_t)experiment->seed, err) && allocate_state(trainer, err))
-        return true;
-    trainer_close(trainer);
-    return false;
+    if (!plan(trainer, err) || !check_memory(trainer, err) || !model_allocate(&trainer->model, err) ||
+        !allocate_state(trainer, err)) {
+        trainer_close(trainer);
+        return false;
+    }
+    model_draw(&trainer->model, (uint64_t)experiment->seed);
+    return true;
 }
 
 void trainer_close(struct trainer *trainer) {
@@ -101,19 +103,11 @@ void trainer_close(struct trainer *trainer) {
 
 /* --- Training ---------------------------------------------------------------------------------------------------- */
 
-static int largest(const real *logits, int classes) {
-    int best = 0;
-    for (int j = 1; j < classes; j++)
-        if (logits[j] > logits[best])
-            best = j;
-    return best;
-}
-
 static double batch_accuracy(const struct step *step, const struct head *head, const int32_t *labels) {
-    int right = 0, classes = head->classes;
+    int right = 0;
 #pragma omp parallel for schedule(static) num_threads(step->threads) reduction(+ : right)
     for (int i = 0; i < step->n; i++)
-        right += largest(head->scores + (size_t)i * (size_t)classes, classes) == labels[i];
+        right += head_prediction(head, i) == labels[i];
     return (double)right / step->n;
 }
 
@@ -187,111 +181,4 @@ struct step_result trainer_step(struct trainer *trainer, const struct batch *bat
         accept_step(trainer, step, &result);
     phase_ends(trainer, STEP_OPTIMIZER);
     return result;
-}
-
-/* --- Evaluation -------------------------------------------------------------------------------------------------- */
-
-/* Fewer than five classes have a larger logit than the label's; a NaN counts as larger. */
-static bool in_top5(const real *logits, int classes, int label) {
-    int larger = 0;
-    for (int j = 0; j < classes; j++)
-        larger += j != label && !(logits[j] <= logits[label]);
-    return larger < 5;
-}
-
-/* What comes together while a split goes by. */
-struct tally {
-    double loss;
-    int64_t right, top5;
-    int *predictions; /* [batch]: of the latest batch */
-};
-
-static bool allocate_evaluation(struct evaluation *result, int classes, struct error *err) {
-    size_t count = (size_t)classes;
-    bool confusion = classes <= CONFUSION_CLASSES;
-    *result = (struct evaluation){
-        .classes = classes,
-        .class_images = mem_block(count * sizeof(int64_t)),
-        .class_correct = mem_block(count * sizeof(int64_t)),
-        .confusion = confusion ? mem_block(count * count * sizeof(int64_t)) : NULL,
-    };
-    if (result->class_images && result->class_correct && (result->confusion || !confusion))
-        return true;
-    return error_set(err, "not enough memory to count the predictions of %d classes", classes);
-}
-
-void evaluation_free(struct evaluation *evaluation) {
-    free(evaluation->class_images);
-    free(evaluation->class_correct);
-    free(evaluation->confusion);
-    evaluation->class_images = evaluation->class_correct = evaluation->confusion = NULL;
-}
-
-static void predict(struct tally *tally, const struct step *step, const struct head *head, const int32_t *labels) {
-    int classes = head->classes;
-    int64_t top5 = 0;
-#pragma omp parallel for schedule(static) num_threads(step->threads) reduction(+ : top5)
-    for (int i = 0; i < step->n; i++) {
-        const real *row = head->scores + (size_t)i * (size_t)classes;
-        tally->predictions[i] = largest(row, classes);
-        top5 += in_top5(row, classes, labels[i]);
-    }
-    tally->top5 += top5;
-}
-
-static void count_batch(struct tally *tally, struct evaluation *result, const struct batch *batch) {
-    for (int i = 0; i < batch->count; i++) {
-        int label = batch->labels[i], predicted = tally->predictions[i];
-        result->class_images[label]++;
-        result->class_correct[label] += predicted == label;
-        if (result->confusion)
-            result->confusion[(size_t)label * (size_t)result->classes + (size_t)predicted]++;
-        tally->right += predicted == label;
-    }
-    result->images += batch->count;
-}
-
-/* Of the batch's images, the first of which is number `first` of the split. */
-static void take_features(const struct trainer *trainer, const struct batch *batch, const int *predictions,
-                          struct features *features, int first) {
-    model_features(&trainer->model, batch->count, batch->images,
-                   features->values + (size_t)first * (size_t)features->width);
-    for (int i = 0; i < batch->count; i++) {
-        features->labels[first + i] = batch->labels[i];
-        features->predictions[first + i] = predictions[i];
-    }
-}
-
-static void evaluate_batches(struct trainer *trainer, struct loader *loader, struct tally *tally,
-                             struct evaluation *result, struct features *features) {
-    const struct head *head = &trainer->model.head;
-    for (const struct batch *batch; (batch = loader_next(loader));) {
-        struct step step = model_step(&trainer->model, batch->count, STEP_EVALUATE);
-        model_forward(&trainer->model, step, batch->images);
-        predict(tally, &step, head, batch->labels);
-        if (features)
-            take_features(trainer, batch, tally->predictions, features, result->images);
-        tally->loss += batch->count * loss_evaluate(&trainer->loss, &step, head, batch->labels);
-        count_batch(tally, result, batch);
-    }
-}
-
-bool trainer_evaluate(struct trainer *trainer, const struct dataset *dataset, int split, struct evaluation *result,
-                      struct features *features, struct error *err) {
-    const struct experiment *experiment = trainer->experiment;
-    int batch = experiment->train.batch_size;
-    if (!allocate_evaluation(result, experiment->shape.classes, err))
-        return false;
-    struct loader *loader = loader_evaluate(dataset, experiment_data(experiment), split, batch, err);
-    if (!loader)
-        return false;
-    struct tally tally = {.predictions = mem_alloc((size_t)batch * sizeof *tally.predictions)};
-    evaluate_batches(trainer, loader, &tally, result, features);
-    bool good = loader_good(loader, err);
-    loader_close(loader);
-    free(tally.predictions);
-    result->loss = tally.loss / result->images;
-    result->accuracy = (double)tally.right / result->images;
-    result->top5 = (double)tally.top5 / result->images;
-    return good;
 }

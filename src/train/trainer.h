@@ -5,7 +5,6 @@
 #include "data/loader.h"
 #include "optim/optimizer.h"
 #include "train/experiment.h"
-#include "train/feature_angles.h"
 
 /* What a step spends its time on. */
 enum step_phase {
@@ -55,22 +54,5 @@ void trainer_close(struct trainer *trainer);
 /* One iteration: an update on one batch, unless loss or gradient is not finite; then train/divergence.h says where it
  * began, until the network's next pass. */
 struct step_result trainer_step(struct trainer *trainer, const struct batch *batch);
-
-enum { CONFUSION_CLASSES = 2000 }; /* the most for which predictions are counted by class: 32 MB */
-
-/* Measures of a network on one split. */
-struct evaluation {
-    int images, classes;
-    double loss, accuracy, top5;           /* top5: 1 when there are five classes or fewer */
-    int64_t *class_images, *class_correct; /* [classes] */
-    int64_t *confusion;                    /* [true class][predicted class]; NULL above CONFUSION_CLASSES */
-};
-/* Frees its tables; the numbers stay. Of zeros is allowed. */
-void evaluation_free(struct evaluation *evaluation);
-
-/* features: allocated for the split and the network's features, filled in; NULL: not wanted. Free the result in either
- * case. */
-bool trainer_evaluate(struct trainer *trainer, const struct dataset *dataset, int split, struct evaluation *result,
-                      struct features *features, struct error *err);
 
 #endif

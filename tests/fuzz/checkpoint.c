@@ -44,16 +44,16 @@ static void resume(struct safetensors *file, const char *path) {
     int64_t iteration;
     const char *text = checkpoint_spec(file, path, &err);
     if (text) {
-        experiment_parse(&experiment, path, text, NULL, 0, &diags);
+        experiment_parse_stored(&experiment, path, text, NULL, 0, &diags);
         experiment_free(&experiment);
         text_free(&diags.text);
     }
     if (checkpoint_progress(file, path, &iteration, &best, &err))
         fuzz_require(iteration >= 0 && best.iteration >= -1, "iterations are none below the first");
-    checkpoint_load(file, path, trainer, true, &err);
-    checkpoint_load(file, path, trainer, false, &err);
-    checkpoint_initialise(file, path, trainer, NULL, &err);
-    checkpoint_initialise(file, path, trainer, "c", &err);
+    checkpoint_load(file, path, trainer, &err);
+    checkpoint_load_weights(file, path, &trainer->model, &err);
+    checkpoint_initialise(file, path, &trainer->model, NULL, &err);
+    checkpoint_initialise(file, path, &trainer->model, "c", &err);
 }
 
 static size_t value_count(const struct stored_tensor *tensor) {

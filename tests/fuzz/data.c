@@ -31,6 +31,9 @@ static const char *const names[] = {
     "t10k-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
     "t10k-labels-idx1-ubyte",
+    "batches.meta.txt",
+    "fine_label_names.txt",
+    "coarse_label_names.txt",
 };
 
 enum { NAMES = sizeof names / sizeof *names };
@@ -94,6 +97,7 @@ static struct choice choose(struct arena *arena, const uint8_t *data) {
 /* What dataset_load says of what it has loaded. */
 static void check_dataset(const struct dataset *dataset) {
     struct error err;
+    char buffer[CLASS_NAME_BYTES];
     unsigned sum = 0;
     size_t bytes = dataset_image_bytes(dataset);
     uint8_t *pixels = mem_alloc(bytes);
@@ -108,6 +112,8 @@ static void check_dataset(const struct dataset *dataset) {
         }
     }
     free(pixels);
+    for (int i = 0; i < dataset->classes; i++)
+        fuzz_require(*dataset_class_name(dataset, i, buffer), "every class has a name");
     volatile unsigned read = sum; /* so that the sanitizer sees every pixel read */
     (void)read;
 }

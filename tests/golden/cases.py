@@ -103,8 +103,14 @@ OPERATORS: dict[str, Spec] = {
     "sphere_learnable_layer": {**LEARNABLE, "k_shared": "layer"},
     "linear_cosine": {"magnitude": "linear", "angular": "cosine"},
     "linear_linear": {"magnitude": "linear", "angular": "linear"},
+    "tanh_cosine": {"magnitude": "tanh", "rho": 1.5, "train_rho": False, "angular": "cosine"},
+    "tanh_trained": {"magnitude": "tanh", "rho": 0.8, "train_rho": True, "angular": "linear"},
     "product_linear": {"magnitude": "product", "angular": "linear"},
     "product_sigmoid": {"magnitude": "product", "angular": "sigmoid", "k": 0.3},
+}
+SQUARES: dict[str, Spec] = {  # near 0 too often for a ReLU that follows at once
+    "sphere_square": {"magnitude": "sphere", "angular": "square_cosine"},
+    "linear_square": {"magnitude": "linear", "angular": "square_cosine"},
 }
 RELU = {"type": "relu"}
 FLATTEN = {"type": "flatten"}
@@ -316,8 +322,9 @@ MILD_ANNEALING = {"base": 5.0, "gamma": 0.5, "power": 1.0, "minimum": 0.3}
 SHORT_ANNEALING = {"base": 2.0, "gamma": 1.0, "power": 1.5, "minimum": 0.3}  # at its minimum from the third step on
 SPHEREFACE_ANNEALING = {"base": 1000.0, "gamma": 0.12, "power": 1.0, "minimum": 5.0}
 ACTIVATIONS: dict[str, Spec] = {
-    "cosine": {"angular": "cosine", "k": 0.3},
-    "linear": {"angular": "linear", "k": 0.3},
+    "cosine": {"angular": "cosine"},
+    "linear": {"angular": "linear"},
+    "square": {"angular": "square_cosine"},
     "sigmoid": {"angular": "sigmoid", "k": 0.3},
     "sigmoid07": {"angular": "sigmoid", "k": 0.7},
 }
@@ -356,6 +363,23 @@ def learnable_losses() -> dict[str, Spec]:
     }
 
 
+def sphereface2(scale: float, detach: bool = False, exponent: float = 3.0, loss_weight: float = 1.0) -> Spec:
+    shape = {"scale": scale, "margin": 0.4, "exponent": exponent, "balance": 0.7}
+    return {"type": "sphereface2", **shape, "loss_weight": loss_weight, "detach": detach, "epsilon": 1e-4}
+
+
+def binary_losses() -> dict[str, Spec]:
+    return {
+        "sphereface2": sphereface2(8.0),
+        "sphereface2_detached": sphereface2(8.0, detach=True, exponent=2.5, loss_weight=5.0),
+        "sphereface2_cosine": sphereface2(20.0, exponent=1.0, loss_weight=2.0),
+    }
+
+
+def square_losses() -> dict[str, Spec]:
+    return {"w_softmax_square": w_softmax("square"), "ga_softmax_square_m3": ga_softmax("square", 3)}
+
+
 def angular_losses() -> dict[str, Spec]:
     losses = {}
     for activation in ("cosine", "linear", "sigmoid"):
@@ -385,6 +409,7 @@ PLANAR = {  # with a two-dimensional feature layer
     "ga_softmax_sigmoid_m3",
     "cosface",
     "arcface",
+    "sphereface2_cosine",
 }
 
 
@@ -408,7 +433,8 @@ def angular_network(features: int, operator: Spec, score: Spec) -> Layers:
 
 def angular_loss_cases() -> dict[str, Spec]:
     cases = {}
-    for index, (name, loss) in enumerate({**angular_losses(), **learnable_losses()}.items()):
+    losses = {**angular_losses(), **learnable_losses(), **binary_losses(), **square_losses()}
+    for index, (name, loss) in enumerate(losses.items()):
         loss, score = apart(loss)
         layers = angular_network(2 if name in PLANAR else 4, (PRODUCT, SPHERE_LINEAR)[index // 3 % 2], score)
         optimizer = (SGD, ADAM)[(index + (index - 2) // 4) % 2]  # by turns for each activation too
@@ -426,6 +452,7 @@ def aligned_cases() -> dict[str, Spec]:
         "ga_softmax_linear_m4": ga_softmax("linear", 4),
         "w_softmax_sigmoid": w_softmax("sigmoid"),
         "arcface": additive("arcface", 4.0, 0.5),
+        "sphereface2": sphereface2(8.0),
     }
     cases = {}
     for row, alignment in enumerate(ALIGNMENTS):
@@ -507,6 +534,8 @@ def operator_detail_cases() -> dict[str, Spec]:
         "detail_learnable_bias": make_spec(learnable_bias, SGD),
         "detail_learnable_constants": make_spec(plain_network(odd_constants, "batch"), ADAM),
         "detail_learnable_negative_k": make_spec(plain_network(negative, "sphere"), ADAM),
+        "detail_square": make_spec(plain_network(SQUARES["sphere_square"], "batch"), SGD),
+        "detail_square_linear": make_spec(plain_network(SQUARES["linear_square"], "both"), ADAM),
         "detail_sharp_sigmoid": make_spec(plain_network(sharp, "batch"), SGD),
         "detail_implicit_flatten": make_spec(implicit, SGD, size=(4, 6)),
         "detail_conv_default": make_spec(defaults, ADAM),

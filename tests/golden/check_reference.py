@@ -15,11 +15,14 @@ from cases import (
     NO_ANNEALING,
     OPERATORS,
     SPHEREFACE_ANNEALING,
+    SQUARES,
     a_softmax,
     additive,
     angular_losses,
     batch_normalisation,
     ga_softmax,
+    sphereface2,
+    square_losses,
     w_softmax,
 )
 from draw import initial_norm
@@ -34,6 +37,7 @@ from torch_reference import (
     moved_cosine,
     psi,
     softmax_loss,
+    sphereface2_loss,
 )
 
 
@@ -45,7 +49,7 @@ def sigmoid_of_the_paper(theta: Tensor, k: Tensor) -> Tensor:
 
 
 def convolve_by_patches(
-    operator: Spec, x: Tensor, weight: Tensor, k: Optional[Tensor], stride: int, padding: int
+    operator: Spec, x: Tensor, weight: Tensor, k: Optional[Tensor], rho: Optional[Tensor], stride: int, padding: int
 ) -> Tensor:
     """The operator patch by patch, with the angle from the unit vectors and the paper's sigmoid."""
     patches = F.unfold(x, tuple(weight.shape[2:]), stride=stride, padding=padding)
@@ -56,12 +60,15 @@ def convolve_by_patches(
     theta = torch.acos(torch.einsum("ok,nkp->nop", filters / norm_w, patches / norm_x))
     activations = {
         "cosine": lambda: torch.cos(theta),
+        "square_cosine": lambda: torch.sign(math.pi / 2 - theta) * torch.cos(theta) ** 2,
         "linear": lambda: -theta / (math.pi / 2) + 1,
         "sigmoid": lambda: sigmoid_of_the_paper(theta, torch.tensor(operator["k"], dtype=x.dtype)),
         "learnable_sigmoid": lambda: sigmoid_of_the_paper(theta, (k.abs() + operator["k_offset"]).view(1, -1, 1)),
     }
-    scale = {"sphere": 1.0, "linear": norm_x, "product": norm_x * norm_w}[operator["magnitude"]]
-    y = scale * activations[operator["angular"]]()
+    length = operator.get("rho", 1.0) if rho is None else rho.abs() + 1e-4
+    bounded = 1 - 2 / (torch.exp(2 * norm_x / length) + 1)
+    scales = {"sphere": 1.0, "linear": norm_x, "product": norm_x * norm_w, "tanh": bounded}
+    y = scales[operator["magnitude"]] * activations[operator["angular"]]()
     height = (x.shape[2] + 2 * padding - weight.shape[2]) // stride + 1
     return y.unflatten(2, (height, -1))
 
@@ -71,18 +78,20 @@ def check_operator(operator: Spec, rng: np.random.RandomState) -> None:
     x = torch.from_numpy(0.7 * rng.standard_normal([2, 2, 5, 6])).requires_grad_()
     weight = torch.from_numpy(0.4 * rng.standard_normal([3, 2, 3, 3])).requires_grad_()
     k = torch.from_numpy(np.array([0.7, -0.5, 0.3])).requires_grad_()
+    rho = torch.tensor([-0.7], dtype=torch.float64, requires_grad=True) if operator.get("train_rho", False) else None
     inputs = [x, weight, k] if operator["angular"] == "learnable_sigmoid" else [x, weight]
+    inputs += [] if rho is None else [rho]
     exact = operator["magnitude"] == "product" and operator["angular"] == "cosine"
     by_patches = {**operator, "epsilon": 0.0} if exact else operator
     for stride, padding in ((1, 1), (2, 0)):
-        y = convolve(operator, x, weight, k, stride, padding)
-        independent = convolve_by_patches(by_patches, x, weight, k, stride, padding)
+        y = convolve(operator, x, weight, k, stride, padding, rho=rho)
+        independent = convolve_by_patches(by_patches, x, weight, k, rho, stride, padding)
         torch.testing.assert_close(y, independent, rtol=1e-11, atol=1e-12)
         upstream = torch.from_numpy(rng.standard_normal(y.shape))
         gradients = zip(torch.autograd.grad(y, inputs, upstream), torch.autograd.grad(independent, inputs, upstream))
         for ours, other in gradients:
             torch.testing.assert_close(ours, other, rtol=1e-9, atol=1e-10)
-        assert torch.autograd.gradcheck(lambda *t: convolve(operator, t[0], t[1], k, stride, padding), inputs[:2])
+        assert torch.autograd.gradcheck(lambda *t: convolve(operator, t[0], t[1], k, stride, padding, rho=rho), inputs[:2])
     if operator["angular"] == "learnable_sigmoid":
         fixed_x, fixed_weight = x.detach(), weight.detach()
         assert torch.autograd.gradcheck(lambda sharpness: convolve(operator, fixed_x, fixed_weight, sharpness), [k])
@@ -115,6 +124,8 @@ def check_softmax(rng: np.random.RandomState) -> None:
 def g_by_definition(activation: Spec, theta: Tensor) -> Tensor:
     if activation["angular"] == "cosine":
         return torch.cos(theta)
+    if activation["angular"] == "square_cosine":
+        return torch.sign(math.pi / 2 - theta) * torch.cos(theta) ** 2
     if activation["angular"] == "linear":
         return 1 - theta / (math.pi / 2)
     return sigmoid_of_the_paper(theta, theta.new_tensor(activation["k"]))
@@ -140,7 +151,7 @@ def check_psi() -> None:
     theta = torch.linspace(1e-3, math.pi - 1e-3, 20000, dtype=torch.float64)
     sharpest = {"angular": "sigmoid", "k": 0.15}
     for activation in (*ACTIVATIONS.values(), sharpest):
-        angular, k = activation["angular"], theta.new_tensor(activation["k"])
+        angular, k = activation["angular"], theta.new_tensor(activation.get("k", 1))
         for margin in range(1, 5):
             continued = partial(psi, angular, margin, k=k)
             check_continued(continued, theta, [math.pi * q / margin for q in range(1, margin)])
@@ -193,7 +204,7 @@ def check_angular_losses(rng: np.random.RandomState) -> None:
     def ours(loss: Spec, iteration: int, features: Tensor = x, classes: Tensor = weight) -> Tensor:
         return angular_loss(loss, *cosines(loss, features, classes), labels, iteration)
 
-    for loss in angular_losses().values():
+    for loss in {**angular_losses(), **square_losses()}.values():
         for iteration in (1, 4):
             found, expected = ours(loss, iteration), angular_loss_by_definition(loss, x, weight, labels, iteration)
             torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-12)
@@ -212,6 +223,32 @@ def check_angular_losses(rng: np.random.RandomState) -> None:
     torch.testing.assert_close(ours(additive("cosface", 4.0, 0.0), 1), ours(additive("arcface", 4.0, 0.0), 1))
 
 
+def sphereface2_of(loss: Spec, labels: Tensor, cosine: Tensor, bias: Tensor) -> Tensor:
+    return sphereface2_loss(loss, cosine, labels, bias)
+
+
+def check_sphereface2(rng: np.random.RandomState) -> None:
+    """Against PyTorch's binary cross entropy, weighted as the authors' code does it, and finite differences."""
+    cosine = torch.from_numpy(rng.uniform(-0.9, 0.9, [12, CLASSES])).requires_grad_()
+    bias = torch.tensor([0.3], dtype=torch.float64).requires_grad_()
+    labels = torch.from_numpy(rng.randint(0, CLASSES, 12))
+    own = F.one_hot(labels, CLASSES).double()
+    weight = 0.7 * own + 0.3 * (1 - own)
+    for scale, exponent, loss_weight in ((8.0, 3.0, 1.0), (40.0, 1.0, 50.0)):
+        loss = sphereface2(scale, exponent=exponent, loss_weight=loss_weight)
+        adjusted = 2 * ((cosine + 1) / 2) ** exponent - 1
+        logits = scale * (adjusted - 0.4 * (2 * own - 1)) + bias
+        weights = loss_weight * CLASSES / scale * weight
+        expected = F.binary_cross_entropy_with_logits(logits, own, weight=weights)
+        found = sphereface2_loss(loss, cosine, labels, bias)
+        torch.testing.assert_close(found, expected)
+        assert torch.autograd.gradcheck(partial(sphereface2_of, loss, labels), [cosine, bias])
+        detached = sphereface2_loss({**loss, "detach": True}, cosine, labels, bias)
+        torch.testing.assert_close(detached, found)
+        plain, own_slope = (torch.autograd.grad(value, cosine)[0] for value in (found, detached))
+        torch.testing.assert_close(plain, own_slope * exponent * ((cosine + 1) / 2) ** (exponent - 1))
+
+
 def check_annealing() -> None:
     factors = [annealing_factor(SPHEREFACE_ANNEALING, iteration) for iteration in (1, 10, 10000)]
     np.testing.assert_allclose(factors, [1000 / 1.12, 1000 / 2.2, 5.0])
@@ -220,10 +257,11 @@ def check_annealing() -> None:
 
 def check_reference() -> None:
     rng = np.random.RandomState(20)
-    for operator in OPERATORS.values():
+    for operator in (*OPERATORS.values(), *SQUARES.values()):
         check_operator({"epsilon": 1e-4, **operator}, rng)
     check_batch_norm(rng)
     check_softmax(rng)
     check_psi()
     check_annealing()
     check_angular_losses(rng)
+    check_sphereface2(rng)

@@ -50,6 +50,8 @@ def initial_operator(layer: Spec, shape: list[int], rng: np.random.RandomState, 
         tensors[f"{name}.bias"] = on_grid(away_from_zero(rng, filters), INIT_GRID)
     if operator["angular"] == "learnable_sigmoid":
         tensors[f"{name}.k"] = initial_k(operator, filters, rng)
+    if operator.get("train_rho", False):
+        tensors[f"{name}.rho"] = on_grid(operator["rho"] + rng.uniform(-0.1, 0.1, 1), INIT_GRID)
 
 
 def initial_norm(layer: Spec, channels: int, rng: np.random.RandomState, tensors: Tensors) -> None:
@@ -122,6 +124,8 @@ def draw_case(spec: Spec, seed: int, alignment: Optional[int] = None) -> Draw:
     initialise(spec["network"]["layers"], shape, rng, init)
     if spec["loss"].get("angular") == "learnable_sigmoid":
         init["score.k"] = initial_k(spec["loss"], CLASSES, rng)
+    if spec["loss"]["type"] == "sphereface2":
+        init["score.bias"] = on_grid(rng.uniform(-1.0, 1.0, 1), INIT_GRID)
     if alignment is not None:
         labels = torch.from_numpy(rng.randint(0, CLASSES, [STEPS, batch]))
         return Draw(init, aligned_images(spec, alignment, init["score.weight"], labels, rng), labels)

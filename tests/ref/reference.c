@@ -104,17 +104,20 @@ static bool same(const char *a, const char *b) {
 }
 
 bool ref_knows_magnitude(const char *magnitude) {
-    return same(magnitude, "product") || same(magnitude, "sphere") || same(magnitude, "linear");
+    return same(magnitude, "product") || same(magnitude, "sphere") || same(magnitude, "linear") ||
+           same(magnitude, "tanh");
 }
 
 bool ref_knows_angular(const char *angular) {
-    return same(angular, "cosine") || same(angular, "linear") || same(angular, "sigmoid") ||
-           same(angular, "learnable_sigmoid");
+    return same(angular, "cosine") || same(angular, "square_cosine") || same(angular, "linear") ||
+           same(angular, "sigmoid") || same(angular, "learnable_sigmoid");
 }
 
-double ref_magnitude(const char *magnitude, double w_norm, double x_norm) {
+double ref_magnitude(const char *magnitude, double rho, double w_norm, double x_norm) {
     if (same(magnitude, "product"))
         return w_norm * x_norm;
+    if (same(magnitude, "tanh"))
+        return 1 - 2 / (exp(2 * x_norm / rho) + 1);
     return same(magnitude, "linear") ? x_norm : 1;
 }
 
@@ -126,16 +129,27 @@ static double paper_sigmoid(double theta, double k) {
 double ref_angular(const char *angular, double theta, double k) {
     if (same(angular, "cosine"))
         return cos(theta);
+    if (same(angular, "square_cosine"))
+        return copysign(pow(cos(theta), 2), M_PI / 2 - theta);
     return same(angular, "linear") ? 1 - 2 * theta / M_PI : paper_sigmoid(theta, k);
 }
 
 double ref_angular_slope(const char *angular, double theta, double k) {
     if (same(angular, "cosine"))
         return -sin(theta);
+    if (same(angular, "square_cosine"))
+        return -fabs(sin(2 * theta));
     if (same(angular, "linear"))
         return -2 / M_PI;
     double tangent = tanh((M_PI / 2 - theta) / (2 * k));
     return -(1 - tangent * tangent) / (2 * k * tanh(M_PI / (4 * k)));
+}
+
+double ref_smooth_angular(const char *angular, double c, double *slope) {
+    bool square = same(angular, "square_cosine");
+    assert(square || same(angular, "cosine"));
+    *slope = square ? 2 * fabs(c) : 1;
+    return square ? copysign(c * c, c) : c;
 }
 
 static double norm_of(int count, const double *values, double epsilon) {
@@ -148,6 +162,8 @@ static double norm_of(int count, const double *values, double epsilon) {
 static double angle_part(const struct ref_operator *op, double cosine, double k) {
     if (same(op->angular, "cosine"))
         return cosine;
+    if (same(op->angular, "square_cosine"))
+        return copysign(cosine * cosine, cosine);
     double kept = fmax(-1 + op->clamp, fmin(1 - op->clamp, cosine));
     return ref_angular(op->angular, acos(kept), k);
 }
@@ -165,7 +181,7 @@ void ref_operate(const struct ref_operator *op, const struct ref_geometry *g, in
             if (!ordinary) {
                 double x_norm = sqrt(squares[p] + op->epsilon), w_norm = norm_of(patch, w + f * patch, op->epsilon);
                 double cosine = *value / (w_norm * x_norm), k = op->k ? op->k[f] : 0;
-                *value = ref_magnitude(op->magnitude, w_norm, x_norm) * angle_part(op, cosine, k);
+                *value = ref_magnitude(op->magnitude, op->rho, w_norm, x_norm) * angle_part(op, cosine, k);
             }
             *value += b ? b[f] : 0;
         }
@@ -370,6 +386,20 @@ double ref_angular_loss(const struct ref_angular_loss *loss, int n, int classes,
     double value = ref_softmax_loss(n, classes, logits, labels, loss->smoothing, loss->floor);
     free(logits);
     return value;
+}
+
+double ref_sphereface2(const struct ref_sphereface2 *loss, int n, int classes, const double *cosines,
+                       const int32_t *labels, double bias) {
+    double sum = 0, s = loss->scale;
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < classes; j++) {
+            double g = 2 * pow((cosines[i * classes + j] + 1) / 2, loss->exponent) - 1;
+            if (j == labels[i])
+                sum += loss->balance / s * log1p(exp(-(s * (g - loss->margin) + bias)));
+            else
+                sum += (1 - loss->balance) / s * log1p(exp(s * (g + loss->margin) + bias));
+        }
+    return loss->loss_weight * sum / n;
 }
 
 /* --- Regularisation and optimizers ------------------------------------------------------------------------------- */

@@ -38,18 +38,21 @@ void ref_box(const struct ref_geometry *g, int n, double *box, const double *r);
 bool ref_knows_magnitude(const char *magnitude);
 bool ref_knows_angular(const char *angular);
 
-/* h(|w|, |x|) */
-double ref_magnitude(const char *magnitude, double w_norm, double x_norm);
+/* h(|w|, |x|). rho: effective; only tanh looks at it. */
+double ref_magnitude(const char *magnitude, double rho, double w_norm, double x_norm);
 
 /* g(theta), sigmoids in the paper's exponential form, and dg/dtheta. k: effective; only sigmoids look at it. */
 double ref_angular(const char *angular, double theta, double k);
 double ref_angular_slope(const char *angular, double theta, double k);
+/* g and dg/dc of activations that are smooth in c = cos theta, also where c is 1 or -1. */
+double ref_smooth_angular(const char *angular, double c, double *slope);
 
 struct ref_operator {
     const char *magnitude, *angular;
     double epsilon;
     double clamp;    /* theta = acos of the cosine kept within 1 - clamp; the cosine activation needs none */
     const double *k; /* [filters], effective: positive */
+    double rho;      /* likewise */
 };
 
 /* y = h(|w|, |x|) g(theta) + b; b NULL: none */
@@ -104,6 +107,13 @@ struct ref_angular_loss {
 };
 double ref_angular_loss(const struct ref_angular_loss *loss, int n, int classes, const double *cosines,
                         const double *lengths, const int32_t *labels);
+
+/* margin: 0 where a test has none. */
+struct ref_sphereface2 {
+    double scale, margin, exponent, balance, loss_weight;
+};
+double ref_sphereface2(const struct ref_sphereface2 *loss, int n, int classes, const double *cosines,
+                       const int32_t *labels, double bias);
 
 /* --- Regularisation and optimizers ------------------------------------------------------------------------------- */
 

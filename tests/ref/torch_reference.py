@@ -19,7 +19,8 @@ Tensors = dict[str, Tensor]
 Shape = tuple[int, int, int]  # channels, height, width
 
 COSINE_LIMIT = 1 - 1e-6  # of the cosines whose angles are taken
-ANGULAR_LOSSES = ("w_softmax", "a_softmax", "ga_softmax", "cosface", "arcface")
+ANGULAR_LOSSES = ("w_softmax", "a_softmax", "ga_softmax", "cosface", "arcface", "sphereface2")
+LEAST_RHO = 1e-4  # what a trained rho of 0 stands for
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -104,14 +105,23 @@ def operator_of(layer: Spec) -> Spec:
 
 def angular_activation(angular: str, cosine: Tensor, k: Optional[Tensor]) -> Tensor:
     """g(theta); k is the effective sharpness of the sigmoid, shaped to broadcast."""
+    if angular == "square_cosine":
+        return cosine * cosine.abs()
     return cosine if angular == "cosine" else activation_of_angle(angular, torch.acos(cosine), k)
 
 
 def activation_of_angle(angular: str, theta: Tensor, k: Optional[Tensor]) -> Tensor:
-    """The linear and the sigmoid activation."""
+    """The activations that are functions of the angle, and the square of its cosine."""
+    if angular == "square_cosine":
+        return torch.cos(theta) * torch.cos(theta).abs()
     if angular == "linear":
         return 1 - 2 * theta / math.pi
     return torch.tanh((math.pi / 2 - theta) / (2 * k)) / torch.tanh(math.pi / (4 * k))
+
+
+def effective_rho(operator: Spec, rho: Optional[Tensor], like: Tensor) -> Tensor:
+    """Of the magnitude tanh: how long a patch is."""
+    return like.new_tensor([operator["rho"]]) if rho is None else rho.abs() + LEAST_RHO
 
 
 def effective_k(operator: Spec, k: Optional[Tensor], like: Tensor) -> Optional[Tensor]:
@@ -130,6 +140,7 @@ def convolve(
     stride: int = 1,
     padding: int = 0,
     margins: Optional[Margins] = None,
+    rho: Optional[Tensor] = None,
 ) -> Tensor:
     """The operator over all patches of x [N, C, H, W] with weight [out, C, kH, kW]."""
     dot = F.conv2d(x, weight, stride=stride, padding=padding)
@@ -147,6 +158,8 @@ def convolve(
     activation = angular_activation(angular, cosine.clamp(-COSINE_LIMIT, COSINE_LIMIT), sharpness)
     if magnitude == "sphere":
         return activation
+    if magnitude == "tanh":
+        return activation * torch.tanh(norm_x / effective_rho(operator, rho, weight))
     return activation * norm_x if magnitude == "linear" else activation * norm_x * norm_w
 
 
@@ -162,13 +175,13 @@ def per_channel(values: Tensor, x: Tensor) -> Tensor:
 def operator_layer(layer: Spec, x: Tensor, tensors: Tensors, margins: Margins) -> Tensor:
     """conv, sphere_conv and dense; a dense layer is a 1x1 convolution of a 1x1 image."""
     name = layer["name"]
-    weight, bias, k = (tensors.get(f"{name}.{part}") for part in ("weight", "bias", "k"))
+    weight, bias, k, rho = (tensors.get(f"{name}.{part}") for part in ("weight", "bias", "k", "rho"))
     operator = operator_of(layer)
     if layer["type"] == "dense":
         flat = x.flatten(1)[:, :, None, None]
-        y = convolve(operator, flat, weight[:, :, None, None], k, margins=margins).flatten(1)
+        y = convolve(operator, flat, weight[:, :, None, None], k, margins=margins, rho=rho).flatten(1)
     else:
-        y = convolve(operator, x, weight, k, layer["stride"], layer["padding"], margins)
+        y = convolve(operator, x, weight, k, layer["stride"], layer["padding"], margins, rho)
     return y if bias is None else y + per_channel(bias, y)
 
 
@@ -297,7 +310,7 @@ def all_layers(layers: Layers) -> Iterator[Spec]:
 
 
 def parameter_groups(layers: Layers, tensors: Tensors) -> dict[str, str]:
-    """The regularisation group of every trained parameter: weights, sphere_weights, norm, bias or k."""
+    """The regularisation group of every trained parameter: weights, sphere_weights, norm, bias or shape."""
     groups = {}
     for layer in all_layers(layers):
         name = layer.get("name")
@@ -305,7 +318,7 @@ def parameter_groups(layers: Layers, tensors: Tensors) -> dict[str, str]:
             product = operator_of(layer)["magnitude"] == "product"
             groups[f"{name}.weight"] = "weights" if product else "sphere_weights"
             groups[f"{name}.bias"] = "bias"
-            groups[f"{name}.k"] = "k"
+            groups[f"{name}.k"] = groups[f"{name}.rho"] = "shape"
         elif layer["type"] in ("batch_norm", "sphere_norm") and layer.get("trained", True):
             groups[f"{name}.weight"] = groups[f"{name}.bias"] = "norm"
     return {name: group for name, group in groups.items() if name in tensors}
@@ -397,9 +410,24 @@ def angular_logits(
     return torch.where(F.one_hot(labels, plain.shape[1]).bool(), annealed, plain)
 
 
+def sphereface2_loss(loss: Spec, cosine: Tensor, labels: Tensor, bias: Tensor) -> Tensor:
+    """For each class whether the image is of it; `bias`: one for all classes."""
+    own = F.one_hot(labels, cosine.shape[1]).bool()
+    adjusted = 2 * ((cosine + 1) / 2) ** loss["exponent"] - 1
+    if loss["detach"]:
+        adjusted = cosine + (adjusted - cosine).detach()
+    target = F.softplus(-loss["scale"] * (adjusted - loss["margin"]) - bias)
+    others = F.softplus(loss["scale"] * (adjusted + loss["margin"]) + bias)
+    terms = torch.where(own, loss["balance"] * target, (1 - loss["balance"]) * others)
+    return loss["loss_weight"] / loss["scale"] * terms.sum(1).mean()
+
+
 def angular_loss(
     loss: Spec, cosine: Tensor, norm_x: Tensor, labels: Tensor, iteration: int, trained: Optional[Tensor] = None
 ) -> Tensor:
+    """trained: the k of an activation that trains it, or the bias of the loss."""
+    if loss["type"] == "sphereface2":
+        return sphereface2_loss(loss, cosine, labels, trained)
     logits = angular_logits(loss, cosine, norm_x, labels, iteration, trained)
     return softmax_loss(loss, logits, labels) if loss["type"] == "w_softmax" else F.cross_entropy(logits, labels)
 
@@ -467,7 +495,8 @@ def fit_loss(spec: Spec, tensors: Tensors, images: Tensor, labels: Tensor, itera
     cosine, norm_x = cosines(loss, x, tensors[f"{score}.weight"])
     run.margins.note("angle" if takes_angle(loss) else "cosine", 1 - cosine.abs())
     run.targets.append(cosine.detach().gather(1, labels[:, None]))
-    return angular_loss(loss, cosine, norm_x, labels, iteration, tensors.get(f"{score}.k"))
+    trained = "bias" if loss["type"] == "sphereface2" else "k"
+    return angular_loss(loss, cosine, norm_x, labels, iteration, tensors.get(f"{score}.{trained}"))
 
 
 def train(spec: Spec, init: Tensors, images: Tensor, labels: Tensor, dtype: torch.dtype) -> Run:

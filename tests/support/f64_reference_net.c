@@ -8,6 +8,7 @@
 #include "layer/configs.h"
 #include "layer/drop.h"
 #include "ref/reference.h"
+#include "support/operators.h"
 #include "support/suite.h"
 
 const struct tensor *find_tensor(const struct model *net, const char *layer, const char *part) {
@@ -34,18 +35,29 @@ static struct signal signal_copy(struct signal x) {
     return copy;
 }
 
+double effective_rho(const struct model *net, const char *layer, struct choice magnitude) {
+    const double *trained = tensor_values(net, layer, "rho");
+    return trained ? fabs(*trained) + 1e-4 : row_number(magnitude, "rho", 0);
+}
+
 static struct signal operate(const struct model *net, const char *name, const struct operator_config *config,
                              struct ref_geometry g, struct signal x) {
-    ck_assert_msg(ref_knows_magnitude(config->magnitude->name), "tests/ref lacks magnitude %s",
-                  config->magnitude->name);
-    ck_assert_msg(ref_knows_angular(config->angular->name), "tests/ref lacks angular activation %s",
-                  config->angular->name);
+    ck_assert_msg(ref_knows_magnitude(config->magnitude.kind->name), "tests/ref lacks magnitude %s",
+                  config->magnitude.kind->name);
+    ck_assert_msg(ref_knows_angular(config->angular.kind->name), "tests/ref lacks angular activation %s",
+                  config->angular.kind->name);
     struct signal y = signal_new(x.n, (struct shape){ref_out_height(&g), ref_out_width(&g), g.filters, false});
     double *k = mem_alloc((size_t)g.filters * sizeof *k);
     const struct tensor *trained = find_tensor(net, name, "k");
     for (int f = 0; f < g.filters; f++)
-        k[f] = trained ? fabs(trained->value[trained->count > 1 ? f : 0]) + config->k_offset : config->k;
-    struct ref_operator op = {config->magnitude->name, config->angular->name, config->epsilon, ANGULAR_CLAMP, k};
+        k[f] = trained ? fabs(trained->value[trained->count > 1 ? f : 0]) + row_number(config->angular, "k_offset", 0)
+                       : row_number(config->angular, "k", 0);
+    struct ref_operator op = {config->magnitude.kind->name,
+                              config->angular.kind->name,
+                              config->epsilon,
+                              ANGULAR_CLAMP,
+                              k,
+                              effective_rho(net, name, config->magnitude)};
     ref_operate(&op, &g, x.n, y.values, x.values, tensor_values(net, name, "weight"), tensor_values(net, name, "bias"));
     free(k);
     return y;

@@ -21,4 +21,7 @@ int reference_index(const char *type);
 const struct tensor *find_tensor(const struct model *net, const char *layer, const char *part);
 const double *tensor_values(const struct model *net, const char *layer, const char *part);
 
+/* The number that a magnitude looks at, fixed or trained; 0: it looks at none. */
+double effective_rho(const struct model *net, const char *layer, struct choice magnitude);
+
 #endif

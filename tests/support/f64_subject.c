@@ -36,7 +36,7 @@ void randomise_parameters(struct model *net, struct rng *rng) {
             double normal = rng_normal(rng);
             if (t->role == ROLE_NORM)
                 t->value[j] = 1 + 0.3 * normal;
-            else if (t->role == ROLE_K)
+            else if (t->role == ROLE_SHAPE)
                 t->value[j] = copysign(0.3 + 0.2 * fabs(normal), j % 3 == 1 ? -1 : 1);
             else if (t->role == ROLE_BIAS)
                 t->value[j] = 0.3 * normal;
@@ -58,9 +58,10 @@ static void parse_layers(struct subject *s, const char *yaml) {
 static void plan_net(struct model *net, const struct choice_list *layers, struct shape in, int outputs, int batch) {
     struct diagnostics diags = {0};
     struct error err;
-    bool planned = model_plan(net, &(struct model_request){layers, in, outputs, batch, 1, {0}, false}, &diags);
+    bool planned = model_plan(net, &(struct model_request){layers, in, outputs, batch, 1, false, {0}}, &diags);
     ck_assert_msg(planned, "%s", diags.text.data);
-    ck_assert_msg(model_allocate(net, 7, &err), "%s", err.text);
+    ck_assert_msg(model_allocate(net, &err), "%s", err.text);
+    model_draw(net, 7);
     text_free(&diags.text);
 }
 

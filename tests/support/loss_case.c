@@ -10,7 +10,8 @@
 #include "spec/bind.h"
 
 const struct angular_case activations[LOSS_ACTIVATIONS] = {
-    {"cosine", 0, 1}, {"linear", 0, 2 / M_PI}, {"sigmoid", 0.1, 5.01}, {"sigmoid", 0.3, 1.69}, {"sigmoid", 0.7, 0.89},
+    {"cosine", 0, 1},       {"linear", 0, 2 / M_PI}, {"sigmoid", 0.1, 5.01},
+    {"sigmoid", 0.3, 1.69}, {"sigmoid", 0.7, 0.89},  {"square_cosine", 0, 1},
 };
 
 static const struct ref_annealing annealings[] = {

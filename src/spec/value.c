@@ -1,0 +1,277 @@
+#include "spec/value.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "spec/bind.h"
+
+enum { NUMBER_BYTES = 40 };
+
+static bool is_bare_word(const struct node *node) {
+    return node->type == NODE_SCALAR && !node->quoted && *node->scalar;
+}
+
+static bool in_range(const struct param *param, double value) {
+    return (param->min == 0 && param->max == 0) || (value >= param->min && value <= param->max);
+}
+
+static void describe_range(struct text *out, const struct param *param) {
+    if (param->min != 0 || param->max != 0)
+        text_printf(out, " from %.10g to %.10g", param->min, param->max);
+}
+
+/* --- Numbers ----------------------------------------------------------------------------------------------------- */
+
+static bool parse_int(const struct param *param, const struct node *node, int *value) {
+    if (!is_bare_word(node))
+        return false;
+    char *end;
+    errno = 0;
+    long number = strtol(node->scalar, &end, 10);
+    if (*end || errno || number < INT_MIN || number > INT_MAX || !in_range(param, (double)number))
+        return false;
+    *value = (int)number;
+    return true;
+}
+
+static void read_int(void *value, const struct reading *r) {
+    if (!parse_int(r->param, r->node, value))
+        bind_complain_type(r);
+}
+
+static void write_int(struct writer *writer, const void *value, const struct param *param) {
+    (void)param;
+    char number[NUMBER_BYTES];
+    snprintf(number, sizeof number, "%d", *(const int *)value);
+    write_word(writer, number);
+}
+
+static void describe_int(struct text *out, const struct param *param) {
+    text_printf(out, "a whole number");
+    describe_range(out, param);
+}
+
+static void read_real(void *value, const struct reading *r) {
+    char *end = NULL;
+    double number = is_bare_word(r->node) ? strtod(r->node->scalar, &end) : 0;
+    if (!end || *end || !isfinite(number) || !in_range(r->param, number))
+        bind_complain_type(r);
+    else
+        *(double *)value = number;
+}
+
+/* The shortest decimal that reads back as the same double. */
+static void write_real(struct writer *writer, const void *value, const struct param *param) {
+    (void)param;
+    char number[NUMBER_BYTES];
+    double real = *(const double *)value;
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(number, sizeof number, "%.*g", digits, real);
+        if (strtod(number, NULL) == real)
+            break;
+    }
+    write_word(writer, number);
+}
+
+static void describe_real(struct text *out, const struct param *param) {
+    text_printf(out, "a number");
+    describe_range(out, param);
+}
+
+static void read_ints(void *value, const struct reading *r) {
+    struct int_list *list = value;
+    *list = (struct int_list){0};
+    if (r->node->type != NODE_LIST || r->node->count > INT_LIST_MAX) {
+        bind_complain_type(r);
+        return;
+    }
+    const struct param element = {.type = PARAM_INT, .min = r->param->min, .max = r->param->max};
+    for (int i = 0; i < r->node->count; i++) {
+        const char *path = arena_printf(r->b->arena, "%s[%d]", r->path, i);
+        read_int(&list->values[list->count++], &(struct reading){r->b, &element, r->node->children[i], path});
+    }
+}
+
+static void write_ints(struct writer *writer, const void *value, const struct param *param) {
+    const struct int_list *list = value;
+    write_list_begin(writer, true);
+    for (int i = 0; i < list->count; i++)
+        write_int(writer, &list->values[i], param);
+    write_list_end(writer);
+}
+
+static void describe_ints(struct text *out, const struct param *param) {
+    text_printf(out, "a list of at most %d whole numbers", INT_LIST_MAX);
+    describe_range(out, param);
+}
+
+/* A number alone stands for a list of one. */
+static void read_reals(void *value, const struct reading *r) {
+    struct real_list *list = value;
+    *list = (struct real_list){.count = 1};
+    if (r->node->type != NODE_LIST || r->node->count == 0 || r->node->count > REAL_LIST_MAX) {
+        read_real(&list->values[0], r);
+        return;
+    }
+    const struct param element = {.type = PARAM_REAL, .min = r->param->min, .max = r->param->max};
+    list->count = r->node->count;
+    for (int i = 0; i < list->count; i++) {
+        const char *path = arena_printf(r->b->arena, "%s[%d]", r->path, i);
+        read_real(&list->values[i], &(struct reading){r->b, &element, r->node->children[i], path});
+    }
+}
+
+static void write_reals(struct writer *writer, const void *value, const struct param *param) {
+    const struct real_list *list = value;
+    if (list->count != 1)
+        write_list_begin(writer, true);
+    for (int i = 0; i < list->count; i++)
+        write_real(writer, &list->values[i], param);
+    if (list->count != 1)
+        write_list_end(writer);
+}
+
+static void describe_reals(struct text *out, const struct param *param) {
+    describe_real(out, param);
+    text_printf(out, ", or a list of at most %d of them", REAL_LIST_MAX);
+}
+
+/* --- Truth and text ---------------------------------------------------------------------------------------------- */
+
+static void read_bool(void *value, const struct reading *r) {
+    const char *word = is_bare_word(r->node) ? r->node->scalar : "";
+    *(bool *)value = !strcmp(word, "true");
+    if (strcmp(word, "true") && strcmp(word, "false"))
+        bind_complain_type(r);
+}
+
+static void write_bool(struct writer *writer, const void *value, const struct param *param) {
+    (void)param;
+    write_word(writer, *(const bool *)value ? "true" : "false");
+}
+
+static void describe_bool(struct text *out, const struct param *param) {
+    (void)param;
+    text_printf(out, "true or false");
+}
+
+static void read_string(void *value, const struct reading *r) {
+    *(const char **)value = r->node->type == NODE_SCALAR ? r->node->scalar : "";
+    if (r->node->type != NODE_SCALAR)
+        bind_complain_type(r);
+}
+
+static void write_string(struct writer *writer, const void *value, const struct param *param) {
+    (void)param;
+    write_word(writer, *(const char *const *)value);
+}
+
+static void describe_string(struct text *out, const struct param *param) {
+    (void)param;
+    text_printf(out, "text");
+}
+
+/* --- Names ------------------------------------------------------------------------------------------------------- */
+
+/* The index of the name, or -1 after a diagnostic. */
+static int find_name(const struct reading *r) {
+    const char *const *names = r->param->names;
+    size_t count = 0;
+    while (names[count])
+        count++;
+    for (size_t i = 0; r->node->type == NODE_SCALAR && i < count; i++)
+        if (!strcmp(names[i], r->node->scalar))
+            return (int)i;
+    bind_complain_value(r, names, count);
+    return -1;
+}
+
+static void describe_names(struct text *out, const struct param *param) {
+    for (int i = 0; param->names[i]; i++)
+        text_printf(out, "%s%s", i ? ", " : "", param->names[i]);
+}
+
+static void read_enum(void *value, const struct reading *r) {
+    int index = find_name(r);
+    *(int *)value = index < 0 ? 0 : index;
+}
+
+static void write_enum(struct writer *writer, const void *value, const struct param *param) {
+    write_word(writer, param->names[*(const int *)value]);
+}
+
+static void describe_enum(struct text *out, const struct param *param) {
+    text_printf(out, "one of ");
+    describe_names(out, param);
+}
+
+static void read_flags(void *value, const struct reading *r) {
+    unsigned *flags = value;
+    *flags = 0;
+    if (r->node->type != NODE_LIST)
+        bind_complain_type(r);
+    for (int i = 0; r->node->type == NODE_LIST && i < r->node->count; i++) {
+        int bit = find_name(&(struct reading){r->b, r->param, r->node->children[i], r->path});
+        if (bit >= 0)
+            *flags |= 1u << bit;
+    }
+}
+
+static void write_flags(struct writer *writer, const void *value, const struct param *param) {
+    write_list_begin(writer, true);
+    for (int i = 0; param->names[i]; i++)
+        if (*(const unsigned *)value >> i & 1)
+            write_word(writer, param->names[i]);
+    write_list_end(writer);
+}
+
+static void describe_flags(struct text *out, const struct param *param) {
+    text_printf(out, "a list, [] or some of ");
+    describe_names(out, param);
+}
+
+/* --- Sections and rows: read in bind.c, written in emit.c ----------------------------------------------------------
+ */
+
+static void describe_section(struct text *out, const struct param *param) {
+    (void)param;
+    text_printf(out, "a section of keys");
+}
+
+static void describe_row(struct text *out, const struct param *param) {
+    text_printf(out, "one of ");
+    for (int i = 0; param->registry->rows[i]; i++)
+        text_printf(out, "%s%s", i ? ", " : "", param->registry->rows[i]->name);
+}
+
+static void describe_kind(struct text *out, const struct param *param) {
+    text_printf(out, "a section whose type is ");
+    describe_row(out, param);
+}
+
+static void describe_kinds(struct text *out, const struct param *param) {
+    text_printf(out, "a list of %ss", param->registry->noun);
+}
+
+const struct value_type value_types[PARAM_TYPES] = {
+    [PARAM_INT] = {read_int, write_int, describe_int},
+    [PARAM_REAL] = {read_real, write_real, describe_real},
+    [PARAM_BOOL] = {read_bool, write_bool, describe_bool},
+    [PARAM_STRING] = {read_string, write_string, describe_string},
+    [PARAM_ENUM] = {read_enum, write_enum, describe_enum},
+    [PARAM_FLAGS] = {read_flags, write_flags, describe_flags},
+    [PARAM_INTS] = {read_ints, write_ints, describe_ints},
+    [PARAM_REALS] = {read_reals, write_reals, describe_reals},
+    [PARAM_SECTION] = {bind_section, write_section, describe_section},
+    [PARAM_ROW] = {bind_row, write_row, describe_row},
+    [PARAM_KIND] = {bind_kind, write_kind, describe_kind},
+    [PARAM_KINDS] = {bind_kinds, write_kinds, describe_kinds},
+};
+
+void param_describe(struct text *out, const struct param *param) {
+    value_types[param->type].describe(out, param);
+}
