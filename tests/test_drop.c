@@ -41,7 +41,8 @@ static void network_open(struct network *network, const char *layers, int thread
         .forward_only = forward_only,
     };
     ck_assert_msg(model_plan(&network->model, &request, &problems), "%s", problems.text.data);
-    ck_assert_msg(model_allocate(&network->model, 5, &err), "%s", err.text);
+    ck_assert_msg(model_allocate(&network->model, &err), "%s", err.text);
+    model_draw(&network->model, 5);
     text_free(&spec);
     text_free(&problems.text);
 }

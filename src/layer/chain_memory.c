@@ -6,11 +6,6 @@ static int plan_used(struct planner *planner, size_t reals, real **place) {
     return buffer;
 }
 
-static void plan_used_scratch(struct planner *planner, const struct layer *layer, real **place) {
-    if (layer->scratch)
-        plan_used(planner, layer->scratch, place);
-}
-
 static size_t output_reals(const struct planner *planner, const struct fused_block *block) {
     return shape_size(&block->layer->out) * (size_t)planner->batch;
 }
@@ -65,7 +60,7 @@ static void block_plan_forward(struct fused_block *block, struct planner *planne
         plan_use_view(planner, x);
     }
     plan_use_kept(planner, layer);
-    plan_used_scratch(planner, layer, &block->forward_scratch);
+    plan_used(planner, layer->scratch, &block->forward_scratch);
     if (!(block->steps_aside && planner->forward_only))
         block->buffers.y = plan_used(planner, output_reals(planner, block), &block->y);
     plan_moments(planner, block);
@@ -122,7 +117,7 @@ static void block_plan_backward(struct fused_block *block, struct planner *plann
     plan_use(planner, gradient->d);
     plan_use_view(planner, block);
     plan_use_kept(planner, layer);
-    plan_used_scratch(planner, layer, &block->backward_scratch);
+    plan_used(planner, layer->backward_scratch, &block->backward_scratch);
     if (gradient->scaled) {
         plan_use(planner, block->buffers.sums);
         plan_used(planner, 2 * channels, &block->joined);

@@ -34,10 +34,10 @@ struct layer {
     struct choice choice; /* its part of the spec */
     struct shape in, out;
     void *state;
-    int number;            /* from 0 in the order of planning, which is chain_visit's */
-    int64_t multiply_adds; /* an image, forward */
-    size_t scratch;        /* reals of step->scratch that it has asked for */
-    bool in_place;         /* set by plan: backward may write the gradient of x over that of y */
+    int number;                       /* from 0 in the order of planning, which is chain_visit's */
+    int64_t multiply_adds;            /* an image, forward */
+    size_t scratch, backward_scratch; /* reals of step->scratch in each pass */
+    bool in_place;                    /* set by plan: backward may write the gradient of x over that of y */
 };
 
 /* Gradients of folded layers, per channel. With d the gradient of the view's value before ReLU, that of a folded

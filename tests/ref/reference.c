@@ -302,7 +302,8 @@ static double smoothed_target(int class, int label, int classes, double smoothin
 double ref_softmax_loss(int n, int classes, const double *logits, const int32_t *labels, double smoothing,
                         double floor) {
     assert(classes > 0);
-    double loss = 0, log_p[classes];
+    double loss = 0, *log_p = calloc((size_t)classes, sizeof *log_p);
+    assert(log_p);
     for (int i = 0; i < n; i++) {
         log_softmax(classes, log_p, logits + i * classes);
         for (int j = 0; j < classes; j++) {
@@ -310,13 +311,15 @@ double ref_softmax_loss(int n, int classes, const double *logits, const int32_t 
             loss -= target * (floor > 0 ? log(exp(log_p[j]) + floor) : log_p[j]) / n;
         }
     }
+    free(log_p);
     return loss;
 }
 
 /* dL/dz_j = sum over i of dL/dp_i dp_i/dz_j, with dp_i/dz_j = p_i ([i = j] - p_j). */
 void ref_softmax_gradient(int n, int classes, double *dlogits, const double *logits, const int32_t *labels,
                           double smoothing, double floor) {
-    double log_p[classes];
+    double *log_p = calloc((size_t)classes, sizeof *log_p);
+    assert(log_p);
     for (int image = 0; image < n; image++) {
         log_softmax(classes, log_p, logits + image * classes);
         for (int j = 0; j < classes; j++) {
@@ -329,6 +332,7 @@ void ref_softmax_gradient(int n, int classes, double *dlogits, const double *log
             dlogits[image * classes + j] = gradient;
         }
     }
+    free(log_p);
 }
 
 double ref_psi(const char *angular, double k, double margin, double theta) {

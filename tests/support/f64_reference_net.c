@@ -90,11 +90,13 @@ static int channels_of(struct signal x) {
 static struct signal reference_batch_norm(const struct model *net, const void *config, struct signal x) {
     const struct batch_norm_config *c = config;
     int channels = channels_of(x);
-    double mean[channels], variance[channels];
+    double *mean = mem_alloc((size_t)channels * sizeof *mean), *variance = mem_alloc((size_t)channels * sizeof *mean);
     struct signal y = signal_new(x.n, x.shape);
     ref_moments(rows_of(x), channels, mean, variance, x.values);
     ref_batch_norm(rows_of(x), channels, y.values, x.values, mean, variance, c->epsilon,
                    tensor_values(net, c->layer.name, "weight"), tensor_values(net, c->layer.name, "bias"));
+    free(mean);
+    free(variance);
     return y;
 }
 
