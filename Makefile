@@ -51,8 +51,8 @@ TSAN_ENV = OMP_TOOL_LIBRARIES=$(shell $(CLANG) -print-resource-dir)/../../libarc
 CRASH_SUITES := $(patsubst %,tests/test_%.c,faults kill signals)
 NOT_TSAN := $(CRASH_SUITES) tests/test_real_images.c
 
-WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 \
-            -Wundef -Wpointer-arith -Wcast-align -Wwrite-strings
+WARNINGS := -Wall -Wextra -Wshadow -Wvla -Wconversion -Wsign-conversion -Wstrict-prototypes -Wmissing-prototypes \
+            -Wformat=2 -Wundef -Wpointer-arith -Wcast-align -Wwrite-strings
 # clang warns of every loop that `omp simd` does not make it vectorise, such as those over functions of the C library.
 WARNINGS += $(if $(findstring clang,$(CC)),-Wno-pass-failed)
 # What the sources are written in, for tools/lint too.

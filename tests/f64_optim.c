@@ -142,7 +142,7 @@ static void check_penalties(const struct penalty_config *config) {
     penalised_open(&p);
     const int count = p.net.tensor_count;
     ck_assert_int_gt(count, 0);
-    real *gradients[count];
+    real **gradients = arena_alloc(&p.net.arena, (size_t)count * sizeof *gradients);
     for (int i = 0; i < count; i++) {
         const struct tensor *t = p.net.tensors[i];
         gradients[i] = t->trained ? copy_of(t->grad, t->count) : NULL;
@@ -491,8 +491,10 @@ static void open_softmax(struct section *section, int index) {
 static void check_softmax(int index, int n, int classes, double deviation) {
     struct section section;
     struct rng rng = rng_stream(9, RNG_TEST, (uint64_t)n, (uint64_t)classes);
-    real logits[n * classes], found[n * classes], expected[n * classes];
-    int32_t labels[n];
+    enum { MOST_VALUES = 2100, MOST_IMAGES = 300 };
+    real logits[MOST_VALUES], found[MOST_VALUES], expected[MOST_VALUES];
+    int32_t labels[MOST_IMAGES];
+    ck_assert(n * classes <= MOST_VALUES && n <= MOST_IMAGES);
     open_softmax(&section, index);
     fill(&rng, logits, (size_t)(n * classes), deviation);
     for (int i = 0; i < n; i++)

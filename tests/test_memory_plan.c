@@ -153,6 +153,7 @@ static void plan_model(struct model *model, const struct experiment *e, bool for
 static void allocate_model(struct model *model) {
     struct error err;
     ck_assert_msg(model_allocate(model, &err), "%s", err.text);
+    model_draw(model, 3);
 }
 
 static struct array images_of(const struct experiment *e) {
@@ -237,6 +238,25 @@ START_TEST(a_plan_for_evaluation_alone_is_smaller_and_computes_the_same) {
 }
 END_TEST
 
+/* A sum for each image at most, and none where nothing is trained. */
+START_TEST(a_dense_layer_plans_few_copies_of_its_weights) {
+    enum { UNITS = 2000, WEIGHTS = 768 * UNITS };
+    for (int batch = 1; batch <= 3; batch++) {
+        struct experiment e = experiment_of("{layers: [flatten, {type: dense, units: 2000}, {type: dense, units: 5}]}");
+        struct model model;
+        e.train.batch_size = batch;
+        plan_model(&model, &e, false);
+        ck_assert_uint_ge(plan_sizes(&model.planner).region, (size_t)batch * WEIGHTS);
+        ck_assert_uint_lt(plan_sizes(&model.planner).region, (size_t)batch * WEIGHTS + WEIGHTS / 4);
+        model_free(&model);
+        plan_model(&model, &e, true);
+        ck_assert_uint_lt(plan_sizes(&model.planner).region, WEIGHTS / 4);
+        model_free(&model);
+        experiment_free(&e);
+    }
+}
+END_TEST
+
 /* What lives at once is what no allocator can do without. */
 static void check_near_least(const struct experiment *e, bool forward_only, const char *path) {
     struct model model;
@@ -282,6 +302,7 @@ Suite *test_suite(void) {
     tcase_set_timeout(plans, 60);
     tcase_add_loop_test(plans, shared_memory_changes_no_bit_of_a_step, 0, NETWORKS);
     tcase_add_loop_test(plans, a_plan_for_evaluation_alone_is_smaller_and_computes_the_same, 0, NETWORKS);
+    tcase_add_test(plans, a_dense_layer_plans_few_copies_of_its_weights);
     tcase_add_test(plans, plans_of_the_shipped_specs_are_close_to_the_least_possible);
     suite_add_tcase(suite, plans);
     return suite;

@@ -7,7 +7,15 @@
 
 #include <stdint.h>
 
-enum rng_purpose { RNG_INITIAL_WEIGHTS = 1, RNG_SHUFFLE, RNG_AUGMENT, RNG_SYNTHETIC, RNG_TEST };
+enum rng_purpose {
+    RNG_INITIAL_WEIGHTS = 1,
+    RNG_SHUFFLE,
+    RNG_AUGMENT,
+    RNG_SYNTHETIC,
+    RNG_TEST,
+    RNG_DROPOUT,
+    RNG_STOCHASTIC_DEPTH
+};
 
 struct rng {
     uint64_t state[4]; /* xoshiro256++ (Blackman and Vigna), seeded by splitmix64 */

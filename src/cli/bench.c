@@ -171,8 +171,10 @@ static int compare(const void *a, const void *b) {
 
 double bench_median(const struct bench *bench, int measure) {
     size_t count = (size_t)bench->rounds;
-    double sorted[count];
-    memcpy(sorted, bench->samples + (size_t)measure * count, sizeof sorted);
+    double *sorted = mem_alloc(count * sizeof *sorted);
+    memcpy(sorted, bench->samples + (size_t)measure * count, count * sizeof *sorted);
     qsort(sorted, count, sizeof *sorted, compare);
-    return (sorted[(count - 1) / 2] + sorted[count / 2]) / 2;
+    double median = (sorted[(count - 1) / 2] + sorted[count / 2]) / 2;
+    free(sorted);
+    return median;
 }

@@ -32,12 +32,13 @@ static bool plan_layer(struct planner *planner, struct layer *layer, struct choi
         return layer_error(planner, layer, "a name of more than %d bytes", MAX_NAME_BYTES);
     const void *unit = planner->owner;
     planner->owner = layer;
-    planner->scratch = 0;
+    planner->scratch = planner->backward_scratch = 0;
     bool good =
         check_size(planner, layer, &in) && layer->type->plan(layer, planner) && check_size(planner, layer, &layer->out);
     layer->scratch = planner->scratch;
+    layer->backward_scratch = planner->backward_scratch;
     planner->owner = unit;
-    planner->scratch = 0;
+    planner->scratch = planner->backward_scratch = 0;
     return good;
 }
 

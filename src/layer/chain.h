@@ -10,6 +10,7 @@ struct fused_block {
     int fold_count;
     real *y;             /* [n][out] */
     struct view view;    /* of y, through all folded layers */
+    bool steps_aside;    /* in evaluation the view is that of the input, through all folded layers: y is not written */
     struct view *inputs; /* [fold_count], of y up to each of them */
     /* Where a folded layer asks for them, else NULL. Of y: [n][2][channels], and per channel over the batch. */
     real *moments, *mean, *variance;
@@ -19,7 +20,8 @@ struct fused_block {
     real *forward_scratch, *backward_scratch;
     struct block_buffers {
         int y, mean, variance, sums;
-    } buffers; /* while planning: NO_BUFFER where there is none */
+    } buffers;                        /* while planning: NO_BUFFER where there is none */
+    const struct fused_block *source; /* while planning: whose view is the input; NULL: that are the images */
 };
 
 struct chain {

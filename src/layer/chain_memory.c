@@ -6,11 +6,6 @@ static int plan_used(struct planner *planner, size_t reals, real **place) {
     return buffer;
 }
 
-static void plan_used_scratch(struct planner *planner, const struct layer *layer, real **place) {
-    if (layer->scratch)
-        plan_used(planner, layer->scratch, place);
-}
-
 static size_t output_reals(const struct planner *planner, const struct fused_block *block) {
     return shape_size(&block->layer->out) * (size_t)planner->batch;
 }
@@ -23,6 +18,8 @@ static size_t sums_reals(const struct planner *planner, const struct fused_block
 void plan_use_view(struct planner *planner, const struct fused_block *block) {
     if (!block)
         return;
+    if (block->steps_aside)
+        plan_use_view(planner, block->source);
     plan_use(planner, block->buffers.y);
     plan_use(planner, block->buffers.mean);
     plan_use(planner, block->buffers.variance);
@@ -44,9 +41,18 @@ static void plan_moments(struct planner *planner, struct fused_block *block) {
     block->buffers.variance = plan_used(planner, channels, &block->variance);
 }
 
-static void block_plan_forward(struct fused_block *block, struct planner *planner, const struct fused_block *x) {
+/* Whether the block's view goes through ReLU in evaluation. */
+static bool view_has_relu(const struct fused_block *block) {
+    return block && (block_has_relu(block) || (block->steps_aside && view_has_relu(block->source)));
+}
+
+static void block_plan_forward(struct fused_block *block, struct planner *planner, const struct fused_block *x,
+                               bool is_output) {
     struct layer *layer = block->layer;
     block->buffers = (struct block_buffers){NO_BUFFER, NO_BUFFER, NO_BUFFER, NO_BUFFER};
+    block->source = x;
+    /* The output is read as it lies in memory, and a scale would come before the ReLU of the input's view. */
+    block->steps_aside = layer->type->only_trains && !is_output && !(block_is_scaled(block) && view_has_relu(x));
     if (layer->type->plan_forward) {
         layer->type->plan_forward(layer, planner, x);
     } else {
@@ -54,8 +60,9 @@ static void block_plan_forward(struct fused_block *block, struct planner *planne
         plan_use_view(planner, x);
     }
     plan_use_kept(planner, layer);
-    plan_used_scratch(planner, layer, &block->forward_scratch);
-    block->buffers.y = plan_used(planner, output_reals(planner, block), &block->y);
+    plan_used(planner, layer->scratch, &block->forward_scratch);
+    if (!(block->steps_aside && planner->forward_only))
+        block->buffers.y = plan_used(planner, output_reals(planner, block), &block->y);
     plan_moments(planner, block);
     plan_use_view(planner, block);
     if (block_is_scaled(block) && !planner->forward_only)
@@ -65,7 +72,7 @@ static void block_plan_forward(struct fused_block *block, struct planner *planne
 const struct fused_block *chain_plan_forward(struct chain *chain, struct planner *planner,
                                              const struct fused_block *x) {
     for (int s = 0; s < chain->block_count; s++) {
-        block_plan_forward(&chain->blocks[s], planner, x);
+        block_plan_forward(&chain->blocks[s], planner, x, chain->level == 0 && s == chain->block_count - 1);
         x = &chain->blocks[s];
     }
     return x;
@@ -110,7 +117,7 @@ static void block_plan_backward(struct fused_block *block, struct planner *plann
     plan_use(planner, gradient->d);
     plan_use_view(planner, block);
     plan_use_kept(planner, layer);
-    plan_used_scratch(planner, layer, &block->backward_scratch);
+    plan_used(planner, layer->backward_scratch, &block->backward_scratch);
     if (gradient->scaled) {
         plan_use(planner, block->buffers.sums);
         plan_used(planner, 2 * channels, &block->joined);

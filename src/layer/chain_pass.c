@@ -21,19 +21,29 @@ static struct step with_scratch(const struct step *step, real *scratch) {
     return own;
 }
 
+/* What the block's layer makes of x, before the layers that fold into it. */
+static void layer_forward(struct fused_block *block, const struct step *step, const struct view *x) {
+    struct layer *layer = block->layer;
+    if (block->steps_aside && step->mode == STEP_EVALUATE) {
+        block->view = *x;
+        return;
+    }
+    struct step own = with_scratch(step, block->forward_scratch);
+    real *moments = step->mode == STEP_TRAIN ? block->moments : NULL;
+    layer->type->forward(layer, &own, block->y, x, moments);
+    block->view = (struct view){.data = block->y, .channels = layer->out.channels};
+    if (moments) {
+        join_moments(block, step);
+        block->view.mean = block->mean;
+        block->view.variance = block->variance;
+    }
+}
+
 const struct view *chain_forward(struct chain *chain, const struct step *step, const struct view *x) {
     for (int s = 0; s < chain->block_count; s++) {
         struct fused_block *block = &chain->blocks[s];
-        struct step own = with_scratch(step, block->forward_scratch);
-        real *moments = step->mode == STEP_TRAIN ? block->moments : NULL;
-        block->layer->type->forward(block->layer, &own, block->y, x, moments);
+        layer_forward(block, step, x);
         profile_add(step->profile, block->layer, PASS_FORWARD);
-        block->view = (struct view){.data = block->y, .channels = block->layer->out.channels};
-        if (moments) {
-            join_moments(block, step);
-            block->view.mean = block->mean;
-            block->view.variance = block->variance;
-        }
         for (int i = 0; i < block->fold_count; i++) {
             block->inputs[i] = block->view;
             block->folds[i].type->fold(&block->folds[i], step, &block->view);

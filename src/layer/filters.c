@@ -53,7 +53,8 @@ bool filters_plan(struct layer *layer, struct planner *planner, const struct ope
             (int)LANES);
     plan_parameters(layer, planner, op, use);
     plan_kept(planner, op);
-    plan_scratch(planner, sphere_op_scratch(op, planner->batch, planner->threads));
+    plan_scratch(planner, sphere_op_scratch(op, planner->batch, planner->threads, false));
+    plan_backward_scratch(planner, sphere_op_scratch(op, planner->batch, planner->threads, true));
     layer->in_place = shape_size(&layer->in) == shape_size(&layer->out);
     layer->multiply_adds = (int64_t)conv_positions(geometry, 1) * geometry->filters * conv_patch(geometry);
     return true;

@@ -34,10 +34,10 @@ struct layer {
     struct choice choice; /* its part of the spec */
     struct shape in, out;
     void *state;
-    int number;            /* from 0 in the order of planning, which is chain_visit's */
-    int64_t multiply_adds; /* an image, forward */
-    size_t scratch;        /* reals of step->scratch that it has asked for */
-    bool in_place;         /* set by plan: backward may write the gradient of x over that of y */
+    int number;                       /* from 0 in the order of planning, which is chain_visit's */
+    int64_t multiply_adds;            /* an image, forward */
+    size_t scratch, backward_scratch; /* reals of step->scratch in each pass */
+    bool in_place;                    /* set by plan: backward may write the gradient of x over that of y */
 };
 
 /* Gradients of folded layers, per channel. With d the gradient of the view's value before ReLU, that of a folded
@@ -65,6 +65,7 @@ struct layer_type {
     /* moments: [n][2][channels], y's per image; NULL: not wanted. Filled in only where fills_moments. */
     void (*forward)(struct layer *layer, const struct step *step, real *y, const struct view *x, real *moments);
     bool fills_moments;
+    bool only_trains; /* in evaluation y = x, and the chain hands x on where it can, instead of calling forward */
     /* Sets the gradients of its parameters and, unless dx is NULL, hands the gradient of x to gradient_write, image by
      * image. dy->of.data is y. */
     void (*backward)(struct layer *layer, const struct step *step, const struct gradient_target *dx,

@@ -10,7 +10,9 @@
     ROW(relu)                                                                                                          \
     ROW(max_pool)                                                                                                      \
     ROW(avg_pool)                                                                                                      \
+    ROW(dropout)                                                                                                       \
     ROW(residual)                                                                                                      \
+    ROW(stochastic_depth)                                                                                              \
     ROW(flatten)
 
 #define DECLARE(NAME) extern const struct layer_type layer_##NAME;

@@ -317,7 +317,7 @@ void sphere_op_backward(struct sphere_op *op, const struct step *step, const str
     const struct conv *conv = &op->conv;
     int n = step->n;
     struct sphere_workspace memory;
-    sphere_workspace_divide(&memory, op, n, step->threads, step->scratch);
+    sphere_workspace_divide(&memory, op, n, step->threads, true, step->scratch);
     struct backward pass = {
         .n = n,
         .partials = smaller(conv->partials, n),

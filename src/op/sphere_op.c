@@ -46,9 +46,9 @@ bool sphere_op_init(struct sphere_op *op, const struct operator_config *config, 
     return conv_plan(&op->conv, geometry, algorithm);
 }
 
-size_t sphere_op_scratch(const struct sphere_op *op, int n, int threads) {
+size_t sphere_op_scratch(const struct sphere_op *op, int n, int threads, bool backward) {
     struct sphere_workspace memory;
-    return sphere_workspace_divide(&memory, op, n, threads, NULL);
+    return sphere_workspace_divide(&memory, op, n, threads, backward, NULL);
 }
 
 /* --- Forward ----------------------------------------------------------------------------------------------------- */
@@ -155,7 +155,7 @@ void sphere_op_forward(struct sphere_op *op, const struct step *step, real *y, c
     const struct conv *conv = &op->conv;
     int n = step->n;
     struct sphere_workspace memory;
-    sphere_workspace_divide(&memory, op, n, step->threads, step->scratch);
+    sphere_workspace_divide(&memory, op, n, step->threads, false, step->scratch);
     if (!op->ordinary) {
         magnitude_prepare(&op->magnitude);
         angular_prepare(&op->angular);

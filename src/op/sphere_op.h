@@ -60,8 +60,8 @@ struct sphere_op {
 bool sphere_op_init(struct sphere_op *op, const struct operator_config *config, const struct conv_geometry *geometry,
                     enum conv_choice algorithm, bool bias);
 
-/* Reals of scratch that forward and backward take for a batch of n on so many threads. */
-size_t sphere_op_scratch(const struct sphere_op *op, int n, int threads);
+/* Reals of scratch that forward, or backward, takes for a batch of n on so many threads. */
+size_t sphere_op_scratch(const struct sphere_op *op, int n, int threads, bool backward);
 
 /* y: [positions][filters]. moments: [n][2][filters], y's per image (see moments_join), or NULL. */
 void sphere_op_forward(struct sphere_op *op, const struct step *step, real *y, const struct view *x, real *moments);

@@ -43,17 +43,19 @@ static struct sphere_worker take_worker(struct pool *pool, const struct sphere_o
 }
 
 size_t sphere_workspace_divide(struct sphere_workspace *memory, const struct sphere_op *op, int n, int threads,
-                               real *scratch) {
+                               bool backward, real *scratch) {
     const struct conv *conv = &op->conv;
     size_t sums = (size_t)sphere_sum_count(op);
     struct pool pool = {.memory = scratch}, thread = {0};
     take_worker(&thread, op);
     memory->packed = take(&pool, conv->packed);
+    memory->thread = thread.used;
+    memory->threads = take(&pool, (size_t)threads * thread.used);
+    if (!backward)
+        return pool.used;
     memory->sums = take(&pool, sums);
     memory->image_sums = take(&pool, (size_t)n * sums);
     memory->weights = take(&pool, (size_t)smaller(conv->partials, n) * conv->sum);
-    memory->thread = thread.used;
-    memory->threads = take(&pool, (size_t)threads * thread.used);
     return pool.used;
 }
 

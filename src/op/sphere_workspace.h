@@ -25,12 +25,13 @@ struct position_row {
 void sphere_choose_backward(struct sphere_op *op);
 
 struct sphere_workspace {
-    real *packed;     /* filters, as the convolution wants them */
+    real *packed;  /* filters, as the convolution wants them */
+    real *threads; /* what each thread works in */
+    size_t thread; /* reals of it */
+    /* Of the backward pass alone: */
     real *sums;       /* [sphere_sum_count] */
     real *image_sums; /* [n][sphere_sum_count] */
     real *weights;    /* [smaller(partials, n)][conv.sum] */
-    real *threads;    /* what each thread works in */
-    size_t thread;    /* reals of it */
 };
 
 /* The memory of one thread. */
@@ -40,12 +41,13 @@ struct sphere_worker {
     real *box;    /* a factor for each pixel of a row */
     real *map;    /* squares of the pixels of one image's buffer, or a factor for each position of a block */
     real *sums;   /* of an image whose sums are kept elsewhere */
-    real *work;   /* of the convolution, or ANGULAR_SLOPE_ROWS rows of filters, or moments */
+    real *work;   /* of the convolution, or ANGULAR_SLOPE_ROWS rows of filters */
 };
 
-/* Divides scratch for a batch of n on so many threads, and returns the reals that it takes. scratch NULL: only that. */
+/* Divides a pass's scratch for a batch of n on so many threads, and returns the reals that it takes. scratch NULL: only
+ * that. */
 size_t sphere_workspace_divide(struct sphere_workspace *memory, const struct sphere_op *op, int n, int threads,
-                               real *scratch);
+                               bool backward, real *scratch);
 
 /* The calling thread's. */
 struct sphere_worker sphere_worker_of(const struct sphere_workspace *memory, const struct sphere_op *op);

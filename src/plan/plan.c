@@ -65,6 +65,11 @@ void plan_keep(struct planner *planner, size_t reals, real **place) {
 
 void plan_scratch(struct planner *planner, size_t reals) {
     planner->scratch = size_larger(planner->scratch, reals);
+    plan_backward_scratch(planner, reals);
+}
+
+void plan_backward_scratch(struct planner *planner, size_t reals) {
+    planner->backward_scratch = size_larger(planner->backward_scratch, reals);
 }
 
 void plan_use(struct planner *planner, int buffer) {

@@ -28,7 +28,7 @@ struct planner {
     int layers;         /* numbered so far, for made-up names */
     int depth;          /* of the chain being planned */
     const void *owner;  /* of what is kept: the layer being planned, or the head */
-    size_t scratch;     /* reals of the layer being planned */
+    size_t scratch, backward_scratch; /* reals of the layer being planned; the second no less */
     struct tensor_place *tensors;
     int tensor_count;
     struct memory_layout memory;
@@ -57,8 +57,9 @@ struct tensor *planned_tensor(const struct planner *planner, int index);
 /* Memory that lasts from the forward pass of the layer that is being planned to its backward pass. */
 void plan_keep(struct planner *planner, size_t reals, real **place);
 
-/* Scratch for one forward or backward call: step->scratch. */
+/* Scratch for one forward or backward call, or for a backward call alone: step->scratch. */
 void plan_scratch(struct planner *planner, size_t reals);
+void plan_backward_scratch(struct planner *planner, size_t reals);
 
 /* A buffer of the region, which lives as long as it is used. place: where its address goes, or NULL. */
 int plan_buffer(struct planner *planner, size_t reals, real **place);

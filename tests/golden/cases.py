@@ -266,6 +266,39 @@ def pooling_cases() -> dict[str, Spec]:
     return cases
 
 
+def dropout(rate: float) -> Spec:
+    return {"type": "dropout", "rate": rate}
+
+
+def dropout_cases() -> dict[str, Spec]:
+    feature = [FLATTEN, dropout(0.25), dense("feature", 8, SPHERE_COSINE), dropout(0.5)]
+    second = [conv("conv2", 6, SPHERE_LINEAR), batch_normalisation("bn2"), RELU]
+    body = unit_body("1", 4, 1)
+    units = [residual("1", [*body[:3], dropout(0.5), *body[3:]], []), residual("2", [dropout(0.1), conv("c2", 4)], [])]
+    return {
+        "dropout_images": make_spec([dropout(0.2), *small_network(dropout(0.3), *second)], SGD, (5, 7)),
+        "dropout_features": make_spec(small_network(*feature), ADAM),
+        "dropout_residual": make_spec(residual_network(*units), SGD),
+        "dropout_rate_0": make_spec(small_network(dropout(0.0), *second), ADAM),
+    }
+
+
+def stochastic_depth(rate: float) -> Spec:
+    return {"type": "stochastic_depth", "rate": rate}
+
+
+def stochastic_depth_cases() -> dict[str, Spec]:
+    """No ReLU outside of the units: a skipped image with zeros would sit on its kink."""
+    root = [conv("root", 4), batch_normalisation("root_bn")]
+    first = residual("1", [*unit_body("1", 4, 1), stochastic_depth(0.3)], [])
+    second = residual("2", [*unit_body("2", 6, 2), stochastic_depth(0.5)], projection("2", 6))
+    end = [GLOBAL_POOL, FLATTEN, SCORE]
+    return {
+        "stochastic_depth_identity": make_spec([*root, first, *end], ADAM),
+        "stochastic_depth_two_units": make_spec([*root, first, second, *end], SGD, (6, 8)),
+    }
+
+
 def loss_cases() -> dict[str, Spec]:
     weight_normalised = {"magnitude": "linear", "angular": "cosine"}
     layers = plain_network(SPHERE_COSINE, "batch")
@@ -517,6 +550,8 @@ def all_cases() -> dict[str, Spec]:
         **geometry_cases(),
         **residual_cases(),
         **pooling_cases(),
+        **dropout_cases(),
+        **stochastic_depth_cases(),
         **loss_cases(),
         **angular_loss_cases(),
         **aligned_cases(),

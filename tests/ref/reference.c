@@ -240,6 +240,48 @@ void ref_relu(size_t count, double *y, const double *x) {
         y[i] = x[i] > 0 ? x[i] : 0;
 }
 
+/* splitmix64 */
+static uint64_t mixed(uint64_t *state) {
+    *state += 0x9e3779b97f4a7c15u;
+    uint64_t z = *state;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+static uint64_t rotated(uint64_t value, int bits) {
+    return value << bits | value >> (64 - bits);
+}
+
+/* xoshiro256++ */
+static uint64_t next_number(uint64_t s[4]) {
+    uint64_t number = rotated(s[0] + s[3], 23) + s[0], shifted = s[1] << 17;
+    s[2] ^= s[0];
+    s[3] ^= s[1];
+    s[1] ^= s[2];
+    s[0] ^= s[3];
+    s[2] ^= shifted;
+    s[3] = rotated(s[3], 45);
+    return number;
+}
+
+void ref_uniform(uint64_t seed, uint64_t purpose, uint64_t a, uint64_t b, size_t count, double *numbers) {
+    uint64_t key = seed, state[4];
+    key = mixed(&key) ^ purpose;
+    key = mixed(&key) ^ a;
+    key = mixed(&key) ^ b;
+    key = mixed(&key);
+    for (int i = 0; i < 4; i++)
+        state[i] = mixed(&key);
+    for (size_t i = 0; i < count; i++)
+        numbers[i] = ldexp((double)(next_number(state) >> 11), -53);
+}
+
+void ref_drop(size_t count, double *y, const double *x, const double *numbers, double rate) {
+    for (size_t i = 0; i < count; i++)
+        y[i] = numbers[i] < rate ? 0 : x[i] / (1 - rate);
+}
+
 /* --- Loss -------------------------------------------------------------------------------------------------------- */
 
 /* log_p: logarithms of the probabilities */
@@ -260,7 +302,8 @@ static double smoothed_target(int class, int label, int classes, double smoothin
 double ref_softmax_loss(int n, int classes, const double *logits, const int32_t *labels, double smoothing,
                         double floor) {
     assert(classes > 0);
-    double loss = 0, log_p[classes];
+    double loss = 0, *log_p = calloc((size_t)classes, sizeof *log_p);
+    assert(log_p);
     for (int i = 0; i < n; i++) {
         log_softmax(classes, log_p, logits + i * classes);
         for (int j = 0; j < classes; j++) {
@@ -268,13 +311,15 @@ double ref_softmax_loss(int n, int classes, const double *logits, const int32_t 
             loss -= target * (floor > 0 ? log(exp(log_p[j]) + floor) : log_p[j]) / n;
         }
     }
+    free(log_p);
     return loss;
 }
 
 /* dL/dz_j = sum over i of dL/dp_i dp_i/dz_j, with dp_i/dz_j = p_i ([i = j] - p_j). */
 void ref_softmax_gradient(int n, int classes, double *dlogits, const double *logits, const int32_t *labels,
                           double smoothing, double floor) {
-    double log_p[classes];
+    double *log_p = calloc((size_t)classes, sizeof *log_p);
+    assert(log_p);
     for (int image = 0; image < n; image++) {
         log_softmax(classes, log_p, logits + image * classes);
         for (int j = 0; j < classes; j++) {
@@ -287,6 +332,7 @@ void ref_softmax_gradient(int n, int classes, double *dlogits, const double *log
             dlogits[image * classes + j] = gradient;
         }
     }
+    free(log_p);
 }
 
 double ref_psi(const char *angular, double k, double margin, double theta) {

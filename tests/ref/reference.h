@@ -74,6 +74,11 @@ void ref_max_pool(const struct ref_geometry *g, int n, double *y, const double *
 void ref_avg_pool(const struct ref_geometry *g, int n, double *y, const double *x);
 void ref_relu(size_t count, double *y, const double *x);
 
+/* The first numbers in [0, 1) of a stream of random numbers (method.md, "Random numbers"). */
+void ref_uniform(uint64_t seed, uint64_t purpose, uint64_t a, uint64_t b, size_t count, double *numbers);
+/* Values whose number is below the rate become 0, others are divided by 1 - rate. */
+void ref_drop(size_t count, double *y, const double *x, const double *numbers, double rate);
+
 /* --- Loss -------------------------------------------------------------------------------------------------------- */
 
 /* Mean over images of -sum t log(p + floor), t = 1 - smoothing (target class alone) + smoothing / classes. */

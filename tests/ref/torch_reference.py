@@ -16,6 +16,7 @@ from torch import Tensor
 Spec = dict[str, Any]
 Layers = list[Spec]
 Tensors = dict[str, Tensor]
+Shape = tuple[int, int, int]  # channels, height, width
 
 COSINE_LIMIT = 1 - 1e-6  # of the cosines whose angles are taken
 ANGULAR_LOSSES = ("w_softmax", "a_softmax", "ga_softmax", "cosface", "arcface", "sphereface2")
@@ -48,6 +49,46 @@ class Margins:
             if getattr(self, kind) < least:
                 return f"{kind} {getattr(self, kind):.1e}"
         return None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Random numbers
+# ---------------------------------------------------------------------------------------------------------------------
+
+DROPOUT, STOCHASTIC_DEPTH = 6, 7  # purposes of streams
+BITS = 2**64 - 1
+
+
+def splitmix64(state: int) -> tuple[int, int]:
+    """The next state, and the number that comes with it."""
+    state = state + 0x9E3779B97F4A7C15 & BITS
+    z = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & BITS
+    z = (z ^ z >> 27) * 0x94D049BB133111EB & BITS
+    return state, z ^ z >> 31
+
+
+def rotated(value: int, bits: int) -> int:
+    return (value << bits | value >> 64 - bits) & BITS
+
+
+def uniform(seed: int, purpose: int, a: int, b: int, count: int) -> list[float]:
+    """The first numbers in [0, 1) of a stream: xoshiro256++, seeded from its names by splitmix64."""
+    key, s, numbers = 0, [], []
+    for name in (seed, purpose, a, b):
+        key = splitmix64(key ^ name)[1]
+    for _ in range(4):
+        key, number = splitmix64(key)
+        s.append(number)
+    for _ in range(count):
+        numbers.append(((rotated(s[0] + s[3] & BITS, 23) + s[0] & BITS) >> 11) * 2.0**-53)
+        shifted = s[1] << 17 & BITS
+        s[2] ^= s[0]
+        s[3] ^= s[1]
+        s[1] ^= s[2]
+        s[0] ^= s[3]
+        s[2] ^= shifted
+        s[3] = rotated(s[3], 45)
+    return numbers
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -187,8 +228,41 @@ def avg_pool(layer: Spec, x: Tensor) -> Tensor:
     return F.avg_pool2d(x, layer["kernel"], layer["stride"])
 
 
-def forward(layers: Layers, x: Tensor, tensors: Tensors, margins: Margins) -> Tensor:
+@dataclass
+class Step:
+    """What random layers know: the run's seed, the position of the batch's first image, layers' numbers by identity."""
+
+    seed: int = 0
+    first_image: int = 0
+    numbers: dict[int, int] = field(default_factory=dict)
+
+
+def image_numbers(step: Step, purpose: int, layer: Spec, image: int, count: int) -> list[float]:
+    return uniform(step.seed, purpose, step.first_image + image, step.numbers[id(layer)], count)
+
+
+def dropout(layer: Spec, x: Tensor, image: Shape, step: Step) -> Tensor:
+    """A number for each value, in the order row, column, channel of the image that x is or was before it was flat."""
+    channels, height, width = image
+    drawn = [image_numbers(step, DROPOUT, layer, index, x[0].numel()) for index in range(len(x))]
+    numbers = torch.tensor(drawn, dtype=torch.float64).view(-1, height, width, channels).movedim(3, 1).reshape(x.shape)
+    return x * ((numbers >= layer["rate"]).to(x) / (1 - layer["rate"]))
+
+
+def stochastic_depth(layer: Spec, x: Tensor, step: Step) -> Tensor:
+    """An image's first number decides for all of it."""
+    numbers = [image_numbers(step, STOCHASTIC_DEPTH, layer, index, 1) for index in range(len(x))]
+    kept = torch.tensor([float(number >= layer["rate"]) for number, in numbers]).to(x)
+    return x * (kept / (1 - layer["rate"])).view(-1, *[1] * (x.dim() - 1))
+
+
+def image_of(x: Tensor) -> Shape:
+    return (*x.shape[1:], 1, 1)[:3]
+
+
+def forward(layers: Layers, x: Tensor, tensors: Tensors, margins: Margins, step: Step = Step()) -> Tensor:
     """Runs the layers in training mode; the running averages in `tensors` move."""
+    image = image_of(x)
     for layer in layers:
         kind = layer["type"]
         if kind in ("conv", "sphere_conv", "dense"):
@@ -205,12 +279,18 @@ def forward(layers: Layers, x: Tensor, tensors: Tensors, margins: Margins) -> Te
         elif kind == "avg_pool":
             x = avg_pool(layer, x)
         elif kind == "residual":
-            body = forward(layer["body"], x, tensors, margins)
-            x = body + forward(layer.get("shortcut", []), x, tensors, margins)
+            body = forward(layer["body"], x, tensors, margins, step)
+            x = body + forward(layer.get("shortcut", []), x, tensors, margins, step)
         elif kind == "flatten":
             x = x.flatten(1)
+        elif kind == "dropout":
+            x = dropout(layer, x, image, step)
+        elif kind == "stochastic_depth":
+            x = stochastic_depth(layer, x, step)
         else:
             raise ValueError(f"unknown layer type {kind}")
+        if kind == "dense" or x.dim() == 4:
+            image = image_of(x)
     return x
 
 
@@ -399,13 +479,18 @@ class Run:
     targets: list[Tensor] = field(default_factory=list)  # an angular loss's cos theta of the labels, step by step
 
 
+def training_step(spec: Spec, iteration: int) -> Step:
+    numbers = {id(layer): number for number, layer in enumerate(all_layers(spec["network"]["layers"]))}
+    return Step(spec["seed"], (iteration - 1) * spec["train"]["batch_size"], numbers)
+
+
 def fit_loss(spec: Spec, tensors: Tensors, images: Tensor, labels: Tensor, iteration: int, run: Run) -> Tensor:
     """The loss of the batch; an angular one normalises the last layer by itself."""
-    layers, loss = spec["network"]["layers"], spec["loss"]
+    layers, loss, step = spec["network"]["layers"], spec["loss"], training_step(spec, iteration)
     if loss["type"] == "softmax":
-        return softmax_loss(loss, forward(layers, images, tensors, run.margins), labels)
+        return softmax_loss(loss, forward(layers, images, tensors, run.margins, step), labels)
     loss = {**loss, "epsilon": operator_of(layers[-1])["epsilon"]}
-    x = forward(layers[:-1], images, tensors, run.margins).flatten(1)
+    x = forward(layers[:-1], images, tensors, run.margins, step).flatten(1)
     score = layers[-1]["name"]
     cosine, norm_x = cosines(loss, x, tensors[f"{score}.weight"])
     run.margins.note("angle" if takes_angle(loss) else "cosine", 1 - cosine.abs())

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "layer/configs.h"
+#include "layer/drop.h"
 #include "ref/reference.h"
 #include "support/operators.h"
 #include "support/suite.h"
@@ -89,11 +90,13 @@ static int channels_of(struct signal x) {
 static struct signal reference_batch_norm(const struct model *net, const void *config, struct signal x) {
     const struct batch_norm_config *c = config;
     int channels = channels_of(x);
-    double mean[channels], variance[channels];
+    double *mean = mem_alloc((size_t)channels * sizeof *mean), *variance = mem_alloc((size_t)channels * sizeof *mean);
     struct signal y = signal_new(x.n, x.shape);
     ref_moments(rows_of(x), channels, mean, variance, x.values);
     ref_batch_norm(rows_of(x), channels, y.values, x.values, mean, variance, c->epsilon,
                    tensor_values(net, c->layer.name, "weight"), tensor_values(net, c->layer.name, "bias"));
+    free(mean);
+    free(variance);
     return y;
 }
 
@@ -143,6 +146,51 @@ static struct signal reference_residual(const struct model *net, const void *con
     return sum;
 }
 
+/* The step's seed and the position of its first image are 0. */
+struct numbered {
+    const void *config;
+    int number;
+};
+
+static void find_number(const struct layer *layer, int level, void *context) {
+    struct numbered *found = context;
+    (void)level;
+    if (layer->choice.config == found->config)
+        found->number = layer->number;
+}
+
+static int number_of(const struct model *net, const void *config) {
+    struct numbered found = {config, -1};
+    chain_visit(&net->chain, find_number, &found);
+    ck_assert_int_ge(found.number, 0);
+    return found.number;
+}
+
+/* Each value has a number of its own, or all have the image's first. */
+static struct signal drop(const struct model *net, const void *config, struct signal x, enum rng_purpose purpose,
+                          bool first_decides) {
+    size_t size = shape_size(&x.shape);
+    struct signal y = signal_new(x.n, x.shape);
+    double *numbers = mem_alloc(size * sizeof *numbers);
+    for (int i = 0; i < x.n; i++) {
+        ref_uniform(0, purpose, (uint64_t)i, (uint64_t)number_of(net, config), size, numbers);
+        for (size_t j = 0; first_decides && j < size; j++)
+            numbers[j] = numbers[0];
+        ref_drop(size, y.values + (size_t)i * size, x.values + (size_t)i * size, numbers,
+                 ((const struct drop_config *)config)->rate);
+    }
+    free(numbers);
+    return y;
+}
+
+static struct signal reference_dropout(const struct model *net, const void *config, struct signal x) {
+    return drop(net, config, x, RNG_DROPOUT, false);
+}
+
+static struct signal reference_stochastic_depth(const struct model *net, const void *config, struct signal x) {
+    return drop(net, config, x, RNG_STOCHASTIC_DEPTH, true);
+}
+
 static struct signal reference_flatten(const struct model *net, const void *config, struct signal x) {
     (void)net, (void)config;
     struct signal y = signal_copy(x);
@@ -164,6 +212,8 @@ static const struct {
     {"avg_pool", reference_avg_pool},
     {"residual", reference_residual},
     {"flatten", reference_flatten},
+    {"dropout", reference_dropout},
+    {"stochastic_depth", reference_stochastic_depth},
 };
 
 int reference_index(const char *type) {
