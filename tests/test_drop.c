@@ -24,13 +24,13 @@ struct network {
 
 static void network_open(struct network *network, const char *layers, int threads, bool forward_only) {
     struct diagnostics problems = {0};
-    struct text spec = {0};
+    struct text text = {0};
     struct error err;
-    text_printf(&spec,
+    text_printf(&text,
                 "data: {type: synthetic, height: %d, width: %d, channels: %d, classes: %d}\n"
                 "network: {layers: [%s]}\ntrain: {iterations: 1, batch_size: %d}\n",
                 SIZE, SIZE, CHANNELS, CLASSES, layers, BATCH);
-    bool good = experiment_parse(&network->experiment, "test", spec.data, NULL, 0, &problems);
+    bool good = experiment_parse(&network->experiment, "test", text.data, NULL, 0, &problems);
     ck_assert_msg(good, "%s", problems.text.data);
     const struct model_request request = {
         .layers = &network->experiment.layers,
@@ -43,7 +43,7 @@ static void network_open(struct network *network, const char *layers, int thread
     ck_assert_msg(model_plan(&network->model, &request, &problems), "%s", problems.text.data);
     ck_assert_msg(model_allocate(&network->model, &err), "%s", err.text);
     model_draw(&network->model, 5);
-    text_free(&spec);
+    text_free(&text);
     text_free(&problems.text);
 }
 
