@@ -30,7 +30,7 @@ static void wired_open(struct wired *w, const char *network, int n) {
     struct diagnostics diags = {0};
     struct error err;
     memset(w, 0, sizeof *w);
-    text_printf(&spec, "%s\nloss: w_softmax\ntrain: {iterations: 1, batch_size: %d}\n", network, n);
+    text_printf(&spec, "%s\nloss: w_softmax\ntrain: {iterations: 1, batch_size: %d, threads: 1}\n", network, n);
     bool parsed = experiment_parse(&w->experiment, "test", spec.data, NULL, 0, &diags);
     EXPECT(parsed && experiment_plan(&w->experiment, STEP_TRAIN, &w->net, &w->loss, &diags), "%s%s", spec.data,
            diags.text.data);
