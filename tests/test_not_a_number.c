@@ -30,6 +30,8 @@ static const struct {
     {"residual", "{type: residual, body: [{type: relu}]}", VALUES},
     {"residual", "{type: residual, body: [{type: max_pool, kernel: 3, stride: 1, padding: 1}], shortcut: [relu]}, relu",
      VALUES},
+    {"dropout", "{type: dropout, rate: 0.9}, {type: relu}", VALUES},
+    {"stochastic_depth", "{type: residual, body: [{type: stochastic_depth, rate: 0.9}, {type: relu}]}, relu", VALUES},
     {"flatten", "{type: flatten}, {type: relu}", VALUES},
     {"conv", "{type: conv, filters: 2, padding: 1}, {type: relu}, {type: max_pool}", VALUES / 4},
     {"sphere_conv", "{type: sphere_conv, filters: 2, padding: 1}, {type: relu}, {type: max_pool}", VALUES / 4},
