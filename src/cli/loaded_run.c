@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "run/checkpoint.h"
+#include "storage/csv.h"
 
 static int find_split(const char *name) {
     for (int i = 0; split_names[i]; i++)
@@ -114,17 +115,7 @@ bool table_close(FILE *file, const char *path, struct error *err) {
 void table_put_class(FILE *file, const struct loaded_run *trained, int class) {
     char buffer[CLASS_NAME_BYTES];
     const char *name = dataset_class_name(&trained->dataset, class, buffer);
-    if (!strpbrk(name, ",\"")) {
-        fputs(name, file);
-        return;
-    }
-    fputc('"', file);
-    for (; *name; name++) {
-        if (*name == '"')
-            fputc('"', file);
-        fputc(*name, file);
-    }
-    fputc('"', file);
+    csv_field(file, name);
 }
 
 const char *table_path(const struct loaded_run *trained, const char *folder, const char *name, char *path) {

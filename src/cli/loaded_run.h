@@ -25,8 +25,8 @@ enum exit_status loaded_run_open(struct loaded_run *trained, const char *command
                                  const char *split, const struct values *overrides);
 void loaded_run_close(struct loaded_run *trained);
 
-/* Tests the network on the split, and takes its features where it has a classifier: `features` of zeros otherwise. Free
- * features and result->confusion in either case. */
+/* Tests the network on the split, and takes its features where it has a classifier: `features` of zeros otherwise. *result
+ * is zeros before; free it and the features in either case. */
 bool loaded_run_evaluate(struct loaded_run *trained, struct evaluation *result, struct features *features,
                          struct error *err);
 

@@ -10,13 +10,12 @@
  * statistics, activations. A block's output comes chunk by chunk, so that it is taken out while it is in the cache.
  *
  *     fill a buffer of x; for each chunk: conv->algorithm->forward, take the chunk's rows out
- *     fill buffers of x and dy; conv->algorithm->add_weights; for each chunk: conv->algorithm->backward_data, take them
- * out
+ *     fill buffers of x and dy; conv->algorithm->add_weights; for each chunk: conv->algorithm->backward_data, take it out
  *
  * The two of the last line may go apart, backward_data with the buffer of dy alone and in blocks of forward_images.
  *
- * All functions run on the calling thread, except those that take a number of threads. Results do
- * not depend on how blocks are spread over threads. */
+ * All functions run on the calling thread, except those that take a number of threads. Results do not depend on how
+ * blocks are spread over threads. */
 #ifndef SPHERENET_KERNEL_CONV_H
 #define SPHERENET_KERNEL_CONV_H
 

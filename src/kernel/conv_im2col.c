@@ -60,7 +60,6 @@ static const real *pack(const struct conv *conv, real *packed, const real *w, in
 }
 
 static const real *pack_turned(const struct conv *conv, real *packed, const real *w, int threads) {
-
     (void)conv, (void)packed, (void)threads;
     return w;
 }

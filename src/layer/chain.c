@@ -5,12 +5,26 @@
 
 enum { MOST_VALUES = 1 << 27, MAX_NAME_BYTES = 200 };
 
-static const char *layer_name(struct planner *planner, const struct choice *choice) {
-    const struct layer_config *config = choice->config;
-    planner->layers++;
-    if (*config->name)
-        return config->name;
-    return arena_printf(planner->arena, "%s_%d", choice->kind->name, planner->layers);
+/* Takes the next number, from which a name is made where none is given. */
+static void number_layer(struct planner *planner, struct layer *layer) {
+    const struct layer_config *config = layer->choice.config;
+    layer->number = planner->layers;
+    layer->name =
+        *config->name ? config->name : arena_printf(planner->arena, "%s_%d", layer->type->kind.name, layer->number + 1);
+    planner->names = arena_grow(planner->arena, planner->names, planner->layers, sizeof *planner->names);
+    planner->names[planner->layers++] = layer->name;
+}
+
+/* Tensors are "LAYER.NAME", and "optimizer. ..." beside them in checkpoints. */
+static bool check_name(struct planner *planner, const struct layer *layer) {
+    if (strlen(layer->name) > MAX_NAME_BYTES)
+        return layer_error(planner, layer, "a name of more than %d bytes", MAX_NAME_BYTES);
+    if (!strcmp(layer->name, "optimizer") || !strncmp(layer->name, "optimizer.", 10))
+        return layer_error(planner, layer, "such names are the optimizer's in checkpoints; give the layer another");
+    for (int i = 0; i < layer->number; i++)
+        if (!strcmp(planner->names[i], layer->name))
+            return layer_error(planner, layer, "another layer has this name, too; layer names must differ");
+    return true;
 }
 
 /* Counts of values stay well within int, so that sizes computed from them cannot overflow. */
@@ -25,11 +39,10 @@ static bool check_size(struct planner *planner, const struct layer *layer, const
 
 static bool plan_layer(struct planner *planner, struct layer *layer, struct choice choice, struct shape in) {
     *layer = (struct layer){.type = (const struct layer_type *)choice.kind, .choice = choice, .in = in, .out = in};
-    layer->number = planner->layers;
-    layer->name = layer_name(planner, &choice);
+    number_layer(planner, layer);
     layer->state = arena_alloc(planner->arena, layer->type->state_size);
-    if (strlen(layer->name) > MAX_NAME_BYTES)
-        return layer_error(planner, layer, "a name of more than %d bytes", MAX_NAME_BYTES);
+    if (!check_name(planner, layer))
+        return false;
     const void *unit = planner->owner;
     planner->owner = layer;
     planner->scratch = planner->backward_scratch = 0;
@@ -68,15 +81,19 @@ static bool joins(const struct chain *chain, const struct layer_type *type) {
     return !type->unfold || !block_has_relu(&chain->blocks[chain->block_count - 1]);
 }
 
-/* A new block that begins with `layer`, or with a copy of its input when that layer folds. */
-static void begin_block(struct chain *chain, struct planner *planner, struct layer *layer,
-                        const struct layer_type *type) {
+/* A new block that begins with layer number `i` of the chain, or with a copy of its input when that layer folds. */
+static void begin_block(struct chain *chain, struct planner *planner, int i, const struct layer_type *type) {
     struct fused_block *block = &chain->blocks[chain->block_count++];
+    struct layer *layer = &chain->layers[i];
     *block = (struct fused_block){.layer = layer, .folds = layer + 1};
     if (type->fold) {
         struct layer *copy = arena_alloc(planner->arena, sizeof *copy);
-        *copy = (struct layer){
-            .type = &layer_identity, .number = planner->layers, .in = chain->out, .out = chain->out, .in_place = true};
+        *copy = (struct layer){.type = &layer_identity,
+                               .name = i ? chain->layers[i - 1].name : "input",
+                               .number = planner->layers,
+                               .in = chain->out,
+                               .out = chain->out,
+                               .in_place = true};
         block->layer = copy;
         block->folds = layer;
     }
@@ -90,7 +107,7 @@ bool chain_plan(struct chain *chain, struct planner *planner, const struct choic
     for (int i = 0; i < list->count; i++) {
         const struct layer_type *type = (const struct layer_type *)list->choices[i].kind;
         if (!joins(chain, type))
-            begin_block(chain, planner, &chain->layers[i], type);
+            begin_block(chain, planner, i, type);
         /* After a mistake the shapes are unknown, and complaints about them would mislead. */
         if (!plan_layer(planner, &chain->layers[i], list->choices[i], chain->out))
             return false;

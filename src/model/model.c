@@ -9,19 +9,6 @@
 
 /* --- Building ---------------------------------------------------------------------------------------------------- */
 
-static bool check_names(struct model *model, struct diagnostics *diags, const struct choice_list *layers) {
-    bool good = true;
-    for (int i = 0; i < model->tensor_count; i++)
-        for (int j = 0; j < i; j++)
-            if (!strcmp(model->tensors[i]->name, model->tensors[j]->name)) {
-                diagnose(diags, layers->choices[0].source, layers->choices[0].line, "network",
-                         "two layers make a tensor named \"%s\"; layer names must differ", model->tensors[i]->name);
-                good = false;
-                break; /* one message for each, not for each pair */
-            }
-    return good;
-}
-
 static const struct layer *last_layer(const struct model *model) {
     return &model->chain.layers[model->chain.count - 1];
 }
@@ -84,7 +71,7 @@ bool model_plan(struct model *model, const struct model_request *request, struct
     model->tensors = arena_alloc(&model->arena, sizeof *model->tensors * (size_t)planner->tensor_count);
     for (int i = 0; i < planner->tensor_count; i++)
         model->tensors[i] = planned_tensor(planner, i);
-    return check_names(model, diags, request->layers);
+    return true;
 }
 
 static void initialise(const struct tensor *tensor, struct rng rng) {

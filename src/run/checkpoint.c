@@ -1,5 +1,6 @@
 #include "run/checkpoint.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -130,8 +131,9 @@ static bool read_integer(const struct safetensors *file, const char *path, const
     char *end;
     if (!text)
         return false;
+    errno = 0;
     *value = strtoll(text, &end, 10);
-    return (*text && !*end && *value >= lowest) ||
+    return (*text && !*end && !errno && *value >= lowest) ||
            error_set_code(err, ERROR_DAMAGED, "%s: damaged: %s is \"%.40s\"", path, key, text);
 }
 
@@ -141,8 +143,10 @@ bool checkpoint_progress(const struct safetensors *file, const char *path, int64
     if (!accuracy || !read_integer(file, path, "iteration", 0, iteration, err) ||
         !read_integer(file, path, "best_iteration", -1, &best->iteration, err))
         return false;
-    best->accuracy = strtod(accuracy, NULL);
-    return true;
+    char *end;
+    best->accuracy = strtod(accuracy, &end);
+    return (*accuracy && !*end && best->accuracy >= 0 && best->accuracy <= 1) ||
+           error_set_code(err, ERROR_DAMAGED, "%s: damaged: best_accuracy is \"%.40s\"", path, accuracy);
 }
 
 static bool same_shape(const struct tensor_info *a, const struct tensor_info *b) {
@@ -178,9 +182,9 @@ static bool check_tensors(struct arena *arena, const struct safetensors *file, c
     return true;
 }
 
-static bool is_of_layer(const char *tensor, const char *layer) {
-    size_t length = layer ? strlen(layer) : 0;
-    return length && !strncmp(tensor, layer, length) && tensor[length] == '.';
+/* layer NULL: none is. */
+static bool is_drawn(const char *tensor, const char *layer) {
+    return layer && tensor_is_of(tensor, layer);
 }
 
 /* NULL: it has none. */
@@ -196,12 +200,11 @@ static void take(void *context, size_t first, size_t count, const real *values) 
     tensor_from_stored(place->memory, place->tensor, values, first, count);
 }
 
-/* Reads the file's tensors straight to their places, in the file's order, but those of a layer. */
-static bool read_tensors(struct safetensors *file, const struct listing *list, const char *left_out,
-                         struct error *err) {
+/* Reads the file's tensors straight to their places, in the file's order, but those of the layer that is drawn. */
+static bool read_tensors(struct safetensors *file, const struct listing *list, const char *drawn, struct error *err) {
     for (int i = 0; i < file->tensor_count; i++) {
         struct place *place = find_place(list, file->tensors[i].name);
-        if (place && !is_of_layer(file->tensors[i].name, left_out) && !safetensors_read(file, i, take, place, err))
+        if (place && !is_drawn(file->tensors[i].name, drawn) && !safetensors_read(file, i, take, place, err))
             return false;
     }
     return true;
@@ -237,12 +240,12 @@ static void list_differences(struct error_list *differences, const struct safete
     struct arena arena = {0};
     for (int i = 0; i < list->count; i++) {
         const char *different = difference(&arena, file, &list->infos[i]);
-        if (different && !is_of_layer(list->infos[i].name, drawn))
+        if (different && !is_drawn(list->infos[i].name, drawn))
             error_list_add(differences, "%s", different);
     }
     for (int i = 0; i < file->tensor_count; i++) {
         const char *name = file->tensors[i].name;
-        if (strncmp(name, "optimizer.", 10) && !find_place(list, name) && !is_of_layer(name, drawn))
+        if (strncmp(name, "optimizer.", 10) && !find_place(list, name) && !is_drawn(name, drawn))
             error_list_add(differences, "has a tensor \"%.200s\", which the network has not", name);
     }
     arena_free(&arena);

@@ -116,3 +116,17 @@ void csv_close(struct csv *csv) {
     text_free(&csv->pending);
     csv->fd = -1;
 }
+
+void csv_field(FILE *file, const char *text) {
+    if (!strpbrk(text, ",\"\r\n")) {
+        fputs(text, file);
+        return;
+    }
+    putc('"', file);
+    for (; *text; text++) {
+        if (*text == '"')
+            putc('"', file);
+        putc(*text, file);
+    }
+    putc('"', file);
+}

@@ -1,9 +1,10 @@
-/* Comma-separated tables whose first column is the iteration: a header line, then one row at a time, whole rows only.
- */
+/* Comma-separated values: curves, tables whose first column is the iteration, of a header line and then one whole row
+ * at a time; and fields of any table. */
 #ifndef SPHERENET_STORAGE_CSV_H
 #define SPHERENET_STORAGE_CSV_H
 
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #include "base/error.h"
@@ -31,5 +32,8 @@ bool csv_sync(struct csv *csv, struct error *err);
 
 /* Tries once more to write what is pending. A closed csv is allowed. */
 void csv_close(struct csv *csv);
+
+/* Writes the text as one field, in quotes where it needs them (RFC 4180). */
+void csv_field(FILE *file, const char *text);
 
 #endif

@@ -101,7 +101,6 @@ bool experiment_plan(const struct experiment *experiment, enum step_mode mode, s
         .batch = batch,
         .threads = experiment->threads,
         .forward_only = mode == STEP_EVALUATE,
-
     };
     if (experiment->loss.kind) /* NULL: itself a mistake */
         request.head = loss_request(loss, experiment->loss);
