@@ -130,7 +130,7 @@ static const struct chain *residual_branch(const struct layer *layer, int index)
 }
 
 const struct layer_type layer_residual = {
-    .kind = {"residual", "body(x) + shortcut(x)", params, sizeof(struct residual_config)},
+    .kind = {"residual", "body(x) + shortcut(x)", params, sizeof(layer_residual_config)},
     .state_size = sizeof(struct residual),
     .plan = residual_plan,
     .forward = residual_forward,
