@@ -25,11 +25,11 @@ static size_t layer_parameters(const struct model *model, const struct layer *la
     return count;
 }
 
-static void print_layer(const struct layer *layer, int level, void *context) {
+static void print_layer(const struct layer *layer, int depth, void *context) {
     struct totals *totals = context;
     char name[80], shape[48];
     size_t parameters = layer_parameters(totals->model, layer);
-    snprintf(name, sizeof name, "%*s%s", 2 * level, "", layer->name);
+    snprintf(name, sizeof name, "%*s%s", 2 * depth, "", layer->name);
     snprintf(shape, sizeof shape, "%dx%dx%d", layer->out.height, layer->out.width, layer->out.channels);
     printf("# %-28s %-12s %14s %12zu %16" PRId64 "\n", name, layer->type->kind.name, shape, parameters,
            layer->multiply_adds);
