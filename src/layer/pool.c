@@ -141,7 +141,7 @@ static size_t pixel_offset(const struct shape *s, int y, int x) {
     return ((size_t)y * (size_t)s->width + (size_t)x) * (size_t)s->channels;
 }
 
-/* --- Both ways --------------------------------------------------------------------------------------------------- */
+/* --- Both passes ------------------------------------------------------------------------------------------------- */
 
 /* One window: y: [channels], x: the band's pixels. */
 typedef void pool_window(const struct layer *layer, struct area area, real *y, const real *x);
