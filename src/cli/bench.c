@@ -34,8 +34,8 @@ double bench_flop(const struct bench *bench, const struct layer *layer, enum pas
     return 2.0 * products * (double)layer->multiply_adds * bench->trainer.model.batch;
 }
 
-static void count_layer(const struct layer *layer, int level, void *context) {
-    (void)level;
+static void count_layer(const struct layer *layer, int depth, void *context) {
+    (void)depth;
     struct bench *bench = context;
     bench->layers++;
     bench->multiply_adds += layer->multiply_adds;

@@ -54,10 +54,10 @@ static void print_direction(const struct bench *bench, const struct layer *layer
         printf(" %8s", "-");
 }
 
-static void print_layer(const struct layer *layer, int level, void *context) {
+static void print_layer(const struct layer *layer, int depth, void *context) {
     const struct bench *bench = context;
     char name[80], shape[48];
-    snprintf(name, sizeof name, "%*s%s", 2 * level, "", layer->name);
+    snprintf(name, sizeof name, "%*s%s", 2 * depth, "", layer->name);
     snprintf(shape, sizeof shape, "%dx%dx%d", layer->out.height, layer->out.width, layer->out.channels);
     printf("%-28s %-16s %11s", name, layer->type->kind.name, shape);
     for (enum pass_direction direction = 0; direction < PASS_DIRECTIONS; direction++)
@@ -117,8 +117,8 @@ static void row(const char *measure, const char *layer, double value, const char
     printf(",%.9g,%s\n", value, unit);
 }
 
-static void layer_rows(const struct layer *layer, int level, void *context) {
-    (void)level;
+static void layer_rows(const struct layer *layer, int depth, void *context) {
+    (void)depth;
     const struct bench *bench = context;
     for (enum pass_direction direction = 0; direction < PASS_DIRECTIONS; direction++) {
         double seconds = bench_median(bench, bench_layer(layer, direction)), flop = bench_flop(bench, layer, direction);

@@ -23,11 +23,11 @@ static size_t layer_parameters(const struct model *model, const struct layer *la
     return count;
 }
 
-static void print_layer(const struct layer *layer, int level, void *context) {
+static void print_layer(const struct layer *layer, int depth, void *context) {
     struct totals *totals = context;
     char name[80], shape[48];
     size_t parameters = layer_parameters(totals->model, layer);
-    snprintf(name, sizeof name, "%*s%s", 2 * level, "", layer->name);
+    snprintf(name, sizeof name, "%*s%s", 2 * depth, "", layer->name);
     snprintf(shape, sizeof shape, "%dx%dx%d", layer->out.height, layer->out.width, layer->out.channels);
     printf("# %-28s %-16s %14s %12zu %16" PRId64 "\n", name, layer->type->kind.name, shape, parameters,
            layer->multiply_adds);
@@ -55,9 +55,10 @@ static void print_network(const struct model *model) {
 /* The spec with its network written out layer by layer. */
 static void print_spec(const struct experiment *experiment) {
     struct experiment explicit = *experiment;
+    struct layers_config written_out = {experiment->layers};
     struct text text = {0};
-    explicit.network.kind = registry_find(&network_registry, "layers");
-    explicit.network.config = (void *)&experiment->layers;
+    explicit.network.kind = &network_layers.kind;
+    explicit.network.config = &written_out;
     experiment_emit(&text, &explicit);
     fputs(text.data, stdout);
     text_free(&text);

@@ -46,7 +46,7 @@ static void plan_passes(struct model *model, const struct head_request *request)
     size_t scores = shape_size(&model->chain.out) * (size_t)model->batch;
     chain_plan_forward(&model->chain, planner, NULL);
     chain_plan_turn(&model->chain, planner);
-    if (model->chain.blocks[model->chain.block_count - 1].fold_count)
+    if (model->chain.fusions[model->chain.fusion_count - 1].fold_count)
         plan_use(planner, plan_buffer(planner, scores, &model->output));
     plan_head(model, request);
     if (planner->forward_only)
@@ -87,7 +87,7 @@ bool model_allocate(struct model *model, struct error *err) {
                          "the widths",
                          model->batch, (double)(plan_sizes(&model->planner).total * sizeof(real)) / 1e6);
     head_of(&model->head, last_layer(model));
-    model->head.scores = model->output ? model->output : model->chain.blocks[model->chain.block_count - 1].y;
+    model->head.scores = model->output ? model->output : model->chain.fusions[model->chain.fusion_count - 1].y;
     return true;
 }
 
@@ -121,8 +121,8 @@ const real *model_forward(struct model *model, struct step step, const real *ima
 void model_features(const struct model *model, int n, const real *images, real *to) {
     const struct shape *in = &last_layer(model)->in;
     struct view input = {.data = images, .channels = model->chain.in.channels};
-    if (model->chain.block_count > 1)
-        input = model->chain.blocks[model->chain.block_count - 2].view;
+    if (model->chain.fusion_count > 1)
+        input = model->chain.fusions[model->chain.fusion_count - 2].view;
     view_read(&input, 0, n * in->height * in->width, to, NULL);
 }
 

@@ -13,7 +13,7 @@
 #include "plan/tensor.h"
 #include "spec/node.h"
 
-enum { PLAN_LEVELS = 8 }; /* residual units within residual units */
+enum { PLAN_DEPTH = 8 }; /* residual units within residual units */
 
 enum { NO_BUFFER = -1 };
 
