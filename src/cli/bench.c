@@ -129,8 +129,9 @@ static void measure_evaluation(struct bench *bench, int round, const struct batc
 }
 
 static bool measure_machine(struct bench *bench, int round, struct error *err) {
-    double products = gemm_rate(BENCH_GEMM_SIZE, bench->trainer.model.planner.threads, MACHINE_REPEATS);
-    double copies = copy_rate(BENCH_COPY_BYTES, MACHINE_REPEATS);
+    int threads = bench->trainer.model.planner.threads;
+    double products = gemm_rate(BENCH_GEMM_SIZE, threads, MACHINE_REPEATS);
+    double copies = copy_rate(BENCH_COPY_BYTES, threads, MACHINE_REPEATS);
     keep(bench, BENCH_GEMM, round, products);
     keep(bench, BENCH_COPY, round, copies);
     return (products > 0 && copies > 0) || error_set(err, "not enough memory to measure the machine");

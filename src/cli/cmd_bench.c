@@ -178,7 +178,7 @@ static bool read_rounds(int *rounds) {
 static enum exit_status run_spec(const struct experiment *experiment, const char *path, int rounds) {
     struct bench bench = {0};
     struct error err;
-    bool good = command_take_core(experiment, path, &err);
+    bool good = command_take_machine(experiment, path, &err);
     if (good) {
         command_warn_of_core(experiment);
         good = bench_run(&bench, experiment, rounds, &err);

@@ -18,7 +18,7 @@ static int find_split(const char *name) {
 
 /* The kernels that the run asked for. */
 static bool take_core(const struct experiment *experiment, struct error *err) {
-    if (!command_take_core(experiment, NULL, err))
+    if (!command_take_machine(experiment, NULL, err))
         return false;
     command_warn_of_core(experiment);
     return true;
