@@ -1,7 +1,6 @@
 #include "run/session.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,17 +12,11 @@
 #include "machine/cpu.h"
 #include "machine/openblas.h"
 #include "run/checkpoint.h"
+#include "run/curves.h"
 #include "run/interrupt.h"
-#include "run/log.h"
-#include "storage/csv.h"
 #include "train/divergence.h"
 #include "train/evaluate.h"
 #include "train/plateau.h"
-
-#define TRAIN_HEADER                                                                                                   \
-    "iteration,epoch,learning_rate,loss,fit,weight_decay,orthogonality,accuracy,lambda,gradient_norm,"                 \
-    "images_per_second,seconds"
-#define EVAL_HEADER "iteration,epoch,split,loss,accuracy,seconds"
 
 struct session {
     const struct experiment *experiment;
@@ -31,17 +24,12 @@ struct session {
     struct trainer trainer;
     struct run_dir dir;
     struct log log;
-    struct csv train, eval;
+    struct curves curves;
     struct best_test best;
     int64_t saved;       /* iteration of the checkpoint that a resume would begin with; -1: none */
     struct text skipped; /* a line for each damaged checkpoint that was passed over */
-    double start;        /* clock at which second 0 of the run would have been */
-    double window_start; /* clock, and images since, for images per second */
-    int64_t window_images;
-    double images_per_second;
     struct plateau chance;
-    bool rows_wait; /* the last row of a curve could not be written */
-    int skips;      /* updates left out, one after the other */
+    int skips; /* updates left out, one after the other */
 };
 
 enum { MOST_SKIPS = 20 }; /* more in a row, and nothing will change any more */
@@ -200,15 +188,9 @@ static bool write_spec(const struct session *s, struct error *err) {
 
 static bool open_files(struct session *s, bool quiet, struct error *err) {
     char path[PATH_BYTES];
-    int64_t iteration = s->trainer.iteration;
-    if (!log_open(&s->log, run_dir_file(&s->dir, "run.log", path), quiet, err) || !write_spec(s, err) ||
-        !csv_open(&s->train, run_dir_file(&s->dir, "train.csv", path), TRAIN_HEADER, iteration, err) ||
-        !csv_open(&s->eval, run_dir_file(&s->dir, "eval.csv", path), EVAL_HEADER, iteration, err))
-        return false;
-    double seconds = fmax(s->train.last_seconds, s->eval.last_seconds);
-    s->window_start = clock_seconds();
-    s->start = s->window_start - seconds;
-    return true;
+    return log_open(&s->log, run_dir_file(&s->dir, "run.log", path), quiet, err) && write_spec(s, err) &&
+           curves_open(&s->curves, &s->dir, s->trainer.iteration, s->experiment->train.batch_size,
+                       s->dataset.splits[SPLIT_TRAIN].count, err);
 }
 
 static void log_opening(struct session *s) {
@@ -235,14 +217,6 @@ static void log_opening(struct session *s) {
 
 /* --- Running ----------------------------------------------------------------------------------------------------- */
 
-static double seconds_of(const struct session *s) {
-    return clock_seconds() - s->start;
-}
-
-static double epoch_of(const struct session *s) {
-    return (double)s->trainer.iteration * s->experiment->train.batch_size / s->dataset.splits[SPLIT_TRAIN].count;
-}
-
 static bool is_due(const struct session *s, int every) {
     int64_t iteration = s->trainer.iteration;
     return iteration == s->experiment->train.iterations || (every && iteration % every == 0);
@@ -253,7 +227,7 @@ static bool save(struct session *s, struct error *err) {
     int64_t iteration = s->trainer.iteration;
     if (s->saved == iteration)
         return true;
-    if (!csv_sync(&s->train, err) || !csv_sync(&s->eval, err) ||
+    if (!curves_sync(&s->curves, err) ||
         !checkpoint_save(run_dir_checkpoint(&s->dir, iteration, path), &s->trainer, &s->dataset, s->best, err))
         return false;
     s->saved = iteration;
@@ -261,14 +235,6 @@ static bool save(struct session *s, struct error *err) {
         return false;
     prune(s);
     return true;
-}
-
-/* A row that could not be written waits for the next one, and no checkpoint is made without it (csv_sync): nothing is
- * lost by going on. */
-static void after_row(struct session *s, const struct error *problem, bool written) {
-    if (!written && !s->rows_wait)
-        log_warning(&s->log, "%s; going on, the row waits until it can be", problem->text);
-    s->rows_wait = !written;
 }
 
 /* Tests, and makes the checkpoint that `best` will point to when the test was the best so far. */
@@ -285,34 +251,9 @@ static bool test(struct session *s, struct error *err) {
         s->best = (struct best_test){s->trainer.iteration, result.accuracy};
     log_line(&s->log, "iteration %" PRId64 ": test accuracy %.4f, loss %.4f%s", s->trainer.iteration, result.accuracy,
              result.loss, is_best ? ", the best so far" : "");
-    s->window_start += clock_seconds() - before; /* tests do not count as training time */
-    struct error problem;
-    after_row(s, &problem,
-              csv_row(&s->eval, &problem, "%" PRId64 ",%.4f,%s,%.6g,%.6g,%.2f", s->trainer.iteration, epoch_of(s),
-                      split_names[SPLIT_TEST], result.loss, result.accuracy, seconds_of(s)));
+    curves_leave_out(&s->curves, clock_seconds() - before); /* tests do not count as training time */
+    curves_add_test(&s->curves, s->trainer.iteration, &result, &s->log);
     return !is_best || save(s, err);
-}
-
-static void record(struct session *s, const struct step_result *step) {
-    struct error problem;
-    double loss = step->fit + step->weight_decay + step->orthogonality;
-    after_row(s, &problem,
-              csv_row(&s->train, &problem, "%" PRId64 ",%.4f,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g,%.1f,%.2f",
-                      s->trainer.iteration, epoch_of(s), step->rate, loss, step->fit, step->weight_decay,
-                      step->orthogonality, step->accuracy, step->lambda, step->gradient_norm, s->images_per_second,
-                      seconds_of(s)));
-}
-
-static void measure_speed(struct session *s) {
-    double now = clock_seconds();
-    s->window_images += s->experiment->train.batch_size;
-    if (now <= s->window_start)
-        return;
-    s->images_per_second = (double)s->window_images / (now - s->window_start);
-    if (now - s->window_start > 5) { /* the last seconds count, not the whole run */
-        s->window_start = now;
-        s->window_images = 0;
-    }
 }
 
 /* Of a loss with a margin alone: without one, other causes are likelier. */
@@ -360,18 +301,20 @@ static bool step(struct session *s, struct loader *loader, struct error *err) {
     if (!batch)
         return loader_good(loader, err);
     struct step_result result = trainer_step(&s->trainer, batch);
-    measure_speed(s);
+    curves_count_step(&s->curves);
     if (result.updated)
         s->skips = 0;
     else if (!after_divergence(s, batch->count, &result, err))
         return false;
     watch_chance(s, &result);
     struct progress progress = {s->trainer.iteration, train->iterations, result.fit, result.accuracy,
-                                s->images_per_second};
+                                s->curves.images_per_second};
     log_progress(&s->log, &progress, train->batch_size);
     if (is_due(s, train->log_every))
-        record(s, &result);
-    return (!is_due(s, train->eval_every) || test(s, err)) && (!is_due(s, train->checkpoint_every) || save(s, err));
+        curves_add_step(&s->curves, s->trainer.iteration, &result, &s->log);
+    if (is_due(s, train->eval_every) && !test(s, err))
+        return false;
+    return !is_due(s, train->checkpoint_every) || save(s, err);
 }
 
 /* Iterations until the last one or a signal. */
@@ -415,13 +358,12 @@ static bool train(struct session *s, struct error *err) {
         return end_early(s, err);
     if (good)
         log_line(&s->log, "done: best test accuracy %.4f at iteration %" PRId64 "; %.0f s; results in %s",
-                 s->best.accuracy, s->best.iteration, seconds_of(s), s->dir.path);
+                 s->best.accuracy, s->best.iteration, curves_seconds(&s->curves), s->dir.path);
     return good;
 }
 
 static void close_session(struct session *s) {
-    csv_close(&s->train);
-    csv_close(&s->eval);
+    curves_close(&s->curves);
     log_close(&s->log);
     trainer_close(&s->trainer);
     dataset_free(&s->dataset);
@@ -439,7 +381,7 @@ static void log_skipped(struct session *s) {
 enum session_end session_run(const struct experiment *experiment, const struct session_options *options,
                              struct error *err) {
     struct session s = {
-        .experiment = experiment, .best = {-1, 0}, .saved = -1, .train.fd = -1, .eval.fd = -1, .dir.lock = -1};
+        .experiment = experiment, .best = {-1, 0}, .saved = -1, .curves = CURVES_CLOSED, .dir.lock = -1};
     char path[PATH_BYTES];
     snprintf(path, sizeof path, "runs/%s", experiment->name);
     interrupt_listen(options->quiet);
