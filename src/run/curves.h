@@ -1,4 +1,4 @@
-/* The learning curves of a run: train.csv and eval.csv, whose columns README.md names; and the run's clock. */
+/* The learning curves of a run: train.csv and eval.csv; and the run's clock. */
 #ifndef SPHERENET_RUN_CURVES_H
 #define SPHERENET_RUN_CURVES_H
 
@@ -34,8 +34,8 @@ double curves_seconds(const struct curves *curves);
 void curves_count_step(struct curves *curves);
 void curves_leave_out(struct curves *curves, double seconds);
 
-/* Add a row. One that cannot be written waits for the next one, of which the first in a row is told as a warning. NaN
- * is "nan" whatever its sign. */
+/* Add a row. One that cannot be written waits for the next one, and the log is warned of the first that does. A NaN is
+ * "nan" whatever its sign. */
 void curves_add_step(struct curves *curves, int64_t iteration, const struct step_result *step, struct log *log);
 void curves_add_test(struct curves *curves, int64_t iteration, const struct evaluation *test, struct log *log);
 

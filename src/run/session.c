@@ -2,7 +2,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -14,6 +13,7 @@
 #include "run/checkpoint.h"
 #include "run/curves.h"
 #include "run/interrupt.h"
+#include "run/resume.h"
 #include "train/divergence.h"
 #include "train/evaluate.h"
 #include "train/plateau.h"
@@ -25,9 +25,8 @@ struct session {
     struct run_dir dir;
     struct log log;
     struct curves curves;
-    struct best_test best;
-    int64_t saved;       /* iteration of the checkpoint that a resume would begin with; -1: none */
-    struct text skipped; /* a line for each damaged checkpoint that was passed over */
+    struct resume_point point; /* of a resume now */
+    struct text skipped;       /* a line for each damaged checkpoint that was passed over */
     struct plateau chance;
     int skips; /* updates left out, one after the other */
 };
@@ -36,75 +35,14 @@ enum { MOST_SKIPS = 20 }; /* more in a row, and nothing will change any more */
 
 /* --- Opening ----------------------------------------------------------------------------------------------------- */
 
-/* What may change when a run is resumed: how long it goes on, and what it reports and keeps. */
-static void copy_changeable(struct experiment *to, const struct experiment *from) {
-    int batch_size = to->train.batch_size;
-    to->train = from->train;
-    to->train.batch_size = batch_size;
-    to->name = from->name;
-    ((struct data_config *)to->data.config)->loader_threads = experiment_data(from)->loader_threads;
-}
-
-static bool first_difference(const char *a, const char *b, char *line_a, char *line_b, int size) {
-    while (*a || *b) {
-        int length_a = (int)strcspn(a, "\n"), length_b = (int)strcspn(b, "\n");
-        if (length_a != length_b || memcmp(a, b, (size_t)length_a)) {
-            snprintf(line_a, (size_t)size, "%.*s", length_a, a);
-            snprintf(line_b, (size_t)size, "%.*s", length_b, b);
-            return true;
-        }
-        a += length_a + (a[length_a] == '\n');
-        b += length_b + (b[length_b] == '\n');
-    }
-    return false;
-}
-
-/* Mean and deviation of the pixels stay those that were measured when the run began. */
-static void keep_measured(const struct experiment *now, const struct experiment *before) {
-    struct data_config *config = now->data.config;
-    const struct data_config *measured = experiment_data(before);
-    if (config->standardize && measured->standardize) {
-        config->pixel_mean = measured->pixel_mean;
-        config->pixel_scale = measured->pixel_scale;
-    }
-}
-
-/* The spec that a run began with and the one it is resumed with must train the same way. */
-static bool check_same_spec(const struct session *s, const char *stored, const char *path, struct error *err) {
-    struct experiment before;
-    struct diagnostics diags = {0};
-    struct text a = {0}, b = {0};
-    char line_a[200], line_b[200];
-    bool good = experiment_parse_stored(&before, path, stored, NULL, 0, &diags);
-    if (!good) {
-        error_set(err, "%s: its spec is not valid any more:\n%s", path, diags.text.data);
-    } else {
-        copy_changeable(&before, s->experiment);
-        keep_measured(s->experiment, &before);
-        experiment_emit(&a, &before);
-        experiment_emit(&b, s->experiment);
-        good = !first_difference(a.data, b.data, line_a, line_b, sizeof line_a);
-        if (!good)
-            error_set(err,
-                      "%s: the run began with another spec: it had \"%s\", now \"%s\"; change it back, or start "
-                      "another run with --set name=... or --run-dir",
-                      path, line_a + strspn(line_a, " "), line_b + strspn(line_b, " "));
-    }
-    experiment_free(&before);
-    text_free(&diags.text);
-    text_free(&a);
-    text_free(&b);
-    return good;
-}
-
 /* Points `latest` and `best` to where they belong. */
 static bool link_checkpoints(const struct session *s, struct error *err) {
-    return run_dir_link(&s->dir, "latest", s->saved, err) &&
-           (s->best.iteration < 0 || run_dir_link(&s->dir, "best", s->best.iteration, err));
+    return run_dir_link(&s->dir, "latest", s->point.saved, err) &&
+           (s->point.best.iteration < 0 || run_dir_link(&s->dir, "best", s->point.best.iteration, err));
 }
 
 static void prune(const struct session *s) {
-    run_dir_prune(&s->dir, s->saved, s->experiment->train.keep, s->best.iteration);
+    run_dir_prune(&s->dir, s->point.saved, s->experiment->train.keep, s->point.best.iteration);
 }
 
 /* Starts a new run from the weights of train.init_from. */
@@ -123,58 +61,15 @@ static bool initialise(struct session *s, struct error *err) {
     return good;
 }
 
-enum found { FOUND_GOOD, FOUND_DAMAGED, FOUND_OTHER };
-
-/* Loads the checkpoint of that iteration. FOUND_OTHER: an older one would do no better, since this one is whole but of
- * another spec, or since memory is short. */
-static enum found load_checkpoint(struct session *s, int64_t iteration, struct error *err) {
-    char path[PATH_BYTES];
-    struct safetensors file;
-    enum found found = FOUND_DAMAGED;
-    if (!safetensors_open(&file, run_dir_checkpoint(&s->dir, iteration, path), err))
-        return err->code == ERROR_NO_MEMORY ? FOUND_OTHER : found;
-    const char *spec = checkpoint_spec(&file, path, err);
-    if (spec && (!check_same_spec(s, spec, path, err) || !checkpoint_classes_agree(&file, path, &s->dataset, err)))
-        found = FOUND_OTHER;
-    else if (spec && checkpoint_progress(&file, path, &s->trainer.iteration, &s->best, err) &&
-             checkpoint_load(&file, path, &s->trainer, err))
-        found = FOUND_GOOD;
-    safetensors_close(&file);
-    return found;
-}
-
-/* The first of the checkpoints that is whole. */
-static bool load_first_whole(struct session *s, const int64_t *iterations, size_t count, struct error *err) {
-    struct error_list damaged = {0};
-    enum found found = FOUND_DAMAGED;
-    for (size_t i = 0; i < count && found == FOUND_DAMAGED; i++) {
-        found = load_checkpoint(s, iterations[i], err);
-        if (found == FOUND_GOOD)
-            s->saved = iterations[i];
-        if (found == FOUND_DAMAGED) {
-            text_printf(&s->skipped, "%s; skipped\n", err->text);
-            error_list_add(&damaged, "%s", err->text);
-        }
-    }
-    if (found == FOUND_DAMAGED)
-        error_set(err, "%s: none of the run's checkpoints can be read:%s\n--overwrite begins the run again",
-                  s->dir.path, error_list_end(&damaged));
-    error_list_free(&damaged);
-    return found == FOUND_GOOD;
-}
-
-static bool load_newest(struct session *s, struct error *err) {
-    size_t count;
-    int64_t *iterations;
-    if (!run_dir_checkpoints(&s->dir, &iterations, &count, err))
+static bool resume(struct session *s, struct error *err) {
+    if (!resume_load(&s->dir, &s->dataset, &s->trainer, &s->point, &s->skipped, err))
         return false;
-    if (count == 0)
+    if (s->point.saved < 0)
         return initialise(s, err); /* the run was stopped before its first checkpoint: it begins again */
-    bool good = load_first_whole(s, iterations, count, err) && link_checkpoints(s, err);
-    free(iterations);
-    if (good)
-        prune(s); /* as the process that was killed would have */
-    return good;
+    if (!link_checkpoints(s, err))
+        return false;
+    prune(s); /* as the process that was killed would have */
+    return true;
 }
 
 static bool write_spec(const struct session *s, struct error *err) {
@@ -209,7 +104,7 @@ static void log_opening(struct session *s) {
              d->splits[SPLIT_TEST].count, d->height, d->width, d->channels, d->classes);
     log_line(&s->log, "network: %s, %zu weights, %.0f MB for batches of %d", e->network.kind->name, weights,
              (double)(plan_sizes(&s->trainer.model.planner).total * sizeof(real)) / 1e6, e->train.batch_size);
-    if (*e->train.init_from && s->saved < 0)
+    if (*e->train.init_from && s->point.saved < 0)
         log_line(&s->log, "weights: those of %s%s", e->train.init_from,
                  e->train.init_classifier == INIT_DRAW ? ", the last layer's drawn" : "");
     log_line(&s->log, "run: %s", s->dir.path);
@@ -225,12 +120,12 @@ static bool is_due(const struct session *s, int every) {
 static bool save(struct session *s, struct error *err) {
     char path[PATH_BYTES];
     int64_t iteration = s->trainer.iteration;
-    if (s->saved == iteration)
+    if (s->point.saved == iteration)
         return true;
     if (!curves_sync(&s->curves, err) ||
-        !checkpoint_save(run_dir_checkpoint(&s->dir, iteration, path), &s->trainer, &s->dataset, s->best, err))
+        !checkpoint_save(run_dir_checkpoint(&s->dir, iteration, path), &s->trainer, &s->dataset, s->point.best, err))
         return false;
-    s->saved = iteration;
+    s->point.saved = iteration;
     if (!link_checkpoints(s, err))
         return false;
     prune(s);
@@ -246,9 +141,9 @@ static bool test(struct session *s, struct error *err) {
     evaluation_free(&result);
     if (!good)
         return false;
-    bool is_best = s->best.iteration < 0 || result.accuracy > s->best.accuracy;
+    bool is_best = s->point.best.iteration < 0 || result.accuracy > s->point.best.accuracy;
     if (is_best)
-        s->best = (struct best_test){s->trainer.iteration, result.accuracy};
+        s->point.best = (struct best_test){s->trainer.iteration, result.accuracy};
     log_line(&s->log, "iteration %" PRId64 ": test accuracy %.4f, loss %.4f%s", s->trainer.iteration, result.accuracy,
              result.loss, is_best ? ", the best so far" : "");
     curves_leave_out(&s->curves, clock_seconds() - before); /* tests do not count as training time */
@@ -271,8 +166,8 @@ static void watch_chance(struct session *s, const struct step_result *step) {
 }
 
 static const char *last_checkpoint(const struct session *s, char *text, size_t bytes) {
-    if (s->saved >= 0)
-        snprintf(text, bytes, "the last checkpoint is that of iteration %" PRId64, s->saved);
+    if (s->point.saved >= 0)
+        snprintf(text, bytes, "the last checkpoint is that of iteration %" PRId64, s->point.saved);
     else
         snprintf(text, bytes, "there is no checkpoint yet");
     return text;
@@ -322,7 +217,7 @@ static bool run_steps(struct session *s, struct loader *loader, struct error *er
     while (s->trainer.iteration < s->experiment->train.iterations && !interrupt_signal()) {
         if (!step(s, loader, err))
             return false;
-        if (interrupt_checkpoint() && s->trainer.iteration > s->saved) {
+        if (interrupt_checkpoint() && s->trainer.iteration > s->point.saved) {
             if (!save(s, err))
                 return false;
             log_line(&s->log, "iteration %" PRId64 ": checkpoint, as a signal asked", s->trainer.iteration);
@@ -358,7 +253,7 @@ static bool train(struct session *s, struct error *err) {
         return end_early(s, err);
     if (good)
         log_line(&s->log, "done: best test accuracy %.4f at iteration %" PRId64 "; %.0f s; results in %s",
-                 s->best.accuracy, s->best.iteration, curves_seconds(&s->curves), s->dir.path);
+                 s->point.best.accuracy, s->point.best.iteration, curves_seconds(&s->curves), s->dir.path);
     return good;
 }
 
@@ -380,20 +275,20 @@ static void log_skipped(struct session *s) {
 
 enum session_end session_run(const struct experiment *experiment, const struct session_options *options,
                              struct error *err) {
-    struct session s = {
-        .experiment = experiment, .best = {-1, 0}, .saved = -1, .curves = CURVES_CLOSED, .dir.lock = -1};
+    struct session s = {.experiment = experiment, .point = RESUME_NOTHING, .curves = CURVES_CLOSED, .dir.lock = -1};
     char path[PATH_BYTES];
     snprintf(path, sizeof path, "runs/%s", experiment->name);
     interrupt_listen(options->quiet);
     bool good = dataset_load(&s.dataset, experiment->data, (uint64_t)experiment->seed, err) &&
                 trainer_open(&s.trainer, experiment, err) && (options->mode == RUN_RESUME || initialise(&s, err)) &&
                 run_dir_open(&s.dir, options->run_dir ? options->run_dir : path, options->mode, err) &&
-                (options->mode != RUN_RESUME || load_newest(&s, err)) &&
-                (s.saved >= 0 || standardize(&s.dataset, experiment->data, err)) && open_files(&s, options->quiet, err);
+                (options->mode != RUN_RESUME || resume(&s, err)) &&
+                (s.point.saved >= 0 || standardize(&s.dataset, experiment->data, err)) &&
+                open_files(&s, options->quiet, err);
     if (good) {
         log_opening(&s);
         log_skipped(&s);
-        if (s.saved >= 0)
+        if (s.point.saved >= 0)
             log_line(&s.log, "resumed at iteration %" PRId64, s.trainer.iteration);
         else if (options->mode == RUN_RESUME)
             log_line(&s.log, "there was no checkpoint yet: begun again");
