@@ -15,9 +15,11 @@ struct column {
     double value;
 };
 
-/* One row, of which the header is made as well; ends with a column without name. */
+enum { MOST_COLUMNS = 16 };
+
+/* One row, of which the header is made as well; a column without name ends it. */
 struct row {
-    struct column columns[13];
+    struct column columns[MOST_COLUMNS];
 };
 
 static double epoch(const struct curves *curves, int64_t iteration) {
@@ -70,10 +72,10 @@ static void add_value(struct text *line, const struct column *column) {
 /* To be freed. */
 static struct text join(const struct row *row, void (*add)(struct text *, const struct column *)) {
     struct text line = {0};
-    for (const struct column *column = row->columns; column->name; column++) {
-        if (column > row->columns)
+    for (int i = 0; i < MOST_COLUMNS && row->columns[i].name; i++) {
+        if (i > 0)
             text_printf(&line, ",");
-        add(&line, column);
+        add(&line, &row->columns[i]);
     }
     return line;
 }

@@ -2,17 +2,14 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "base/clock.h"
-#include "base/version.h"
 #include "data/standardize.h"
 #include "loss/loss.h"
-#include "machine/cpu.h"
-#include "machine/openblas.h"
 #include "run/checkpoint.h"
 #include "run/curves.h"
 #include "run/interrupt.h"
+#include "run/report.h"
 #include "run/resume.h"
 #include "train/divergence.h"
 #include "train/evaluate.h"
@@ -35,14 +32,15 @@ enum { MOST_SKIPS = 20 }; /* more in a row, and nothing will change any more */
 
 /* --- Opening ----------------------------------------------------------------------------------------------------- */
 
-/* Points `latest` and `best` to where they belong. */
-static bool link_checkpoints(const struct session *s, struct error *err) {
-    return run_dir_link(&s->dir, "latest", s->point.saved, err) &&
-           (s->point.best.iteration < 0 || run_dir_link(&s->dir, "best", s->point.best.iteration, err));
-}
-
-static void prune(const struct session *s) {
-    run_dir_prune(&s->dir, s->point.saved, s->experiment->train.keep, s->point.best.iteration);
+/* Points `latest` and `best` to where they belong, then removes what is not kept. */
+static bool link_and_prune(const struct session *s, struct error *err) {
+    int64_t saved = s->point.saved, best = s->point.best.iteration;
+    if (!run_dir_link(&s->dir, "latest", saved, err))
+        return false;
+    if (best >= 0 && !run_dir_link(&s->dir, "best", best, err))
+        return false;
+    run_dir_prune(&s->dir, saved, s->experiment->train.keep, best);
+    return true;
 }
 
 /* Starts a new run from the weights of train.init_from. */
@@ -66,10 +64,7 @@ static bool resume(struct session *s, struct error *err) {
         return false;
     if (s->point.saved < 0)
         return initialise(s, err); /* the run was stopped before its first checkpoint: it begins again */
-    if (!link_checkpoints(s, err))
-        return false;
-    prune(s); /* as the process that was killed would have */
-    return true;
+    return link_and_prune(s, err); /* as the process that was killed would have */
 }
 
 static bool write_spec(const struct session *s, struct error *err) {
@@ -88,26 +83,33 @@ static bool open_files(struct session *s, bool quiet, struct error *err) {
                        s->dataset.splits[SPLIT_TRAIN].count, err);
 }
 
-static void log_opening(struct session *s) {
-    const struct experiment *e = s->experiment;
-    const struct dataset *d = &s->dataset;
-    size_t weights = 0;
-    for (int i = 0; i < s->trainer.model.tensor_count; i++)
-        weights += s->trainer.model.tensors[i]->trained ? s->trainer.model.tensors[i]->count : 0;
-    log_line(&s->log, "spherenet %s: %s on %s", SPHERENET_VERSION, e->name, e->data.kind->name);
-    log_line(&s->log, "machine: %s, %d thread%s", cpu_description(), e->threads, e->threads == 1 ? "" : "s");
-    log_line(&s->log, "products: %s", blas_library());
-    const char *warning = blas_core_warning(e->train.openblas_core);
-    if (warning)
-        log_warning(&s->log, "%s", warning);
-    log_line(&s->log, "data: %d training and %d test images of %dx%dx%d, %d classes", d->splits[SPLIT_TRAIN].count,
-             d->splits[SPLIT_TEST].count, d->height, d->width, d->channels, d->classes);
-    log_line(&s->log, "network: %s, %zu weights, %.0f MB for batches of %d", e->network.kind->name, weights,
-             (double)(plan_sizes(&s->trainer.model.planner).total * sizeof(real)) / 1e6, e->train.batch_size);
-    if (*e->train.init_from && s->point.saved < 0)
-        log_line(&s->log, "weights: those of %s%s", e->train.init_from,
-                 e->train.init_classifier == INIT_DRAW ? ", the last layer's drawn" : "");
-    log_line(&s->log, "run: %s", s->dir.path);
+/* Nothing of an earlier run is touched before data and network stand. */
+static bool open_session(struct session *s, const struct session_options *options, struct error *err) {
+    const struct experiment *experiment = s->experiment;
+    char path[PATH_BYTES];
+    if (!dataset_load(&s->dataset, experiment->data, (uint64_t)experiment->seed, err) ||
+        !trainer_open(&s->trainer, experiment, err))
+        return false;
+    if (options->mode != RUN_RESUME && !initialise(s, err))
+        return false;
+    snprintf(path, sizeof path, "runs/%s", experiment->name);
+    if (!run_dir_open(&s->dir, options->run_dir ? options->run_dir : path, options->mode, err))
+        return false;
+    if (options->mode == RUN_RESUME && !resume(s, err))
+        return false;
+    if (s->point.saved < 0 && !standardize(&s->dataset, experiment->data, err))
+        return false;
+    return open_files(s, options->quiet, err);
+}
+
+static void report_start(struct session *s, bool resume) {
+    bool loaded = s->point.saved >= 0;
+    report_opening(&s->log, &s->trainer, &s->dataset, *s->experiment->train.init_from && !loaded, s->dir.path);
+    report_skipped(&s->log, s->skipped.data);
+    if (loaded)
+        log_line(&s->log, "resumed at iteration %" PRId64, s->trainer.iteration);
+    else if (resume)
+        log_line(&s->log, "there was no checkpoint yet: begun again");
 }
 
 /* --- Running ----------------------------------------------------------------------------------------------------- */
@@ -126,10 +128,7 @@ static bool save(struct session *s, struct error *err) {
         !checkpoint_save(run_dir_checkpoint(&s->dir, iteration, path), &s->trainer, &s->dataset, s->point.best, err))
         return false;
     s->point.saved = iteration;
-    if (!link_checkpoints(s, err))
-        return false;
-    prune(s);
-    return true;
+    return link_and_prune(s, err);
 }
 
 /* Tests, and makes the checkpoint that `best` will point to when the test was the best so far. */
@@ -154,38 +153,20 @@ static bool test(struct session *s, struct error *err) {
 /* Of a loss with a margin alone: without one, other causes are likelier. */
 static void watch_chance(struct session *s, const struct step_result *step) {
     const struct experiment *e = s->experiment;
-    if (!loss_type_of(e->loss)->lambda ||
-        !plateau_add(&s->chance, step->accuracy, e->shape.classes, s->trainer.iteration))
-        return;
-    log_warning(&s->log,
-                "iteration %" PRId64
-                ": accuracy stays at chance under the margin of %s (lambda is %.4g). Let the margin "
-                "come more slowly (a larger loss.annealing.base or minimum, a smaller gamma), or train without margin "
-                "first and start from that run with train.init_from",
-                s->trainer.iteration, e->loss.kind->name, step->lambda);
-}
-
-static const char *last_checkpoint(const struct session *s, char *text, size_t bytes) {
-    if (s->point.saved >= 0)
-        snprintf(text, bytes, "the last checkpoint is that of iteration %" PRId64, s->point.saved);
-    else
-        snprintf(text, bytes, "there is no checkpoint yet");
-    return text;
+    if (loss_type_of(e->loss)->lambda &&
+        plateau_add(&s->chance, step->accuracy, e->shape.classes, s->trainer.iteration))
+        report_chance(&s->log, &s->trainer, step->lambda);
 }
 
 /* The update was left out. Whether to go on all the same. */
 static bool after_divergence(struct session *s, int batch_size, const struct step_result *step, struct error *err) {
     struct text what = {0};
-    char checkpoint[64];
     divergence_describe(&what, &s->trainer.model, batch_size, step->fit);
     bool skip = s->experiment->train.on_divergence == DIVERGENCE_SKIP && ++s->skips <= MOST_SKIPS;
     if (skip)
-        log_warning(&s->log, "iteration %" PRId64 ": %s; this update is left out", s->trainer.iteration, what.data);
+        report_left_out(&s->log, s->trainer.iteration, what.data);
     else
-        error_set(err, "iteration %" PRId64 ": %s; %s%s. Lower optimizer.learning_rate, or set optimizer.clip_norm",
-                  s->trainer.iteration, what.data,
-                  s->skips > MOST_SKIPS ? "too many updates in a row were left out; " : "",
-                  last_checkpoint(s, checkpoint, sizeof checkpoint));
+        report_diverged(err, s->trainer.iteration, what.data, s->skips > MOST_SKIPS, s->point.saved);
     text_free(&what);
     return skip;
 }
@@ -228,11 +209,9 @@ static bool run_steps(struct session *s, struct loader *loader, struct error *er
 
 /* Ended by a signal: what was trained so far is kept. */
 static bool end_early(struct session *s, struct error *err) {
-    char checkpoint[64];
     if (s->trainer.iteration > 0 && !save(s, err))
         return false;
-    log_line(&s->log, "ended at iteration %" PRId64 " by signal %d (%s); %s", s->trainer.iteration, interrupt_signal(),
-             strsignal(interrupt_signal()), last_checkpoint(s, checkpoint, sizeof checkpoint));
+    report_ended(&s->log, s->trainer.iteration, interrupt_signal(), s->point.saved);
     return true;
 }
 
@@ -266,32 +245,13 @@ static void close_session(struct session *s) {
     text_free(&s->skipped);
 }
 
-static void log_skipped(struct session *s) {
-    for (char *line = s->skipped.data, *end; line && (end = strchr(line, '\n')); line = end + 1) {
-        *end = '\0';
-        log_warning(&s->log, "%s", line);
-    }
-}
-
 enum session_end session_run(const struct experiment *experiment, const struct session_options *options,
                              struct error *err) {
     struct session s = {.experiment = experiment, .point = RESUME_NOTHING, .curves = CURVES_CLOSED, .dir.lock = -1};
-    char path[PATH_BYTES];
-    snprintf(path, sizeof path, "runs/%s", experiment->name);
     interrupt_listen(options->quiet);
-    bool good = dataset_load(&s.dataset, experiment->data, (uint64_t)experiment->seed, err) &&
-                trainer_open(&s.trainer, experiment, err) && (options->mode == RUN_RESUME || initialise(&s, err)) &&
-                run_dir_open(&s.dir, options->run_dir ? options->run_dir : path, options->mode, err) &&
-                (options->mode != RUN_RESUME || resume(&s, err)) &&
-                (s.point.saved >= 0 || standardize(&s.dataset, experiment->data, err)) &&
-                open_files(&s, options->quiet, err);
+    bool good = open_session(&s, options, err);
     if (good) {
-        log_opening(&s);
-        log_skipped(&s);
-        if (s.point.saved >= 0)
-            log_line(&s.log, "resumed at iteration %" PRId64, s.trainer.iteration);
-        else if (options->mode == RUN_RESUME)
-            log_line(&s.log, "there was no checkpoint yet: begun again");
+        report_start(&s, options->mode == RUN_RESUME);
         good = train(&s, err);
         if (!good)
             log_line(&s.log, "stopped: %s", err->text);
