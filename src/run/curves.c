@@ -109,7 +109,7 @@ bool curves_open(struct curves *curves, const struct run_dir *dir, int64_t itera
 static void add_row(struct curves *curves, struct csv *csv, struct row row, struct log *log) {
     struct text line = join(&row, add_value);
     struct error problem;
-    bool written = csv_row(csv, &problem, "%s", line.data);
+    bool written = csv_row(csv, line.data, &problem);
     if (!written && !curves->row_waits)
         log_warning(log, "%s; going on, the row waits until it can be", problem.text);
     curves->row_waits = !written;
