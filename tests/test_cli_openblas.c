@@ -9,11 +9,15 @@
 #include "support/run_folder.h"
 #include "support/suite.h"
 
-/* The line "products: ..." of a text. */
-static char *products_line(const char *text) {
-    const char *line = strstr(text, "products: OpenBLAS ");
-    ck_assert_msg(line != NULL, "no line of products in \"%s\"", text);
+/* From `start` to the end of its line. */
+static char *line_of(const char *text, const char *start) {
+    const char *line = strstr(text, start);
+    ck_assert_msg(line != NULL, "no \"%s\" in \"%s\"", start, text);
     return arena_printf(&arena, "%.*s", (int)strcspn(line, "\n"), line);
+}
+
+static char *products_line(const char *text) {
+    return line_of(text, "products: OpenBLAS ");
 }
 
 static void expect_kernels(const char *text, const char *core) {
@@ -30,12 +34,37 @@ static bool kernels_can_be_chosen(void) {
 
 /* OpenMP then binds the main thread to one processor before main, and what starts over inherits that. */
 START_TEST(bound_threads_take_all_processors) {
-    run(0, "--version");
-    const char *unbound = arena_string(&arena, output);
-    ck_assert_int_eq(setenv("OMP_PROC_BIND", "true", 1), 0);
     ck_assert_int_eq(unsetenv("GOMP_SPINCOUNT"), 0); /* so that it starts over */
-    run(0, "--version");
-    ck_assert_str_eq(output, unbound);
+    run(0, "train spec.yaml --set train.threads=0");
+    const char *unbound = line_of(output, "machine: ");
+    ck_assert_int_eq(setenv("OMP_PROC_BIND", "true", 1), 0);
+    run(0, "train spec.yaml --set train.threads=0 --overwrite");
+    ck_assert_str_eq(line_of(output, "machine: "), unbound);
+}
+END_TEST
+
+/* How often the program begins, which the dynamic linker tells. `input` is the beginning of a pipe, or "". */
+static int starts(const char *input, const char *arguments) {
+    const char *control = "transferring control: ";
+    int count = 0;
+    ck_assert_int_eq(
+        shell(arena_printf(&arena, "%sLD_DEBUG=files \"$SPHERENET\" %s >output.txt 2>starts.txt", input, arguments)),
+        0);
+    for (const char *at = read_text("starts.txt"); (at = strstr(at, control)); at += strlen(control))
+        count++;
+    return count;
+}
+
+START_TEST(the_program_starts_over_once_for_all_reasons) {
+    const char *core = kernels_can_be_chosen() ? " --set train.openblas_core=Prescott" : "";
+    ck_assert_int_eq(unsetenv("GOMP_SPINCOUNT"), 0);
+    ck_assert_int_eq(starts("", "--version"), 1);
+    ck_assert_int_eq(starts("", "show spec.yaml"), 1);
+    ck_assert_int_eq(starts("", arena_printf(&arena, "train spec.yaml%s", core)), 2);
+    ck_assert_int_eq(starts("", "eval runs/tiny"), 2);
+    ck_assert_int_eq(starts("cat spec.yaml | ", "train /dev/stdin --overwrite"), 2);
+    ck_assert_int_eq(setenv(BLAS_CORE_VARIABLE, "", 1), 0);
+    ck_assert_int_eq(starts("", "bench spec.yaml --rounds 1 --set train.batch_size=2"), 2);
 }
 END_TEST
 
@@ -122,7 +151,7 @@ START_TEST(kernels_that_cannot_be_had) {
 END_TEST
 
 /* OpenBLAS has a name for kernels that it then does not use: the program starts over once, not for ever. */
-START_TEST(the_program_starts_over_once) {
+START_TEST(a_name_without_kernels_is_tried_once) {
     int status = blas_core_known("Athlon") ? 1 : 2;
     run(status, "train spec.yaml --set train.openblas_core=Athlon");
     expect_error(status == 1 ? " has no Athlon kernels; this machine can use auto, " : "unknown value \"Athlon\"");
@@ -174,7 +203,8 @@ Suite *test_suite(void) {
     tcase_add_test(kernels, slow_kernels_from_the_environment_are_told);
     tcase_add_test(kernels, kernels_are_those_of_the_spec);
     tcase_add_test(kernels, kernels_that_cannot_be_had);
-    tcase_add_test(kernels, the_program_starts_over_once);
+    tcase_add_test(kernels, a_name_without_kernels_is_tried_once);
+    tcase_add_test(kernels, the_program_starts_over_once_for_all_reasons);
     tcase_add_test(kernels, a_spec_from_a_pipe_cannot_start_over);
     tcase_add_test(kernels, a_name_that_openblas_does_not_know_is_told);
     tcase_add_test(kernels, an_empty_name_of_kernels_is_none);

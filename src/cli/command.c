@@ -111,8 +111,16 @@ void command_help(const struct command *command) {
     }
 }
 
+/* A pipe has nothing left for a program that starts over. */
+static bool can_be_read_twice(const char *path) {
+    struct stat status;
+    return !stat(path, &status) && S_ISREG(status.st_mode);
+}
+
 bool command_read_spec(struct experiment *experiment, const char *path, const struct values *overrides) {
     struct diagnostics diags = {0};
+    if (!can_be_read_twice(path))
+        restart_if_due();
     bool good = experiment_read(experiment, path, overrides->items, overrides->count, &diags);
     if (!good)
         fprintf(stderr, "%s%s: %d mistake%s; nothing was started\n", diags.text.data, path, diags.count,
@@ -123,20 +131,21 @@ bool command_read_spec(struct experiment *experiment, const char *path, const st
 
 bool command_take_core(const struct experiment *experiment, const char *spec, struct error *err) {
     const char *wish = experiment->train.openblas_core;
-    struct stat status;
     if (!blas_core_check(wish, err))
         return false;
-    if (blas_core_used(wish))
-        return true;
-    if (spec && (stat(spec, &status) || !S_ISREG(status.st_mode)))
+    bool used = blas_core_used(wish);
+    if (!used && spec && !can_be_read_twice(spec))
         return error_set(err,
                          "%s: cannot be read twice, as train.openblas_core needs; set " BLAS_CORE_VARIABLE
                          "=%s in the environment, or give the spec as a file",
                          spec, wish);
-    restart_with(BLAS_CORE_VARIABLE, wish);
-    return error_set_errno(
-        err, "the program cannot start over for train.openblas_core; set " BLAS_CORE_VARIABLE "=%s in the environment",
-        wish);
+    if (!used)
+        restart_set(BLAS_CORE_VARIABLE, wish);
+    restart_if_due();
+    return used || error_set_errno(err,
+                                   "the program cannot start over for train.openblas_core; set " BLAS_CORE_VARIABLE
+                                   "=%s in the environment",
+                                   wish);
 }
 
 void command_warn_of_core(const struct experiment *experiment) {

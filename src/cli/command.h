@@ -51,12 +51,14 @@ void command_help(const struct command *command);
 struct experiment;
 struct error;
 
-/* Reads a spec; false after printing everything that is wrong with it. The experiment is to be freed in either case. */
+/* Reads a spec; false after printing everything that is wrong with it. The experiment is to be freed in either case.
+ * A program that has to start over does so first when the spec is a pipe, which can be read only once. */
 bool command_read_spec(struct experiment *experiment, const char *path, const struct values *overrides);
 
-/* Sees to it that OpenBLAS uses the kernels of train.openblas_core, by starting the program over when it uses others;
- * so nothing may have been done yet that must not be done twice. False with an error when these kernels cannot be had.
- * spec: the file that was read, which has to be one that can be read again; NULL: none was. */
+/* Sees to it that OpenBLAS uses the kernels of train.openblas_core, by starting the program over when it uses others,
+ * or when it is to start over anyway; so nothing may have been done yet that must not be done twice. False with an
+ * error when these kernels cannot be had. spec: the file that was read, which has to be one that can be read again;
+ * NULL: none was. */
 bool command_take_core(const struct experiment *experiment, const char *spec, struct error *err);
 
 /* Says on standard error what is wrong with the kernels in use, if anything is. */

@@ -61,18 +61,19 @@ static void secure_streams(void) {
 }
 
 /* Idle OpenMP threads of the GNU library spin for milliseconds, which starves whoever shares the processors: two
- * trainings on one machine would run ten times slower, not twice. It reads its settings before main, so the program
- * starts itself once more, unless the user has chosen. */
+ * trainings on one machine would run ten times slower, not twice. So they spin less, unless the user has chosen. */
 static void calm_idle_threads(void) {
     if (!getenv("GOMP_SPINCOUNT") && !getenv("OMP_WAIT_POLICY"))
-        restart_with("GOMP_SPINCOUNT", "20000");
+        restart_set("GOMP_SPINCOUNT", "20000");
 }
 
 /* An empty name is none, but OpenBLAS would look for it, and then not choose as it does without. */
 static void drop_empty_core(void) {
     const char *core = getenv(BLAS_CORE_VARIABLE);
-    if (core && !*core)
-        restart_with(BLAS_CORE_VARIABLE, NULL);
+    if (core && !*core) {
+        restart_set(BLAS_CORE_VARIABLE, NULL);
+        restart_if_due();
+    }
 }
 
 static void print_version(void) {
@@ -95,8 +96,8 @@ static int finish(enum exit_status status) {
 int main(int argc, char **argv) {
     mem_on_exhaustion(end_without_memory);
     restart_remember(argv);
-    drop_empty_core();
     calm_idle_threads();
+    drop_empty_core();
     secure_streams();
     gemm_setup();
     const char *word = argc > 1 ? argv[1] : "help";

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/number.h"
 #include "kernel/gemm.h"
 #include "kernel/vmath.h"
 
@@ -76,75 +77,80 @@ static void measure_lengths(struct feature_angles *angles, const struct features
     angles->variation = sqrt(squares / f->images) / angles->length;
 }
 
-/* The features divided by their lengths; NULL: not enough memory. */
-static real *directions(const struct features *f) {
-    size_t width = (size_t)f->width;
-    real *to = mem_block((size_t)f->images * width * sizeof *to);
-    for (int i = 0; to && i < f->images; i++) {
-        const real *from = f->values + (size_t)i * width;
-        double length = length_of(from, f->width);
-        for (size_t j = 0; j < width; j++)
-            to[(size_t)i * width + j] = length > 0 ? (real)((double)from[j] / length) : 0;
+/* Divides the features by their lengths; those of length 0 stay. */
+static void normalize(struct features *f) {
+    for (int i = 0; i < f->images; i++) {
+        real *feature = f->values + (size_t)i * (size_t)f->width;
+        double length = length_of(feature, f->width);
+        for (int j = 0; length > 0 && j < f->width; j++)
+            feature[j] = (real)((double)feature[j] / length);
     }
-    return to;
 }
 
 enum { BLOCK = 128 };
 
+/* Pairs of images of two classes, [0], and of one, [1]. */
 struct pairs {
-    double within, between; /* sums of pi/2 - angle */
-    int64_t within_count, between_count;
+    double angles[2]; /* sums of pi/2 - angle */
+    int64_t counts[2];
 };
 
+/* One image and `count` others. cosines: [count], overwritten. */
+static void add_row(struct pairs *pairs, real *cosines, int label, const int32_t *labels, int count) {
+    for (int j = 0; j < count; j++)
+        cosines[j] = real_clamp(cosines[j], 1);
+    vmath_asin(cosines, cosines, count);
+    for (int j = 0; j < count; j++) {
+        bool same = label == labels[j];
+        pairs->angles[same] += (double)cosines[j];
+        pairs->counts[same]++;
+    }
+}
+
 /* The pairs of `rows` images from `first` on with all images before them, and among each other. */
-static void add_pairs(struct pairs *pairs, const struct features *f, const real *units, int first, int rows) {
+static void add_pairs(struct pairs *pairs, const struct features *f, int first, int rows) {
     real cosines[BLOCK * BLOCK];
+    size_t width = (size_t)f->width;
     for (int column = 0; column < first + rows; column += BLOCK) {
-        int columns = f->images - column < BLOCK ? f->images - column : BLOCK;
-        gemm_nt(rows, columns, f->width, units + (size_t)first * (size_t)f->width, f->width,
-                units + (size_t)column * (size_t)f->width, f->width, 0, cosines, BLOCK);
-        for (int i = 0; i < rows; i++) {
-            real *row = cosines + i * BLOCK;
-            int before = first + i - column < columns ? first + i - column : columns;
-            for (int j = 0; j < before; j++)
-                row[j] = real_clamp(row[j], 1);
-            vmath_asin(row, row, before);
-            for (int j = 0; j < before; j++) {
-                bool same = f->labels[first + i] == f->labels[column + j];
-                *(same ? &pairs->within : &pairs->between) += (double)row[j];
-                *(same ? &pairs->within_count : &pairs->between_count) += 1;
-            }
+        int columns = smaller(f->images - column, BLOCK);
+        gemm_nt(rows, columns, f->width, f->values + (size_t)first * width, f->width,
+                f->values + (size_t)column * width, f->width, 0, cosines, BLOCK);
+        for (int i = 0; i < rows; i++)
+            add_row(pairs, cosines + i * BLOCK, f->labels[first + i], f->labels + column,
+                    smaller(first + i - column, columns));
+    }
+}
+
+static double mean_angle(const struct pairs *pairs, bool same) {
+    return 90 - DEGREES * pairs->angles[same] / (double)pairs->counts[same];
+}
+
+/* Of features of length 1. */
+static bool measure_pairs(struct feature_angles *angles, const struct features *f) {
+    int blocks = ceil_div(f->images, BLOCK);
+    struct pairs *parts = mem_block((size_t)blocks * sizeof *parts), all = {0};
+    if (!parts)
+        return false;
+#pragma omp parallel for schedule(dynamic)
+    for (int block = 0; block < blocks; block++)
+        add_pairs(&parts[block], f, block * BLOCK, smaller(f->images - block * BLOCK, BLOCK));
+    for (int block = 0; block < blocks; block++) {
+        for (int same = 0; same < 2; same++) {
+            all.angles[same] += parts[block].angles[same];
+            all.counts[same] += parts[block].counts[same];
         }
     }
-}
-
-static bool measure_pairs(struct feature_angles *angles, const struct features *f) {
-    int blocks = (f->images + BLOCK - 1) / BLOCK;
-    real *units = directions(f);
-    struct pairs *parts = mem_block((size_t)blocks * sizeof *parts), all = {0};
-    bool good = units && parts;
-#pragma omp parallel for schedule(dynamic)
-    for (int block = 0; block < (good ? blocks : 0); block++) {
-        int left = f->images - block * BLOCK;
-        add_pairs(&parts[block], f, units, block * BLOCK, left < BLOCK ? left : BLOCK);
-    }
-    for (int block = 0; good && block < blocks; block++) {
-        all.within += parts[block].within;
-        all.between += parts[block].between;
-        all.within_count += parts[block].within_count;
-        all.between_count += parts[block].between_count;
-    }
-    angles->within = 90 - DEGREES * all.within / (double)all.within_count;
-    angles->between = 90 - DEGREES * all.between / (double)all.between_count;
-    free(units);
+    angles->within = mean_angle(&all, true);
+    angles->between = mean_angle(&all, false);
     free(parts);
-    return good;
+    return true;
 }
 
-bool features_angles(struct feature_angles *angles, const struct features *features, int classes, const real *weights,
+bool features_angles(struct feature_angles *angles, struct features *features, int classes, const real *weights,
                      struct error *err) {
     angles->own = own_angle(features, weights);
     angles->classes = smallest_class_angle(classes, weights, features->width);
     measure_lengths(angles, features);
+    normalize(features);
     return measure_pairs(angles, features) || error_set(err, "not enough memory to compare the features");
 }

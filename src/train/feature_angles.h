@@ -28,9 +28,9 @@ struct feature_angles {
     double length, variation; /* of the features: mean length, and its standard deviation by the mean */
 };
 
-/* weights: [classes][width]. Takes (images^2 + classes^2) width / 2 multiply-adds. False when there is not enough
- * memory. */
-bool features_angles(struct feature_angles *angles, const struct features *features, int classes, const real *weights,
+/* weights: [classes][width]. Takes (images^2 + classes^2) width / 2 multiply-adds. Divides the features by their
+ * lengths, which saves a copy of them. False when there is not enough memory. */
+bool features_angles(struct feature_angles *angles, struct features *features, int classes, const real *weights,
                      struct error *err);
 
 #endif

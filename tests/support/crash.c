@@ -535,7 +535,7 @@ void crash_set_up(void) {
     signal(SIGTERM, SIG_DFL);
     program = program_path();
     unsetenv(BLAS_CORE_VARIABLE);
-    setenv("GOMP_SPINCOUNT", "20000", 0); /* or the program starts itself over */
+    setenv("GOMP_SPINCOUNT", "20000", 0); /* or the program starts over */
     seed = choose_seed();
     rng = rng_stream(seed, RNG_TEST, 0, 0);
     tracing = can_trace();

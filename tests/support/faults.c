@@ -233,7 +233,7 @@ static void start_server(void) {
     }
     setenv("LD_PRELOAD", library, 1);
     setenv(FAULTS_VARIABLE, join(folder, "page"), 1);
-    setenv("GOMP_SPINCOUNT", "20000", 1); /* or the program would start over */
+    setenv("GOMP_SPINCOUNT", "20000", 1); /* or the program starts over */
     setenv("LD_BIND_NOW", "1", 1);        /* once, not in every run */
     setenv("OPENBLAS_NUM_THREADS", "1", 1);
     unsetenv(BLAS_CORE_VARIABLE);
