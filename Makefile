@@ -272,11 +272,12 @@ uninstall: ## remove what `make install` installed, given the same PREFIX and DE
 	@rm -f $(foreach tool,$(TOOLS),$(INTO)/bin/spherenet-$(call hyphens,$(tool)))
 	@for folder in /configs /tools ""; do rmdir $(INTO)/share/spherenet$$folder 2>/dev/null || :; done
 
-deb: ## build Debian packages for this machine's kind of CPU, into build/deb (needs debhelper)
+deb: ## build Debian packages for this machine's kind of CPU, into build/deb
 	@rm -rf build/deb
 	@mkdir -p build/deb/source
 	@cp -r LICENSE Makefile README.md completions configs debian docs src tests tools build/deb/source
 	@cd build/deb/source && DEB_BUILD_OPTIONS="nocheck $(DEB_BUILD_OPTIONS)" dpkg-buildpackage -us -uc -b
+	@! command -v lintian >/dev/null || lintian --allow-root --fail-on error build/deb/*.changes
 	@ls build/deb/*.deb
 
 language:
@@ -295,7 +296,7 @@ clean: ## remove what was built
 	rm -rf build spherenet
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: FORCE all test asan fuzz portable run-suites warnings compile-only tsan memcheck check-memory coverage lint \
         pages install uninstall deb language golden docs format clean help

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # bash completion of spherenet. The build puts what `spherenet help --words` prints in place of the marked line.
 
 _spherenet_words() {
