@@ -204,7 +204,7 @@ coverage: ## lines and branches of src/ that the tests run, by folder (gcov)
 lint: ## clang-tidy, cppcheck and shellcheck
 	tools/lint
 
-# --- Installation ------------------------------------------------------------------------------------------------------
+# --- Installation -----------------------------------------------------------------------------------------------------
 
 PREFIX ?= /usr/local
 INSTALL ?= install
