@@ -40,10 +40,4 @@ bool checkpoint_classes_agree(const struct safetensors *file, const char *path, 
 bool checkpoint_load(struct safetensors *file, const char *path, struct trainer *trainer, struct error *err);
 bool checkpoint_load_weights(struct safetensors *file, const char *path, struct model *model, struct error *err);
 
-/* Starts the network from the file's tensors, matched by name and shape. `drawn`: a
- * layer whose tensors stay as they were drawn; NULL: none. The error lists the differences, and counts what it has no
- * room for. */
-bool checkpoint_initialise(struct safetensors *file, const char *path, struct model *model, const char *drawn,
-                           struct error *err);
-
 #endif

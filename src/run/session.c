@@ -13,6 +13,7 @@
 #include "machine/cpu.h"
 #include "machine/openblas.h"
 #include "run/checkpoint.h"
+#include "run/init_from.h"
 #include "run/interrupt.h"
 #include "run/log.h"
 #include "storage/csv.h"
@@ -33,10 +34,11 @@ struct session {
     struct log log;
     struct csv train, eval;
     struct best_test best;
-    int64_t saved;       /* iteration of the checkpoint that a resume would begin with; -1: none */
-    struct text skipped; /* a line for each damaged checkpoint that was passed over */
-    double start;        /* clock at which second 0 of the run would have been */
-    double window_start; /* clock, and images since, for images per second */
+    int64_t saved;          /* iteration of the checkpoint that a resume would begin with; -1: none */
+    struct text init_notes; /* lines on the weights of train.init_from */
+    struct text skipped;    /* a line for each damaged checkpoint that was passed over */
+    double start;           /* clock at which second 0 of the run would have been */
+    double window_start;    /* clock, and images since, for images per second */
     int64_t window_images;
     double images_per_second;
     struct plateau chance;
@@ -130,7 +132,8 @@ static bool initialise(struct session *s, struct error *err) {
         return true;
     if (!checkpoint_open(train->init_from, path, &file, err))
         return false;
-    bool good = checkpoint_initialise(&file, path, &s->trainer.model, drawn, err);
+    bool good = init_from_file(&file, path, &(struct init_request){&train->init_map, drawn}, &s->trainer.model,
+                               &s->init_notes, err);
     safetensors_close(&file);
     return good;
 }
@@ -230,6 +233,8 @@ static void log_opening(struct session *s) {
     if (*e->train.init_from && s->saved < 0)
         log_line(&s->log, "weights: those of %s%s", e->train.init_from,
                  e->train.init_classifier == INIT_DRAW ? ", the last layer's drawn" : "");
+    if (s->init_notes.length)
+        log_line(&s->log, "%s", s->init_notes.data);
     log_line(&s->log, "run: %s", s->dir.path);
 }
 
@@ -426,6 +431,7 @@ static void close_session(struct session *s) {
     trainer_close(&s->trainer);
     dataset_free(&s->dataset);
     run_dir_close(&s->dir);
+    text_free(&s->init_notes);
     text_free(&s->skipped);
 }
 
