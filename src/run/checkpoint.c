@@ -9,12 +9,16 @@
 #include "data/class_names.h"
 #include "run/stored_tensors.h"
 
+#define LEFT_OUT_KEY "updates_left_out"
+
 /* --- Saving ------------------------------------------------------------------------------------------------------ */
 
 static void give(const void *context, int tensor, size_t first, size_t count, real *values) {
     const struct place *places = context;
     tensor_to_stored(values, places[tensor].tensor, places[tensor].memory, first, count);
 }
+
+enum { TEXTS_ALWAYS = 5, MOST_TEXTS = TEXTS_ALWAYS + 2 };
 
 bool checkpoint_save(const char *path, const struct trainer *trainer, const struct dataset *dataset,
                      struct best_test best, struct error *err) {
@@ -23,15 +27,18 @@ bool checkpoint_save(const char *path, const struct trainer *trainer, const stru
     struct text spec = {0}, classes = {0};
     experiment_emit(&spec, trainer->experiment);
     class_names_list(&classes, dataset);
-    const struct stored_text texts[] = {
+    struct stored_text texts[MOST_TEXTS] = {
         {"version", SPHERENET_VERSION},
         {"iteration", arena_printf(&arena, "%" PRId64, trainer->iteration)},
         {"best_iteration", arena_printf(&arena, "%" PRId64, best.iteration)},
         {"best_accuracy", arena_printf(&arena, "%.17g", best.accuracy)},
         {"spec", spec.data},
-        {"classes", classes.data},
     };
-    int text_count = (int)(sizeof texts / sizeof *texts) - (classes.length == 0);
+    int text_count = TEXTS_ALWAYS;
+    if (classes.length)
+        texts[text_count++] = (struct stored_text){"classes", classes.data};
+    if (trainer->left_out)
+        texts[text_count++] = (struct stored_text){LEFT_OUT_KEY, arena_printf(&arena, "%" PRId64, trainer->left_out)};
     struct tensor_contents contents = {list.infos, list.count, texts, text_count, give, list.places};
     bool good = safetensors_write(path, &contents, err);
     text_free(&spec);
@@ -117,8 +124,26 @@ static bool load(struct safetensors *file, const char *path, struct model *model
     return good;
 }
 
+/* Where the file does not tell, no update was left out, or older versions of the program have counted it. */
+static bool read_left_out(const struct safetensors *file, const char *path, int64_t *left_out, struct error *err) {
+    int64_t iteration;
+    *left_out = 0;
+    if (!safetensors_text(file, LEFT_OUT_KEY))
+        return true;
+    return read_integer(file, path, "iteration", 0, &iteration, err) &&
+           read_integer(file, path, LEFT_OUT_KEY, 0, left_out, err) &&
+           (*left_out <= iteration || error_set_code(err, ERROR_DAMAGED,
+                                                     "%s: damaged: more updates were left out than "
+                                                     "there were iterations",
+                                                     path));
+}
+
 bool checkpoint_load(struct safetensors *file, const char *path, struct trainer *trainer, struct error *err) {
-    return load(file, path, &trainer->model, trainer, err);
+    int64_t left_out;
+    if (!read_left_out(file, path, &left_out, err) || !load(file, path, &trainer->model, trainer, err))
+        return false;
+    trainer->left_out = left_out;
+    return true;
 }
 
 bool checkpoint_load_weights(struct safetensors *file, const char *path, struct model *model, struct error *err) {
