@@ -23,9 +23,9 @@ struct csv {
  * that begins with anything else is refused and left alone. */
 bool csv_open(struct csv *csv, const char *path, const char *header, int64_t last_iteration, struct error *err);
 
-/* Appends one row; the line end is added. When the file cannot be written the row is kept, and written with the next
- * one or by csv_sync. */
-bool csv_row(struct csv *csv, struct error *err, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Appends one row, its values joined by commas; the line end is added. When the file cannot be written the row is kept,
+ * and written with the next one or by csv_sync. */
+bool csv_row(struct csv *csv, const char *row, struct error *err);
 
 /* Puts all rows on the disk. */
 bool csv_sync(struct csv *csv, struct error *err);
