@@ -251,7 +251,7 @@ END_TEST
 
 Suite *test_suite(void) {
     gemm_setup();
-    threads_decide(1);
+    threads_use(1);
     Suite *suite = suite_create("edge cases");
     TCase *edges = suite_group(suite, "edge cases", 120, NULL, NULL);
     tcase_add_loop_test(edges, zero_patch, 0, operator_count());

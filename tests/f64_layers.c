@@ -287,7 +287,7 @@ END_TEST
 
 Suite *test_suite(void) {
     gemm_setup();
-    threads_decide(1);
+    threads_use(1);
     Suite *suite = suite_create("layers");
     TCase *layers = suite_group(suite, "layers", 120, NULL, NULL);
     tcase_add_loop_test(layers, every_layer_is_covered, 0, row_count(&layer_registry));

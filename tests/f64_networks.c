@@ -133,7 +133,7 @@ END_TEST
 
 Suite *test_suite(void) {
     gemm_setup();
-    threads_decide(1);
+    threads_use(1);
     Suite *suite = suite_create("networks");
     TCase *whole = suite_group(suite, "whole networks", 120, NULL, NULL);
     tcase_add_test(whole, every_network_is_covered);

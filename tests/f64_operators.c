@@ -90,7 +90,7 @@ END_TEST
 
 Suite *test_suite(void) {
     gemm_setup();
-    threads_decide(1);
+    threads_use(1);
     Suite *suite = suite_create("operators");
     TCase *operators = suite_group(suite, "operators", 120, NULL, NULL);
     tcase_add_loop_test(operators, operator_in_convolution, 0, operator_count());

@@ -579,7 +579,7 @@ END_TEST
 
 Suite *test_suite(void) {
     gemm_setup();
-    threads_decide(1);
+    threads_use(1);
     Suite *suite = suite_create("optim");
     TCase *penalties = suite_group(suite, "penalties", 60, NULL, NULL);
     tcase_add_test(penalties, every_trained_tensor_has_its_role);

@@ -232,9 +232,9 @@ static struct dataset made_dataset(int bad) {
 START_TEST(mean_and_deviation_of_the_training_set) {
     struct dataset dataset = made_dataset(IMAGES);
     struct data_config one = {.standardize = true}, several = one;
-    threads_decide(1);
+    threads_use(1);
     ck_assert(standardize(&dataset, (struct choice){.config = &one}, &err));
-    threads_decide(3);
+    threads_use(3);
     ck_assert(standardize(&dataset, (struct choice){.config = &several}, &err));
     ck_assert_mem_eq(&one, &several, sizeof one);
     ck_assert(one.pixel_mean.count == CHANNELS && one.pixel_scale.count == CHANNELS);
@@ -259,7 +259,7 @@ END_TEST
 START_TEST(an_image_that_cannot_be_fetched_is_named) {
     struct dataset dataset = made_dataset(290);
     struct data_config config = {.standardize = true};
-    threads_decide(3);
+    threads_use(3);
     ck_assert(!standardize(&dataset, (struct choice){.config = &config}, &err));
     ck_assert_str_eq(err.text, "image 290 cannot be read");
 }
@@ -269,7 +269,7 @@ END_TEST
 
 static void set_up(void) {
     folder_make(NULL, "augment");
-    threads_decide(1);
+    threads_use(1);
 }
 
 /* Files in MNIST's format: 20 training and test images of one grey each. */

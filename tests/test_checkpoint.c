@@ -215,6 +215,31 @@ START_TEST(another_network_changes_nothing) {
 }
 END_TEST
 
+/* "net.first.weight" is no tensor of layer "net". */
+START_TEST(only_the_drawn_layer_is_drawn) {
+    static const char dotted[] = COMMON "network: {layers: [{type: conv, name: net.first, filters: 5}, "
+                                        "{type: dense, name: net, units: 3}]}\n";
+    struct training from, to;
+    struct safetensors file;
+    open_training(&from, dotted, 1);
+    open_training(&to, dotted, 2);
+    save(&from);
+    open_file(&file);
+    ck_assert_msg(
+        init_from_file(&file, path, &(struct init_request){&no_names, "net"}, &to.trainer.model, &notes, &err), "%s",
+        err.text);
+    for (int i = 0; i < to.trainer.model.tensor_count; i++) {
+        const struct tensor *a = from.trainer.model.tensors[i], *b = to.trainer.model.tensors[i];
+        bool same = !memcmp(a->value, b->value, a->count * sizeof *a->value);
+        if (!strcmp(a->name, "net.first.weight") || !strcmp(a->name, "net.weight"))
+            ck_assert_msg(same == !strcmp(a->name, "net.first.weight"), "%s", a->name);
+    }
+    safetensors_close(&file);
+    close_training(&from);
+    close_training(&to);
+}
+END_TEST
+
 START_TEST(a_long_list_of_differences_says_how_many_are_missing) {
     struct training from, to;
     struct safetensors file;
@@ -311,6 +336,7 @@ Suite *test_suite(void) {
     tcase_add_test(group, a_tensor_is_stored_the_same_in_pieces_of_any_size);
     tcase_add_test(group, saving_and_loading_take_no_memory);
     tcase_add_test(group, another_network_changes_nothing);
+    tcase_add_test(group, only_the_drawn_layer_is_drawn);
     tcase_add_test(group, a_long_list_of_differences_says_how_many_are_missing);
     tcase_add_test(group, a_file_that_shrinks_is_not_loaded);
     tcase_add_test(group, advice_follows_the_kind_of_error);

@@ -157,6 +157,14 @@ START_TEST(features_and_their_angles_agree) {
 }
 END_TEST
 
+START_TEST(a_mean_over_no_pair_is_nan) {
+    run(0, "train spec.yaml");
+    run(0, "eval runs/tiny --set data.test_images=1 --out .");
+    ck_assert_ptr_nonnull(strstr(strchr(read_text("test_angles.csv"), '\n'), ",nan,nan,"));
+    ck_assert_ptr_null(strstr(read_text("test_angles.csv"), "-nan"));
+}
+END_TEST
+
 START_TEST(features_need_a_classifier) {
     run(0, "train spec.yaml --set 'network.layers[3]={type: conv, filters: 4, kernel: 4}'");
     run(1, "features runs/tiny");
@@ -202,6 +210,7 @@ Suite *test_suite(void) {
     tcase_add_test(evaluation, eval_agrees_with_the_run);
     tcase_add_test(evaluation, eval_refuses_what_does_not_fit);
     tcase_add_test(evaluation, features_and_their_angles_agree);
+    tcase_add_test(evaluation, a_mean_over_no_pair_is_nan);
     tcase_add_test(evaluation, features_need_a_classifier);
     tcase_add_loop_test(evaluation, show_writes_the_network_out, 0, COUNT(families));
     return suite;

@@ -202,6 +202,19 @@ START_TEST(a_diverging_run_stops) {
 }
 END_TEST
 
+/* Batch normalisation behind a ReLU works on a copy, which goes by the name of what it is a copy of. */
+START_TEST(what_diverged_has_a_name) {
+    disk_write_text("copied.yaml", "data: {type: synthetic, height: 8, width: 8, classes: 4, train_images: 64}\n"
+                                   "network: {layers: [{type: conv, filters: 4}, *, relu, batch_norm, "
+                                   "{type: dense, units: 4}]}\n"
+                                   "optimizer: {type: adam, learning_rate: 100}\n"
+                                   "train: {iterations: 10, batch_size: 16}\n");
+    ck_assert_int_eq(shell("norms=$(printf 'sphere_norm, %.0s' $(seq 20)); sed -i \"s/[*], /$norms/\" copied.yaml"), 0);
+    run(1, "train copied.yaml");
+    expect_error("first in the output of layer relu_22, ");
+}
+END_TEST
+
 /* Far from where anything is finite, no step brings it back. */
 START_TEST(skipping_for_ever_stops) {
     run(1, DIVERGING " --set train.on_divergence=skip");
@@ -240,6 +253,7 @@ Suite *test_suite(void) {
     tcase_add_test(training, set_reaches_lists_sections_and_defaults);
     tcase_add_test(training, set_reaches_sections_the_spec_leaves_out);
     tcase_add_test(training, a_diverging_run_stops);
+    tcase_add_test(training, what_diverged_has_a_name);
     tcase_add_test(training, skipping_for_ever_stops);
     tcase_add_test(training, clipping_keeps_it_from_diverging);
     return suite;

@@ -73,7 +73,7 @@ static struct array mask_of(struct network *network, uint64_t seed, int64_t firs
     step.seed = seed;
     step.first_image = first_image;
     model_forward(&network->model, step, ones.data);
-    memcpy(mask.data, network->model.chain.blocks[0].y, mask.count * sizeof *mask.data);
+    memcpy(mask.data, network->model.chain.fusions[0].y, mask.count * sizeof *mask.data);
     array_free("ones", &ones);
     return mask;
 }
@@ -151,7 +151,7 @@ START_TEST(masks_are_independent_over_layers) {
     double kept = 0, dropped = 0;
     for (size_t i = 0; i < mask.count; i++) {
         kept += mask.data[i] != 0;
-        dropped += mask.data[i] != 0 && network.model.chain.blocks[1].y[i] == 0;
+        dropped += mask.data[i] != 0 && network.model.chain.fusions[1].y[i] == 0;
     }
     expect_share("dropped of what was kept", dropped / kept, 0.4, kept);
     array_free("mask", &mask);
@@ -176,14 +176,14 @@ END_TEST
 static void count_skips(struct network *network, double rate, int64_t steps, double *first, double *second,
                         double *both) {
     struct array ones = images_of_ones();
-    const struct fused_block *blocks = network->model.chain.blocks;
+    const struct fusion *fusions = network->model.chain.fusions;
     for (int64_t s = 0; s < steps; s++) {
         struct step step = model_step(&network->model, BATCH, STEP_TRAIN);
         step.seed = 3;
         step.first_image = s * BATCH;
         model_forward(&network->model, step, ones.data);
         for (int i = 0; i < BATCH; i++) {
-            const real *one = blocks[0].y + (size_t)i * IMAGE, *two = blocks[1].y + (size_t)i * IMAGE;
+            const real *one = fusions[0].y + (size_t)i * IMAGE, *two = fusions[1].y + (size_t)i * IMAGE;
             bool skips = one[0] == 1, skips_second = two[0] == one[0];
             for (int j = 0; j < IMAGE; j++) {
                 EXPECT(one[j] == (skips ? 1 : 1 + (real)(1 / (1 - rate))), "unit 1: %g", (double)one[j]);
@@ -333,7 +333,7 @@ END_TEST
 
 static void start(void) {
     gemm_setup();
-    threads_decide(2);
+    threads_use(2);
 }
 
 Suite *test_suite(void) {

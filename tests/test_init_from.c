@@ -273,8 +273,8 @@ START_TEST(the_program_says_what_was_left_and_resumes) {
         &arena, "torch.yaml --set 'train.init_map=" MAP "' --set train.init_from=%s/" GOLDEN "half.safetensors.gz",
         home);
     run(0, "train %s", options);
-    expect_output("half.safetensors.gz\nweights: left in the file, since the network has no such tensors:\n  "
-                  "\"module.phase\" C64 [1]\n");
+    expect_output("run: runs/torch\nweights: left in the file, since the network has no such tensors:\n"
+                  "  \"module.phase\" C64 [1]\n");
     ck_assert_ptr_nonnull(strstr(read_text("runs/torch/run.log"), "  \"module.mask\" BOOL [3]\n"));
     ck_assert_ptr_nonnull(strstr(read_text("runs/torch/spec.yaml"), "  init_map:\n    module.stem.conv.: a.\n"));
     read_tensors(&to, checkpoint("runs/torch", 1));

@@ -345,7 +345,7 @@ END_TEST
 /* For each test, in its own process: OpenMP that a process has used is not to be used by its children. */
 static void start(void) {
     gemm_setup();
-    threads_decide(1);
+    threads_use(1);
 }
 
 Suite *test_suite(void) {

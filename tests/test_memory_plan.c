@@ -287,7 +287,7 @@ END_TEST
 
 static void start(void) {
     gemm_setup();
-    threads_decide(2);
+    threads_use(2);
 }
 
 Suite *test_suite(void) {

@@ -100,11 +100,11 @@ static const struct {
     enum conv_choice algorithm;
 } ways[] = {{"transform domain", CONV_WINOGRAD}, {"im2col", CONV_IM2COL}};
 
-static int stage_of(const struct chain *chain, const char *layer) {
-    for (int s = 1; s < chain->block_count; s++)
-        if (strcmp(chain->blocks[s].layer->name, layer) == 0)
-            return s;
-    ck_abort_msg("no block begins with %s", layer);
+static int fusion_of(const struct chain *chain, const char *layer) {
+    for (int f = 1; f < chain->fusion_count; f++)
+        if (strcmp(chain->fusions[f].layer->name, layer) == 0)
+            return f;
+    ck_abort_msg("no fusion begins with %s", layer);
 }
 
 static const real *weights_of(const struct model *net, const char *layer) {
@@ -116,16 +116,16 @@ static const real *weights_of(const struct model *net, const char *layer) {
     ck_abort_msg("no tensor %s", name);
 }
 
-/* Sets the gradient of the block's output, and goes no further back: memory of gradients that are done with is used
+/* Sets the gradient of the fusion's output, and goes no further back: memory of gradients that are done with is used
  * again. */
-static void backward_to(struct training *t, int block, const struct batch *batch) {
+static void backward_to(struct training *t, int fusion, const struct batch *batch) {
     struct chain tail = t->trainer.model.chain;
     struct step pass = model_step(&t->trainer.model, batch->count, STEP_TRAIN);
     const struct head *head = &t->trainer.model.head;
     loss_evaluate(&t->trainer.loss, &pass, head, batch->labels);
-    tail.blocks += block;
-    tail.block_count -= block;
-    chain_backward(&tail, &pass, NULL, head->scores_gradient, &tail.blocks[-1].view);
+    tail.fusions += fusion;
+    tail.fusion_count -= fusion;
+    chain_backward(&tail, &pass, NULL, head->scores_gradient, &tail.fusions[-1].view);
 }
 
 static struct array array_copy(const real *values, size_t count) {
@@ -140,12 +140,12 @@ static struct array activations(const struct view *view, int positions) {
     return values;
 }
 
-static struct array gradients(const struct fused_block *block, int positions) {
-    int channels = block->view.channels;
+static struct array gradients(const struct fusion *fusion, int positions) {
+    int channels = fusion->view.channels;
     struct array values = array_unwritten((size_t)positions * (size_t)channels);
-    const real *scale_d = block->coefficients;
+    const real *scale_d = fusion->coefficients;
     ck_assert_ptr_nonnull(scale_d); /* the layer is normalised */
-    struct gradient gradient = {block->gradient, scale_d, scale_d + channels, scale_d + 2 * channels, block->view};
+    struct gradient gradient = {fusion->gradient, scale_d, scale_d + channels, scale_d + 2 * channels, fusion->view};
     gradient_read(&gradient, 0, positions, values.data);
     return values;
 }
@@ -176,12 +176,12 @@ static struct conv_geometry real_operands(struct conv_results *c, const char *la
     const struct batch *batch = loader_next(t.loader);
     ck_assert_int_eq(batch->count, IMAGES);
     model_forward(net, model_step(net, IMAGES, STEP_TRAIN), batch->images);
-    int s = stage_of(&net->chain, layer);
-    struct conv_geometry g = geometry_of(net->chain.blocks[s].layer);
-    c->x = activations(&net->chain.blocks[s - 1].view, IMAGES * g.height * g.width);
+    int f = fusion_of(&net->chain, layer);
+    struct conv_geometry g = geometry_of(net->chain.fusions[f].layer);
+    c->x = activations(&net->chain.fusions[f - 1].view, IMAGES * g.height * g.width);
     c->w = array_copy(weights_of(net, layer), (size_t)(g.filters * conv_patch(&g)));
-    backward_to(&t, s, batch);
-    c->dy = gradients(&net->chain.blocks[s], conv_positions(&g, IMAGES));
+    backward_to(&t, f, batch);
+    c->dy = gradients(&net->chain.fusions[f], conv_positions(&g, IMAGES));
     c->r = array_new((size_t)conv_positions(&g, IMAGES));
     training_close(&t);
     return g;
@@ -226,7 +226,7 @@ END_TEST
 /* For each test, in its own process: OpenMP that a process has used is not to be used by its children. */
 static void start(void) {
     gemm_setup();
-    threads_decide(2);
+    threads_use(2);
 }
 
 Suite *test_suite(void) {

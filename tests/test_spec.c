@@ -140,7 +140,17 @@ START_TEST(two_layers_of_one_name) {
     ck_assert(
         !parse(LAYERS("  - {type: conv, name: a, filters: 4}\n  - {type: conv, name: a, filters: 4}\n" LAST), NULL, 0));
     ck_assert_int_eq(diags.count, 1);
-    ck_assert_ptr_nonnull(strstr(messages(), "two layers make a tensor named \"a.weight\"; layer names must differ\n"));
+    ck_assert_str_eq(messages(), "a.yaml:6: network.layers[1]: conv a: another layer has this name, too; layer names "
+                                 "must differ\n");
+}
+END_TEST
+
+START_TEST(a_layer_of_the_optimizers_name) {
+    ck_assert(parse(LAYERS("  - {type: conv, name: optimizers, filters: 4}\n" LAST), NULL, 0));
+    ck_assert(!parse(LAYERS("  - {type: conv, name: optimizer.momentum.a, filters: 4}\n" LAST), NULL, 0));
+    ck_assert_str_eq(messages(), "a.yaml:5: network.layers[0]: conv optimizer.momentum.a: such names are the "
+                                 "optimizer's in checkpoints; give the layer another\n");
+    ck_assert(!parse(LAYERS("  - {type: relu, name: optimizer}\n" LAST), NULL, 0));
 }
 END_TEST
 
@@ -253,6 +263,7 @@ Suite *test_suite(void) {
     tcase_add_loop_test(experiments, good_specs_round_trip, 0, COUNT(good_networks));
     tcase_add_loop_test(experiments, networks_that_cannot_be, 0, COUNT(bad_networks));
     tcase_add_test(experiments, two_layers_of_one_name);
+    tcase_add_test(experiments, a_layer_of_the_optimizers_name);
     tcase_add_test(experiments, networks_have_an_end);
     tcase_add_test(experiments, no_layers);
     tcase_add_loop_test(experiments, specs_that_are_wrong_at_the_top, 0, COUNT(bad_roots));

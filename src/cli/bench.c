@@ -34,8 +34,8 @@ double bench_flop(const struct bench *bench, const struct layer *layer, enum pas
     return 2.0 * products * (double)layer->multiply_adds * bench->trainer.model.batch;
 }
 
-static void count_layer(const struct layer *layer, int level, void *context) {
-    (void)level;
+static void count_layer(const struct layer *layer, int depth, void *context) {
+    (void)depth;
     struct bench *bench = context;
     bench->layers++;
     bench->multiply_adds += layer->multiply_adds;
@@ -129,8 +129,9 @@ static void measure_evaluation(struct bench *bench, int round, const struct batc
 }
 
 static bool measure_machine(struct bench *bench, int round, struct error *err) {
-    double products = gemm_rate(BENCH_GEMM_SIZE, bench->trainer.model.planner.threads, MACHINE_REPEATS);
-    double copies = copy_rate(BENCH_COPY_BYTES, MACHINE_REPEATS);
+    int threads = bench->trainer.model.planner.threads;
+    double products = gemm_rate(BENCH_GEMM_SIZE, threads, MACHINE_REPEATS);
+    double copies = copy_rate(BENCH_COPY_BYTES, threads, MACHINE_REPEATS);
     keep(bench, BENCH_GEMM, round, products);
     keep(bench, BENCH_COPY, round, copies);
     return (products > 0 && copies > 0) || error_set(err, "not enough memory to measure the machine");

@@ -7,6 +7,7 @@
 #include "kernel/gemm.h"
 #include "machine/cpu.h"
 #include "machine/openblas.h"
+#include "storage/csv.h"
 
 enum { MOST_ROUNDS = 1000 };
 
@@ -53,12 +54,12 @@ static void print_direction(const struct bench *bench, const struct layer *layer
         printf(" %8s", "-");
 }
 
-static void print_layer(const struct layer *layer, int level, void *context) {
+static void print_layer(const struct layer *layer, int depth, void *context) {
     const struct bench *bench = context;
     char name[80], shape[48];
-    snprintf(name, sizeof name, "%*s%s", 2 * level, "", layer->name);
+    snprintf(name, sizeof name, "%*s%s", 2 * depth, "", layer->name);
     snprintf(shape, sizeof shape, "%dx%dx%d", layer->out.height, layer->out.width, layer->out.channels);
-    printf("%-28s %-11s %11s", name, layer->type->kind.name, shape);
+    printf("%-28s %-16s %11s", name, layer->type->kind.name, shape);
     for (enum pass_direction direction = 0; direction < PASS_DIRECTIONS; direction++)
         print_direction(bench, layer, direction);
     double bytes = bench_tensor_bytes(bench, layer);
@@ -69,9 +70,9 @@ static void print_layer(const struct layer *layer, int level, void *context) {
 }
 
 static void print_layers(const struct bench *bench) {
-    printf("\n%-28s %-11s %11s %9s %8s %9s %8s %8s\n", "layer", "type", "output", "forward", "", "backward", "",
+    printf("\n%-28s %-16s %11s %9s %8s %9s %8s %8s\n", "layer", "type", "output", "forward", "", "backward", "",
            "tensors");
-    printf("%-28s %-11s %11s %9s %8s %9s %8s %8s\n", "", "", "", "ms", "GFLOP/s", "ms", "GFLOP/s", "MB");
+    printf("%-28s %-16s %11s %9s %8s %9s %8s %8s\n", "", "", "", "ms", "GFLOP/s", "ms", "GFLOP/s", "MB");
     chain_visit(&bench->trainer.model.chain, print_layer, (void *)bench);
 }
 
@@ -110,29 +111,14 @@ static void print_tables(const struct bench *bench) {
 
 /* --- CSV --------------------------------------------------------------------------------------------------------- */
 
-/* Names come from specs and may hold anything. */
-static void print_field(const char *text) {
-    if (!strpbrk(text, ",\"\r\n")) {
-        fputs(text, stdout);
-        return;
-    }
-    putchar('"');
-    for (const char *c = text; *c; c++) {
-        if (*c == '"')
-            putchar('"');
-        putchar(*c);
-    }
-    putchar('"');
-}
-
 static void row(const char *measure, const char *layer, double value, const char *unit) {
     printf("%s,", measure);
-    print_field(layer);
+    csv_field(stdout, layer);
     printf(",%.9g,%s\n", value, unit);
 }
 
-static void layer_rows(const struct layer *layer, int level, void *context) {
-    (void)level;
+static void layer_rows(const struct layer *layer, int depth, void *context) {
+    (void)depth;
     const struct bench *bench = context;
     for (enum pass_direction direction = 0; direction < PASS_DIRECTIONS; direction++) {
         double seconds = bench_median(bench, bench_layer(layer, direction)), flop = bench_flop(bench, layer, direction);
@@ -192,7 +178,7 @@ static bool read_rounds(int *rounds) {
 static enum exit_status run_spec(const struct experiment *experiment, const char *path, int rounds) {
     struct bench bench = {0};
     struct error err;
-    bool good = command_take_core(experiment, path, &err);
+    bool good = command_take_machine(experiment, path, &err);
     if (good) {
         command_warn_of_core(experiment);
         good = bench_run(&bench, experiment, rounds, &err);

@@ -17,7 +17,7 @@ static const struct option options[] = {
 
 /* What the tables are made of. */
 struct report {
-    struct loaded_run trained;
+    struct loaded_run loaded;
     struct evaluation result;
     struct features features;
     struct feature_angles angles;
@@ -31,7 +31,7 @@ static void put_classes(FILE *file, const struct report *report) {
         int64_t images = e->class_images[i], right = e->class_correct[i];
         fprintf(file, "%d,%" PRId64 ",%" PRId64 ",%.6g,", i, images, right,
                 images ? (double)right / (double)images : 0);
-        table_put_class(file, &report->trained, i);
+        table_put_class(file, &report->loaded, i);
         fputc('\n', file);
     }
 }
@@ -47,7 +47,7 @@ static void put_confusion(FILE *file, const struct report *report) {
         for (int j = 0; j < e->classes; j++)
             fprintf(file, ",%" PRId64, e->confusion[(size_t)i * (size_t)e->classes + (size_t)j]);
         fputc(',', file);
-        table_put_class(file, &report->trained, i);
+        table_put_class(file, &report->loaded, i);
     }
     fputc('\n', file);
 }
@@ -56,14 +56,14 @@ static void put_angles(FILE *file, const struct report *report) {
     const struct feature_angles *a = &report->angles;
     fprintf(file, "iteration,images,own_weight,nearest_weights,within_class,between_classes,mean_length,"
                   "length_variation\n");
-    fprintf(file, "%" PRId64 ",%d,%.4f,%.4f,%.4f,%.4f,%.6g,%.6g\n", report->trained.iteration, report->features.images,
+    fprintf(file, "%" PRId64 ",%d,%.4f,%.4f,%.4f,%.4f,%.6g,%.6g\n", report->loaded.iteration, report->features.images,
             a->own, a->classes, a->within, a->between, a->length, a->variation);
 }
 
 static bool write_table(const struct report *report, const char *name, void (*put)(FILE *, const struct report *),
                         struct error *err) {
     char path[PATH_BYTES];
-    FILE *file = table_open(table_path(&report->trained, report->folder, name, path), err);
+    FILE *file = table_open(table_path(&report->loaded, report->folder, name, path), err);
     if (!file)
         return false;
     put(file, report);
@@ -74,7 +74,7 @@ static bool write_table(const struct report *report, const char *name, void (*pu
 static bool find_folder(struct report *report, struct error *err) {
     struct stat status;
     if (!out_dir) {
-        loaded_run_folder(&report->trained, report->folder);
+        loaded_run_folder(&report->loaded, report->folder);
         return true;
     }
     snprintf(report->folder, sizeof report->folder, "%s", out_dir);
@@ -86,7 +86,7 @@ static bool find_folder(struct report *report, struct error *err) {
 static void print(const struct report *report) {
     const struct evaluation *e = &report->result;
     const struct feature_angles *a = &report->angles;
-    printf("%s, iteration %" PRId64 ", %d %s images\n", report->trained.path, report->trained.iteration, e->images,
+    printf("%s, iteration %" PRId64 ", %d %s images\n", report->loaded.path, report->loaded.iteration, e->images,
            split_name);
     printf("accuracy %.4f  top-5 %.4f  loss %.4f\n", e->accuracy, e->top5, e->loss);
     if (!report->features.values)
@@ -97,12 +97,12 @@ static void print(const struct report *report) {
 }
 
 static bool write_report(struct report *report, struct error *err) {
-    struct loaded_run *trained = &report->trained;
-    if (!find_folder(report, err) || !loaded_run_evaluate(trained, &report->result, &report->features, err))
+    struct loaded_run *loaded = &report->loaded;
+    if (!find_folder(report, err) || !loaded_run_evaluate(loaded, &report->result, &report->features, err))
         return false;
     bool has_features = report->features.values;
     if (has_features &&
-        !features_angles(&report->angles, &report->features, report->result.classes, trained->model.head.weights, err))
+        !features_angles(&report->angles, &report->features, report->result.classes, loaded->model.head.weights, err))
         return false;
     print(report);
     return write_table(report, "per_class.csv", put_classes, err) &&
@@ -114,14 +114,14 @@ static enum exit_status run(int operand_count, const char *const *operands) {
     (void)operand_count;
     struct report report = {0};
     struct error err;
-    enum exit_status status = loaded_run_open(&report.trained, "eval", operands[0], split_name, &overrides);
+    enum exit_status status = loaded_run_open(&report.loaded, "eval", operands[0], split_name, &overrides);
     if (status == EXIT_DONE && !write_report(&report, &err)) {
         fprintf(stderr, "spherenet: %s\n", err.text);
         status = EXIT_FAILED;
     }
     evaluation_free(&report.result);
     features_free(&report.features);
-    loaded_run_close(&report.trained);
+    loaded_run_close(&report.loaded);
     return status;
 }
 

@@ -13,7 +13,7 @@ static const struct option options[] = {
     {0},
 };
 
-static bool write_features(const struct loaded_run *trained, const struct features *features, const char *path,
+static bool write_features(const struct loaded_run *loaded, const struct features *features, const char *path,
                            struct error *err) {
     FILE *file = table_open(path, err);
     if (!file)
@@ -27,40 +27,39 @@ static bool write_features(const struct loaded_run *trained, const struct featur
         for (int j = 0; j < features->width; j++)
             fprintf(file, ",%.6g", (double)features->values[(size_t)i * (size_t)features->width + (size_t)j]);
         fputc(',', file);
-        table_put_class(file, trained, features->labels[i]);
+        table_put_class(file, loaded, features->labels[i]);
         fputc(',', file);
-        table_put_class(file, trained, features->predictions[i]);
+        table_put_class(file, loaded, features->predictions[i]);
         fputc('\n', file);
     }
     return table_close(file, path, err);
 }
 
-static bool extract(struct loaded_run *trained, struct features *features, struct error *err) {
+static bool extract(struct loaded_run *loaded, struct features *features, struct error *err) {
     char folder[PATH_BYTES], path[PATH_BYTES];
     struct evaluation result = {0};
-    const char *to =
-        out_path ? out_path : table_path(trained, loaded_run_folder(trained, folder), "features.csv", path);
+    const char *to = out_path ? out_path : table_path(loaded, loaded_run_folder(loaded, folder), "features.csv", path);
     bool good =
-        trained->model.head.width > 0
-            ? loaded_run_evaluate(trained, &result, features, err)
+        loaded->model.head.width > 0
+            ? loaded_run_evaluate(loaded, &result, features, err)
             : error_set(err, "%s: the network's last layer is not a dense one, whose inputs would be the features",
-                        trained->path);
+                        loaded->path);
     evaluation_free(&result);
-    return good && write_features(trained, features, to, err);
+    return good && write_features(loaded, features, to, err);
 }
 
 static enum exit_status run(int operand_count, const char *const *operands) {
     (void)operand_count;
-    struct loaded_run trained;
+    struct loaded_run loaded;
     struct features features = {0};
     struct error err;
-    enum exit_status status = loaded_run_open(&trained, "features", operands[0], split_name, &overrides);
-    if (status == EXIT_DONE && !extract(&trained, &features, &err)) {
+    enum exit_status status = loaded_run_open(&loaded, "features", operands[0], split_name, &overrides);
+    if (status == EXIT_DONE && !extract(&loaded, &features, &err)) {
         fprintf(stderr, "spherenet: %s\n", err.text);
         status = EXIT_FAILED;
     }
     features_free(&features);
-    loaded_run_close(&trained);
+    loaded_run_close(&loaded);
     return status;
 }
 

@@ -16,22 +16,20 @@ struct totals {
 };
 
 static size_t layer_parameters(const struct model *model, const struct layer *layer) {
-    size_t count = 0, length = strlen(layer->name);
-    for (int i = 0; i < model->tensor_count; i++) {
-        const struct tensor *tensor = model->tensors[i];
-        if (tensor->trained && !strncmp(tensor->name, layer->name, length) && tensor->name[length] == '.')
-            count += tensor->count;
-    }
+    size_t count = 0;
+    for (int i = 0; i < model->tensor_count; i++)
+        if (model->tensors[i]->trained && tensor_is_of(model->tensors[i]->name, layer->name))
+            count += model->tensors[i]->count;
     return count;
 }
 
-static void print_layer(const struct layer *layer, int level, void *context) {
+static void print_layer(const struct layer *layer, int depth, void *context) {
     struct totals *totals = context;
     char name[80], shape[48];
     size_t parameters = layer_parameters(totals->model, layer);
-    snprintf(name, sizeof name, "%*s%s", 2 * level, "", layer->name);
+    snprintf(name, sizeof name, "%*s%s", 2 * depth, "", layer->name);
     snprintf(shape, sizeof shape, "%dx%dx%d", layer->out.height, layer->out.width, layer->out.channels);
-    printf("# %-28s %-12s %14s %12zu %16" PRId64 "\n", name, layer->type->kind.name, shape, parameters,
+    printf("# %-28s %-16s %14s %12zu %16" PRId64 "\n", name, layer->type->kind.name, shape, parameters,
            layer->multiply_adds);
     totals->parameters += parameters;
     totals->multiply_adds += layer->multiply_adds;
@@ -43,10 +41,10 @@ static double megabytes(size_t reals) {
 
 static void print_network(const struct model *model) {
     struct totals totals = {.model = model};
-    printf("# %-28s %-12s %14s %12s %16s\n", "layer", "type", "output", "parameters", "multiply-adds");
+    printf("# %-28s %-16s %14s %12s %16s\n", "layer", "type", "output", "parameters", "multiply-adds");
     chain_visit(&model->chain, print_layer, &totals);
     struct plan_sizes sizes = plan_sizes(&model->planner);
-    printf("# %-28s %-12s %14s %12zu %16" PRId64 "\n", "total", "", "", totals.parameters, totals.multiply_adds);
+    printf("# %-28s %-16s %14s %12zu %16" PRId64 "\n", "total", "", "", totals.parameters, totals.multiply_adds);
     printf("# multiply-adds: forward, one image; training takes about three times as many\n");
     printf("# memory for batches of %d: %.1f MB weights and gradients, %.1f MB activations, %.1f MB work beyond; "
            "optimizer and data come on top\n",
@@ -57,9 +55,10 @@ static void print_network(const struct model *model) {
 /* The spec with its network written out layer by layer. */
 static void print_spec(const struct experiment *experiment) {
     struct experiment explicit = *experiment;
+    struct layers_config written_out = {experiment->layers};
     struct text text = {0};
-    explicit.network.kind = registry_find(&network_registry, "layers");
-    explicit.network.config = (void *)&experiment->layers;
+    explicit.network.kind = &network_layers.kind;
+    explicit.network.config = &written_out;
     experiment_emit(&text, &explicit);
     fputs(text.data, stdout);
     text_free(&text);

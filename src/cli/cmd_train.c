@@ -81,7 +81,7 @@ static enum exit_status run(int operand_count, const char *const *operands) {
     enum exit_status status = EXIT_USAGE;
     if (command_read_spec(&experiment, operands[0], &overrides)) {
         enum session_end end = SESSION_FAILED;
-        if (command_take_core(&experiment, operands[0], &err))
+        if (command_take_machine(&experiment, operands[0], &err))
             end = session_run(&experiment, &session, &err);
         status = status_of(end, operands[0], &err);
     }

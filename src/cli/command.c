@@ -6,6 +6,7 @@
 
 #include "cli/restart.h"
 #include "machine/openblas.h"
+#include "machine/threads.h"
 #include "train/experiment.h"
 
 static const struct option *find_option(const struct option *options, const char *name, size_t length) {
@@ -129,7 +130,7 @@ bool command_read_spec(struct experiment *experiment, const char *path, const st
     return good;
 }
 
-bool command_take_core(const struct experiment *experiment, const char *spec, struct error *err) {
+bool command_take_machine(const struct experiment *experiment, const char *spec, struct error *err) {
     const char *wish = experiment->train.openblas_core;
     if (!blas_core_check(wish, err))
         return false;
@@ -142,6 +143,7 @@ bool command_take_core(const struct experiment *experiment, const char *spec, st
     if (!used)
         restart_set(BLAS_CORE_VARIABLE, wish);
     restart_if_due();
+    threads_use(experiment->threads);
     return used || error_set_errno(err,
                                    "the program cannot start over for train.openblas_core; set " BLAS_CORE_VARIABLE
                                    "=%s in the environment",

@@ -55,11 +55,11 @@ struct error;
  * A program that has to start over does so first when the spec is a pipe, which can be read only once. */
 bool command_read_spec(struct experiment *experiment, const char *path, const struct values *overrides);
 
-/* Sees to it that OpenBLAS uses the kernels of train.openblas_core, by starting the program over when it uses others,
- * or when it is to start over anyway; so nothing may have been done yet that must not be done twice. False with an
- * error when these kernels cannot be had. spec: the file that was read, which has to be one that can be read again;
- * NULL: none was. */
-bool command_take_core(const struct experiment *experiment, const char *spec, struct error *err);
+/* Has OpenBLAS use the kernels of train.openblas_core, by starting the program over when it uses others, or when it is
+ * to start over anyway, so nothing may have been done yet that must not be done twice; and has OpenMP use the
+ * experiment's threads. False with an error when these kernels cannot be had. spec: the file that was read, which has
+ * to be one that can be read again; NULL: none was. */
+bool command_take_machine(const struct experiment *experiment, const char *spec, struct error *err);
 
 /* Says on standard error what is wrong with the kernels in use, if anything is. */
 void command_warn_of_core(const struct experiment *experiment);

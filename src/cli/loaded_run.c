@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "run/checkpoint.h"
+#include "storage/csv.h"
 
 static int find_split(const char *name) {
     for (int i = 0; split_names[i]; i++)
@@ -17,56 +18,57 @@ static int find_split(const char *name) {
 
 /* The kernels that the run asked for. */
 static bool take_core(const struct experiment *experiment, struct error *err) {
-    if (!command_take_core(experiment, NULL, err))
+    if (!command_take_machine(experiment, NULL, err))
         return false;
     command_warn_of_core(experiment);
     return true;
 }
 
-static bool plan(struct loaded_run *t, struct error *err) {
+static bool plan(struct loaded_run *loaded, struct error *err) {
     struct diagnostics diags = {0};
-    bool planned = experiment_plan(&t->experiment, STEP_EVALUATE, &t->model, &t->loss, &diags);
+    bool planned = experiment_plan(&loaded->experiment, STEP_EVALUATE, &loaded->model, &loaded->loss, &diags);
     if (!planned)
         error_set(err, "%s", diags.text.data);
     text_free(&diags.text);
     return planned;
 }
 
-static bool load(struct loaded_run *t, struct safetensors *file, struct error *err) {
+static bool load(struct loaded_run *loaded, struct safetensors *file, struct error *err) {
     struct best_test best;
-    const struct experiment *e = &t->experiment;
-    return take_core(e, err) && checkpoint_progress(file, t->path, &t->iteration, &best, err) && plan(t, err) &&
-           dataset_load_split(&t->dataset, e->data, (uint64_t)e->seed, t->split, err) &&
-           checkpoint_classes_agree(file, t->path, &t->dataset, err) && model_allocate(&t->model, err) &&
-           checkpoint_load_weights(file, t->path, &t->model, err);
+    const struct experiment *e = &loaded->experiment;
+    return take_core(e, err) && checkpoint_progress(file, loaded->path, &loaded->iteration, &best, err) &&
+           plan(loaded, err) && dataset_load_split(&loaded->dataset, e->data, (uint64_t)e->seed, loaded->split, err) &&
+           checkpoint_classes_agree(file, loaded->path, &loaded->dataset, err) && model_allocate(&loaded->model, err) &&
+           checkpoint_load_weights(file, loaded->path, &loaded->model, err);
 }
 
 /* The network as the checkpoint's spec describes it. */
-static enum exit_status open_file(struct loaded_run *t, struct safetensors *file, const struct values *overrides,
+static enum exit_status open_file(struct loaded_run *loaded, struct safetensors *file, const struct values *overrides,
                                   struct error *err) {
     struct diagnostics diags = {0};
-    const char *spec = checkpoint_spec(file, t->path, err);
+    const char *spec = checkpoint_spec(file, loaded->path, err);
     if (!spec)
         return EXIT_FAILED;
-    bool parsed = experiment_parse_stored(&t->experiment, t->path, spec, overrides->items, overrides->count, &diags);
+    bool parsed =
+        experiment_parse_stored(&loaded->experiment, loaded->path, spec, overrides->items, overrides->count, &diags);
     if (!parsed)
         fputs(diags.text.data, stderr);
     text_free(&diags.text);
-    return !parsed ? EXIT_USAGE : load(t, file, err) ? EXIT_DONE : EXIT_FAILED;
+    return !parsed ? EXIT_USAGE : load(loaded, file, err) ? EXIT_DONE : EXIT_FAILED;
 }
 
-enum exit_status loaded_run_open(struct loaded_run *trained, const char *command, const char *operand,
-                                 const char *split, const struct values *overrides) {
+enum exit_status loaded_run_open(struct loaded_run *loaded, const char *command, const char *operand, const char *split,
+                                 const struct values *overrides) {
     struct safetensors file;
     struct error err;
     enum exit_status status = EXIT_FAILED;
-    *trained = (struct loaded_run){.split = find_split(split)};
-    if (trained->split < 0) {
+    *loaded = (struct loaded_run){.split = find_split(split)};
+    if (loaded->split < 0) {
         fprintf(stderr, "spherenet %s: no split \"%s\"; there are train and test\n", command, split);
         return EXIT_USAGE;
     }
-    if (checkpoint_open(operand, trained->path, &file, &err)) {
-        status = open_file(trained, &file, overrides, &err);
+    if (checkpoint_open(operand, loaded->path, &file, &err)) {
+        status = open_file(loaded, &file, overrides, &err);
         safetensors_close(&file);
     }
     if (status == EXIT_FAILED)
@@ -74,19 +76,19 @@ enum exit_status loaded_run_open(struct loaded_run *trained, const char *command
     return status;
 }
 
-void loaded_run_close(struct loaded_run *trained) {
-    model_free(&trained->model);
-    dataset_free(&trained->dataset);
-    experiment_free(&trained->experiment);
+void loaded_run_close(struct loaded_run *loaded) {
+    model_free(&loaded->model);
+    dataset_free(&loaded->dataset);
+    experiment_free(&loaded->experiment);
 }
 
-bool loaded_run_evaluate(struct loaded_run *trained, struct evaluation *result, struct features *features,
+bool loaded_run_evaluate(struct loaded_run *loaded, struct evaluation *result, struct features *features,
                          struct error *err) {
-    int width = trained->model.head.width, images = trained->dataset.splits[trained->split].count;
+    int width = loaded->model.head.width, images = loaded->dataset.splits[loaded->split].count;
     *features = (struct features){0};
     return (!width || features_allocate(features, images, width, err)) &&
-           evaluate_split(&trained->experiment, &trained->model, &trained->loss, &trained->dataset, trained->split,
-                          result, width ? features : NULL, err);
+           evaluate_split(&loaded->experiment, &loaded->model, &loaded->loss, &loaded->dataset, loaded->split, result,
+                          width ? features : NULL, err);
 }
 
 /* --- Tables ------------------------------------------------------------------------------------------------------ */
@@ -111,29 +113,19 @@ bool table_close(FILE *file, const char *path, struct error *err) {
     return true;
 }
 
-void table_put_class(FILE *file, const struct loaded_run *trained, int class) {
+void table_put_class(FILE *file, const struct loaded_run *loaded, int class) {
     char buffer[CLASS_NAME_BYTES];
-    const char *name = dataset_class_name(&trained->dataset, class, buffer);
-    if (!strpbrk(name, ",\"")) {
-        fputs(name, file);
-        return;
-    }
-    fputc('"', file);
-    for (; *name; name++) {
-        if (*name == '"')
-            fputc('"', file);
-        fputc(*name, file);
-    }
-    fputc('"', file);
+    const char *name = dataset_class_name(&loaded->dataset, class, buffer);
+    csv_field(file, name);
 }
 
-const char *table_path(const struct loaded_run *trained, const char *folder, const char *name, char *path) {
-    snprintf(path, PATH_BYTES, "%.3900s/%s_%s", folder, split_names[trained->split], name);
+const char *table_path(const struct loaded_run *loaded, const char *folder, const char *name, char *path) {
+    snprintf(path, PATH_BYTES, "%.3900s/%s_%s", folder, split_names[loaded->split], name);
     return path;
 }
 
-const char *loaded_run_folder(const struct loaded_run *trained, char *folder) {
-    snprintf(folder, PATH_BYTES, "%s", trained->path);
+const char *loaded_run_folder(const struct loaded_run *loaded, char *folder) {
+    snprintf(folder, PATH_BYTES, "%s", loaded->path);
     char *slash = strrchr(folder, '/');
     if (slash)
         *slash = '\0';

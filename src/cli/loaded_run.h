@@ -21,13 +21,13 @@ struct loaded_run {
 
 /* operand: a run's folder or a checkpoint. split: its name. EXIT_DONE, or another status after telling on standard
  * error what is wrong. Close with loaded_run_close in either case. */
-enum exit_status loaded_run_open(struct loaded_run *trained, const char *command, const char *operand,
-                                 const char *split, const struct values *overrides);
-void loaded_run_close(struct loaded_run *trained);
+enum exit_status loaded_run_open(struct loaded_run *loaded, const char *command, const char *operand, const char *split,
+                                 const struct values *overrides);
+void loaded_run_close(struct loaded_run *loaded);
 
-/* Tests the network on the split, and takes its features where it has a classifier: `features` of zeros otherwise. Free
- * features and result->confusion in either case. */
-bool loaded_run_evaluate(struct loaded_run *trained, struct evaluation *result, struct features *features,
+/* Tests the network on the split, and takes its features where it has a classifier: `features` of zeros otherwise.
+ * *result is zeros before; free it and the features in either case. */
+bool loaded_run_evaluate(struct loaded_run *loaded, struct evaluation *result, struct features *features,
                          struct error *err);
 
 /* Opens PATH for writing; closes what was written, and prints where it went. */
@@ -35,13 +35,13 @@ FILE *table_open(const char *path, struct error *err);
 bool table_close(FILE *file, const char *path, struct error *err);
 
 /* Writes the class's name as a field of a table, in quotes where it needs them. */
-void table_put_class(FILE *file, const struct loaded_run *trained, int class);
+void table_put_class(FILE *file, const struct loaded_run *loaded, int class);
 
 /* "FOLDER/SPLIT_NAME" into `path`, PATH_BYTES long; returns path. */
-const char *table_path(const struct loaded_run *trained, const char *folder, const char *name, char *path);
+const char *table_path(const struct loaded_run *loaded, const char *folder, const char *name, char *path);
 
 /* The checkpoint's folder. */
-const char *loaded_run_folder(const struct loaded_run *trained, char *folder);
+const char *loaded_run_folder(const struct loaded_run *loaded, char *folder);
 
 #define SPLIT_OPTION(PLACE)                                                                                            \
     { "split", OPTION_VALUE, PLACE, "SPLIT", "test (the default) or train" }

@@ -14,6 +14,7 @@
 #include "kernel/gemm.h"
 #include "machine/cpu.h"
 #include "machine/openblas.h"
+#include "train/openblas_core.h"
 
 extern const struct command command_train, command_eval, command_features, command_show, command_bench, command_list,
     command_of_help;

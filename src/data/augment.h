@@ -24,7 +24,7 @@ struct augment_context {
     int64_t position; /* of the image in the run, counted in images */
 };
 
-/* The way of an image's pixels: mirrored left-right or not, then moved down and right by so many pixels (negative: up
+/* Where an image's pixels go: mirrored left-right or not, then moved down and right by so many pixels (negative: up
  * and left). What comes into view is zero network input, or the image again, mirrored at its border. */
 struct placement {
     bool flipped;

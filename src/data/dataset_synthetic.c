@@ -10,7 +10,7 @@
 #include "data/image_arrays.h"
 
 enum { WAVES = 4, CYCLES_MAX = 2 };    /* a pattern: so many waves a channel, each of so many cycles at most */
-enum { SHIFT_PART = 8 };               /* shifts go up to this part of the height and width, either way */
+enum { SHIFT_DIVISOR = 8 };            /* shifts go up to height and width divided by this, to either side */
 enum { PATTERN_STREAM = SPLIT_COUNT }; /* where images have their split in the name of the random stream */
 
 static const double two_pi = 6.283185307179586;
@@ -60,7 +60,7 @@ static float *make_patterns(const struct dataset *dataset, int count, uint64_t s
 
 /* The first row or column to take of a pattern, in [0, size). */
 static int draw_shift(int size, struct rng *rng) {
-    int most = size / SHIFT_PART;
+    int most = size / SHIFT_DIVISOR;
     return (size - most + (int)rng_below(rng, (uint32_t)(2 * most + 1))) % size;
 }
 

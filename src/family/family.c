@@ -1,6 +1,5 @@
 #include "family/family.h"
 
-#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -43,10 +42,9 @@ void expansion_error(struct expansion *expansion, const char *format, ...) {
     diagnose(expansion->diags, expansion->network.source, expansion->network.line, "network", "%s", message);
 }
 
-void *expansion_add(struct expansion *expansion, struct choice_list *layers, const char *type, const char *name) {
-    const struct kind *kind = registry_find(&layer_registry, type);
-    assert(kind);
-    struct choice choice = choice_default(expansion->arena, kind);
+void *expansion_add(struct expansion *expansion, struct choice_list *layers, const struct layer_type *type,
+                    const char *name) {
+    struct choice choice = choice_default(expansion->arena, &type->kind);
     choice.source = expansion->network.source;
     choice.line = expansion->network.line;
     choice.path = expansion->network.path;
@@ -64,12 +62,11 @@ void expansion_normalization(struct expansion *expansion, struct choice_list *la
     int normalization = family->normalization;
     if (normalization == NORMALIZE_SPHERE || normalization == NORMALIZE_BOTH) {
         struct sphere_norm_config *norm =
-            expansion_add(expansion, layers, "sphere_norm", suffixed(expansion, name, "sn"));
+            EXPANSION_ADD(expansion, layers, sphere_norm, suffixed(expansion, name, "sn"));
         norm->trained = family->train_sphere_norm;
     }
     if (normalization == NORMALIZE_BATCH || normalization == NORMALIZE_BOTH) {
-        struct batch_norm_config *norm =
-            expansion_add(expansion, layers, "batch_norm", suffixed(expansion, name, "bn"));
+        struct batch_norm_config *norm = EXPANSION_ADD(expansion, layers, batch_norm, suffixed(expansion, name, "bn"));
         struct layer_config layer = norm->layer;
         *norm = family->batch_norm;
         norm->layer = layer;
@@ -79,7 +76,8 @@ void expansion_normalization(struct expansion *expansion, struct choice_list *la
 void expansion_conv(struct expansion *expansion, struct choice_list *layers, const struct family_config *family,
                     const char *name, int filters, int kernel, int stride, bool ordinary) {
     ordinary = ordinary || operator_ordinary(&family->operation);
-    struct conv_config *conv = expansion_add(expansion, layers, ordinary ? "conv" : "sphere_conv", name);
+    struct conv_config *conv =
+        ordinary ? EXPANSION_ADD(expansion, layers, conv, name) : EXPANSION_ADD(expansion, layers, sphere_conv, name);
     conv->filters = filters;
     conv->kernel = kernel;
     conv->stride = stride;
@@ -94,11 +92,11 @@ void expansion_conv(struct expansion *expansion, struct choice_list *layers, con
 void expansion_activation(struct expansion *expansion, struct choice_list *layers, const struct family_config *family,
                           const char *name) {
     if (family->activation == ACTIVATE_RELU)
-        expansion_add(expansion, layers, "relu", suffixed(expansion, name, "relu"));
+        EXPANSION_ADD(expansion, layers, relu, suffixed(expansion, name, "relu"));
 }
 
 void expansion_classifier(struct expansion *expansion, const struct family_config *family) {
-    struct dense_config *score = expansion_add(expansion, expansion->layers, "dense", "score");
+    struct dense_config *score = EXPANSION_ADD(expansion, expansion->layers, dense, "score");
     score->units = expansion->classes;
     score->bias = family->classifier_bias;
     score->operation = family->classifier;
@@ -106,7 +104,7 @@ void expansion_classifier(struct expansion *expansion, const struct family_confi
 
 void expansion_residual_unit(struct expansion *expansion, const struct family_config *family, const char *name,
                              int filters, int stride, bool project) {
-    struct residual_config *unit = expansion_add(expansion, expansion->layers, "residual", name);
+    struct residual_config *unit = EXPANSION_ADD(expansion, expansion->layers, residual, name);
     const char *first = suffixed(expansion, name, "conv1"), *second = suffixed(expansion, name, "conv2");
     expansion_conv(expansion, &unit->body, family, first, filters, 3, stride, false);
     expansion_activation(expansion, &unit->body, family, first);

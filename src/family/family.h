@@ -23,6 +23,12 @@ struct network_type {
 
 extern const struct registry network_registry;
 
+/* The network written out layer by layer, as any is once it is expanded. */
+struct layers_config {
+    struct choice_list layers;
+};
+extern const struct network_type network_layers;
+
 /* The layers of the network section `network`, a row of network_registry. */
 void network_expand(struct arena *arena, struct choice network, int classes, struct choice_list *layers,
                     struct diagnostics *diags);
@@ -45,8 +51,12 @@ struct family_config {
 };
 extern const struct param family_params[];
 
-/* Appends one layer with its defaults and returns its configuration for changes. */
-void *expansion_add(struct expansion *expansion, struct choice_list *layers, const char *type, const char *name);
+/* Appends a layer of the row layer_TYPE with its defaults, and returns its configuration for changes:
+ *     struct pool_config *pool = EXPANSION_ADD(expansion, layers, max_pool, "pool"); */
+#define EXPANSION_ADD(EXPANSION, LAYERS, TYPE, NAME)                                                                   \
+    ((layer_##TYPE##_config *)expansion_add(EXPANSION, LAYERS, &layer_##TYPE, NAME))
+void *expansion_add(struct expansion *expansion, struct choice_list *layers, const struct layer_type *type,
+                    const char *name);
 
 /* Appends the family's normalisation layers after the layer called name. */
 void expansion_normalization(struct expansion *expansion, struct choice_list *layers,

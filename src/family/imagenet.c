@@ -27,7 +27,7 @@ static void expand(struct expansion *expansion, const struct imagenet_config *co
     }
     expansion_conv(expansion, layers, family, "root", widths[0], 7, 2, false);
     expansion_activation(expansion, layers, family, "root");
-    struct pool_config *pool = expansion_add(expansion, layers, "max_pool", "root_pool");
+    struct pool_config *pool = EXPANSION_ADD(expansion, layers, max_pool, "root_pool");
     pool->kernel = 3;
     pool->padding = 1;
     for (int stage = 0; stage < STAGES; stage++) {
@@ -42,7 +42,7 @@ static void expand(struct expansion *expansion, const struct imagenet_config *co
             }
         }
     }
-    pool = expansion_add(expansion, layers, "avg_pool", "pool");
+    pool = EXPANSION_ADD(expansion, layers, avg_pool, "pool");
     pool->global = true;
     expansion_classifier(expansion, family);
 }

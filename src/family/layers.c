@@ -1,10 +1,6 @@
 /* The network written out layer by layer. */
 #include "family/family.h"
 
-struct layers_config {
-    struct choice_list layers;
-};
-
 static const struct param params[] = {
     KINDS_KEY(struct layers_config, layers, "layers", NULL, &layer_registry, "from the images to the logits"),
     END_OF_KEYS,

@@ -24,7 +24,7 @@ static const struct param params[] = {
 };
 
 static void add_features(struct expansion *expansion, const struct plain_config *plain) {
-    struct dense_config *feature = expansion_add(expansion, expansion->layers, "dense", "feature");
+    struct dense_config *feature = EXPANSION_ADD(expansion, expansion->layers, dense, "feature");
     feature->units = plain->features;
     feature->bias = plain->family.bias;
     feature->operation = plain->family.operation;
@@ -50,7 +50,7 @@ static void plain_expand(struct expansion *expansion, const void *config) {
                            false);
             expansion_activation(expansion, expansion->layers, &plain->family, name);
         }
-        expansion_add(expansion, expansion->layers, "max_pool", arena_printf(arena, "pool%d", stage + 1));
+        EXPANSION_ADD(expansion, expansion->layers, max_pool, arena_printf(arena, "pool%d", stage + 1));
     }
     if (plain->features)
         add_features(expansion, plain);

@@ -37,7 +37,7 @@ static void resnet_expand(struct expansion *expansion, const void *config) {
                                     widths[stage], stride, stride > 1 || inputs != widths[stage]);
         }
     }
-    struct pool_config *pool = expansion_add(expansion, expansion->layers, "avg_pool", "pool");
+    struct pool_config *pool = EXPANSION_ADD(expansion, expansion->layers, avg_pool, "pool");
     pool->global = true;
     expansion_classifier(expansion, &resnet->family);
 }

@@ -4,19 +4,19 @@
  * w: [filters][kernel_h][kernel_w][channels], so a filter is one row and faces one patch.
  * A fully connected layer is a convolution whose kernel is as large as its input.
  *
- * A convolution sees neither x nor y: it goes from buffer to buffer. A buffer holds some whole images in memory that
- * stays in a core's cache, each with the zeros around it that the filters see. Whoever drives the convolution writes x
- * into a buffer and takes y out of one, and does on the way what else there is to do with each value: norms,
- * statistics, activations. A block's output comes chunk by chunk, so that it is taken out while it is in the cache.
+ * A convolution sees neither x nor y: it goes from buffer to buffer. A buffer holds a block, some whole images, in
+ * memory that stays in a core's cache, each with the zeros around it that the filters see. Whoever drives the
+ * convolution writes x into a buffer and takes y out of one, and does on the way what else there is to do with each
+ * value: norms, statistics, activations. A block's output comes chunk by chunk, so that it is taken out while it is in
+ * the cache.
  *
  *     fill a buffer of x; for each chunk: conv->algorithm->forward, take the chunk's rows out
- *     fill buffers of x and dy; conv->algorithm->add_weights; for each chunk: conv->algorithm->backward_data, take them
- * out
+ *     fill buffers of x and dy; conv->algorithm->add_weights; for each chunk: conv->algorithm->backward_data, take it out
  *
  * The two of the last line may go apart, backward_data with the buffer of dy alone and in blocks of forward_images.
  *
- * All functions run on the calling thread, except those that take a number of threads. Results do
- * not depend on how blocks are spread over threads. */
+ * All functions run on the calling thread, except those that take a number of threads. Results do not depend on how
+ * blocks are spread over threads. */
 #ifndef SPHERENET_KERNEL_CONV_H
 #define SPHERENET_KERNEL_CONV_H
 

@@ -44,7 +44,7 @@ static void plan(struct conv *conv) {
     conv->sum = (size_t)g->filters * (size_t)conv_patch(g);
     conv->packed = packs(g) ? conv->sum : 0;
     conv->partials = conv_partials(conv->sum);
-    conv->slices = packs(g) ? conv_patch(g) : 1; /* OpenBLAS may sum another way in a slice */
+    conv->slices = packs(g) ? conv_patch(g) : 1; /* OpenBLAS may sum in another order in a slice */
     conv->work = is_matrix(g) ? 0 : (size_t)ROWS * (size_t)conv_patch(g);
 }
 
@@ -60,7 +60,6 @@ static const real *pack(const struct conv *conv, real *packed, const real *w, in
 }
 
 static const real *pack_turned(const struct conv *conv, real *packed, const real *w, int threads) {
-
     (void)conv, (void)packed, (void)threads;
     return w;
 }

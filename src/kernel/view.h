@@ -1,7 +1,8 @@
 /* Activations between layers, with what is still to be done to each value when it is read.
  *
- * A layer that only maps each channel, such as batch normalisation or ReLU, makes no pass over memory: it changes the
- * view, and whoever reads the values next applies it. kernel/gradient.h has the same for gradients on the way back.
+ * A layer that changes each value by a function of its channel, such as batch normalisation or ReLU, makes no pass over
+ * memory: it changes the view, and whoever reads the values next applies it. kernel/gradient.h has the same for
+ * gradients.
  *
  * Tensors are [n][height][width][channels]; a position is one pixel of one image, counted through the batch. */
 #ifndef SPHERENET_KERNEL_VIEW_H

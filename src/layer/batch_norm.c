@@ -102,7 +102,7 @@ static void batch_norm_unfold(struct layer *layer, const struct step *step, stru
 }
 
 const struct layer_type layer_batch_norm = {
-    .kind = {"batch_norm", "batch normalisation per channel", params, sizeof(struct batch_norm_config)},
+    .kind = {"batch_norm", "batch normalisation per channel", params, sizeof(layer_batch_norm_config)},
     .state_size = sizeof(struct batch_norm),
     .plan = batch_norm_plan,
     .fold = batch_norm_fold,

@@ -5,12 +5,26 @@
 
 enum { MOST_VALUES = 1 << 27, MAX_NAME_BYTES = 200 };
 
-static const char *layer_name(struct planner *planner, const struct choice *choice) {
-    const struct layer_config *config = choice->config;
-    planner->layers++;
-    if (*config->name)
-        return config->name;
-    return arena_printf(planner->arena, "%s_%d", choice->kind->name, planner->layers);
+/* Takes the next number, from which a name is made where none is given. */
+static void number_layer(struct planner *planner, struct layer *layer) {
+    const struct layer_config *config = layer->choice.config;
+    layer->number = planner->layers;
+    layer->name =
+        *config->name ? config->name : arena_printf(planner->arena, "%s_%d", layer->type->kind.name, layer->number + 1);
+    planner->names = arena_grow(planner->arena, planner->names, planner->layers, sizeof *planner->names);
+    planner->names[planner->layers++] = layer->name;
+}
+
+/* Tensors are "LAYER.NAME", and "optimizer. ..." beside them in checkpoints. */
+static bool check_name(struct planner *planner, const struct layer *layer) {
+    if (strlen(layer->name) > MAX_NAME_BYTES)
+        return layer_error(planner, layer, "a name of more than %d bytes", MAX_NAME_BYTES);
+    if (!strcmp(layer->name, "optimizer") || !strncmp(layer->name, "optimizer.", 10))
+        return layer_error(planner, layer, "such names are the optimizer's in checkpoints; give the layer another");
+    for (int i = 0; i < layer->number; i++)
+        if (!strcmp(planner->names[i], layer->name))
+            return layer_error(planner, layer, "another layer has this name, too; layer names must differ");
+    return true;
 }
 
 /* Counts of values stay well within int, so that sizes computed from them cannot overflow. */
@@ -25,11 +39,10 @@ static bool check_size(struct planner *planner, const struct layer *layer, const
 
 static bool plan_layer(struct planner *planner, struct layer *layer, struct choice choice, struct shape in) {
     *layer = (struct layer){.type = (const struct layer_type *)choice.kind, .choice = choice, .in = in, .out = in};
-    layer->number = planner->layers;
-    layer->name = layer_name(planner, &choice);
+    number_layer(planner, layer);
     layer->state = arena_alloc(planner->arena, layer->type->state_size);
-    if (strlen(layer->name) > MAX_NAME_BYTES)
-        return layer_error(planner, layer, "a name of more than %d bytes", MAX_NAME_BYTES);
+    if (!check_name(planner, layer))
+        return false;
     const void *unit = planner->owner;
     planner->owner = layer;
     planner->scratch = planner->backward_scratch = 0;
@@ -42,74 +55,78 @@ static bool plan_layer(struct planner *planner, struct layer *layer, struct choi
     return good;
 }
 
-bool block_has_relu(const struct fused_block *block) {
-    for (int i = 0; i < block->fold_count; i++)
-        if (block->folds[i].type->is_relu)
+bool fusion_has_relu(const struct fusion *fusion) {
+    for (int i = 0; i < fusion->fold_count; i++)
+        if (fusion->folds[i].type->is_relu)
             return true;
     return false;
 }
 
-bool block_is_scaled(const struct fused_block *block) {
-    for (int i = 0; i < block->fold_count; i++)
-        if (block->folds[i].type->unfold)
+bool fusion_is_scaled(const struct fusion *fusion) {
+    for (int i = 0; i < fusion->fold_count; i++)
+        if (fusion->folds[i].type->unfold)
             return true;
     return false;
 }
 
-bool block_is_unfinished(const struct fused_block *block) {
-    return block_has_relu(block) || block_is_scaled(block);
+bool fusion_is_unfinished(const struct fusion *fusion) {
+    return fusion_has_relu(fusion) || fusion_is_scaled(fusion);
 }
 
-/* A layer that folds joins the block before it, unless its input would go through ReLU first: scale and shift come
+/* A layer that folds joins the fusion before it, unless its input would go through ReLU first: scale and shift come
  * before that. */
 static bool joins(const struct chain *chain, const struct layer_type *type) {
-    if (!type->fold || !chain->block_count)
+    if (!type->fold || !chain->fusion_count)
         return false;
-    return !type->unfold || !block_has_relu(&chain->blocks[chain->block_count - 1]);
+    return !type->unfold || !fusion_has_relu(&chain->fusions[chain->fusion_count - 1]);
 }
 
-/* A new block that begins with `layer`, or with a copy of its input when that layer folds. */
-static void begin_block(struct chain *chain, struct planner *planner, struct layer *layer,
-                        const struct layer_type *type) {
-    struct fused_block *block = &chain->blocks[chain->block_count++];
-    *block = (struct fused_block){.layer = layer, .folds = layer + 1};
+/* A new fusion that begins with layer number `i` of the chain, or with a copy of its input when that layer folds. */
+static void begin_fusion(struct chain *chain, struct planner *planner, int i, const struct layer_type *type) {
+    struct fusion *fusion = &chain->fusions[chain->fusion_count++];
+    struct layer *layer = &chain->layers[i];
+    *fusion = (struct fusion){.layer = layer, .folds = layer + 1};
     if (type->fold) {
         struct layer *copy = arena_alloc(planner->arena, sizeof *copy);
-        *copy = (struct layer){
-            .type = &layer_identity, .number = planner->layers, .in = chain->out, .out = chain->out, .in_place = true};
-        block->layer = copy;
-        block->folds = layer;
+        *copy = (struct layer){.type = &layer_identity,
+                               .name = i ? chain->layers[i - 1].name : "input",
+                               .number = planner->layers,
+                               .in = chain->out,
+                               .out = chain->out,
+                               .in_place = true};
+        fusion->layer = copy;
+        fusion->folds = layer;
     }
 }
 
 bool chain_plan(struct chain *chain, struct planner *planner, const struct choice_list *list, struct shape in) {
-    *chain = (struct chain){.count = list->count, .level = planner->depth, .in = in, .out = in};
+    *chain = (struct chain){.count = list->count, .depth = planner->depth, .in = in, .out = in};
     chain->layers = arena_alloc(planner->arena, sizeof *chain->layers * (size_t)list->count);
-    chain->blocks = arena_alloc(planner->arena, sizeof *chain->blocks * (size_t)list->count);
+    chain->fusions = arena_alloc(planner->arena, sizeof *chain->fusions * (size_t)list->count);
     planner->depth++;
     for (int i = 0; i < list->count; i++) {
         const struct layer_type *type = (const struct layer_type *)list->choices[i].kind;
         if (!joins(chain, type))
-            begin_block(chain, planner, &chain->layers[i], type);
+            begin_fusion(chain, planner, i, type);
         /* After a mistake the shapes are unknown, and complaints about them would mislead. */
         if (!plan_layer(planner, &chain->layers[i], list->choices[i], chain->out))
             return false;
         chain->out = chain->layers[i].out;
         if (type->fold)
-            chain->blocks[chain->block_count - 1].fold_count++;
+            chain->fusions[chain->fusion_count - 1].fold_count++;
     }
     planner->depth--;
-    for (int s = 0; s < chain->block_count; s++)
-        chain->blocks[s].inputs =
-            arena_alloc(planner->arena, sizeof *chain->blocks[s].inputs * (size_t)chain->blocks[s].fold_count);
+    for (int f = 0; f < chain->fusion_count; f++)
+        chain->fusions[f].inputs =
+            arena_alloc(planner->arena, sizeof *chain->fusions[f].inputs * (size_t)chain->fusions[f].fold_count);
     return true;
 }
 
-void chain_visit(const struct chain *chain, void (*visit)(const struct layer *layer, int level, void *context),
+void chain_visit(const struct chain *chain, void (*visit)(const struct layer *layer, int depth, void *context),
                  void *context) {
     for (int i = 0; i < chain->count; i++) {
         const struct layer *layer = &chain->layers[i];
-        visit(layer, chain->level, context);
+        visit(layer, chain->depth, context);
         for (int b = 0; layer->type->branch && layer->type->branch(layer, b); b++)
             chain_visit(layer->type->branch(layer, b), visit, context);
     }

@@ -5,7 +5,7 @@
 #include "layer/layer.h"
 
 /* A layer that computes, and those behind it that fold into it, which readers of its output apply. */
-struct fused_block {
+struct fusion {
     struct layer *layer, *folds; /* folds: [fold_count] */
     int fold_count;
     real *y;             /* [n][out] */
@@ -18,17 +18,17 @@ struct fused_block {
     /* Of its gradient: [n][2][channels], and joined; scale_d, scale_x and offset of struct gradient, [3][channels]. */
     real *sums, *joined, *coefficients;
     real *forward_scratch, *backward_scratch;
-    struct block_buffers {
+    struct fusion_buffers {
         int y, mean, variance, sums;
-    } buffers;                        /* while planning: NO_BUFFER where there is none */
-    const struct fused_block *source; /* while planning: whose view is the input; NULL: that are the images */
+    } buffers;                   /* while planning: NO_BUFFER where there is none */
+    const struct fusion *source; /* while planning: whose view is the input; NULL: that are the images */
 };
 
 struct chain {
-    int count, block_count;
+    int count, fusion_count;
     struct layer *layers; /* as in the spec */
-    struct fused_block *blocks;
-    int level; /* depth in residual units, from 0 */
+    struct fusion *fusions;
+    int depth; /* depth in residual units, from 0 */
     struct shape in, out;
 };
 
@@ -36,11 +36,11 @@ struct chain {
  * behind it unknown. */
 bool chain_plan(struct chain *chain, struct planner *planner, const struct choice_list *list, struct shape in);
 
-bool block_has_relu(const struct fused_block *block);
+bool fusion_has_relu(const struct fusion *fusion);
 /* Whether the gradient of its values reaches y through an unfold. */
-bool block_is_scaled(const struct fused_block *block);
-/* Whether the gradient of its values has to be written by a gradient_write before the block can use it. */
-bool block_is_unfinished(const struct fused_block *block);
+bool fusion_is_scaled(const struct fusion *fusion);
+/* Whether the gradient of its values has to be written by a gradient_write before the fusion can use it. */
+bool fusion_is_unfinished(const struct fusion *fusion);
 
 /* The chain's output (x itself for an empty chain), valid until the next call. */
 const struct view *chain_forward(struct chain *chain, const struct step *step, const struct view *x);
@@ -51,7 +51,7 @@ void chain_backward(struct chain *chain, const struct step *step, const struct g
                     const struct view *x);
 
 /* Calls visit for every layer in order, those within residual units after the unit itself. */
-void chain_visit(const struct chain *chain, void (*visit)(const struct layer *layer, int level, void *context),
+void chain_visit(const struct chain *chain, void (*visit)(const struct layer *layer, int depth, void *context),
                  void *context);
 
 #endif

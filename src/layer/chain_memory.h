@@ -7,11 +7,11 @@
 
 #include "layer/chain.h"
 
-/* Marks what a reader of the block's values uses. NULL: the images, which lie elsewhere. */
-void plan_use_view(struct planner *planner, const struct fused_block *block);
+/* Marks what a reader of the fusion's values uses. NULL: the images, which lie elsewhere. */
+void plan_use_view(struct planner *planner, const struct fusion *fusion);
 
-/* chain_forward. Returns the block whose view is the chain's output: x, if the chain is empty. */
-const struct fused_block *chain_plan_forward(struct chain *chain, struct planner *planner, const struct fused_block *x);
+/* chain_forward. Returns the fusion whose view is the chain's output: x, if the chain is empty. */
+const struct fusion *chain_plan_forward(struct chain *chain, struct planner *planner, const struct fusion *x);
 
 /* The step between the passes of the outermost chain: somebody uses the last layer's output and what else it keeps (the
  * lengths of its inputs), and its input (the features). */
@@ -22,7 +22,7 @@ struct planned_gradient {
     int d, dx;   /* NO_BUFFER: they lie elsewhere, or dx is not wanted */
     bool add;    /* gradient_target.add of dx */
     bool scaled; /* d has scale_d (struct gradient); of layers alone */
-    const struct fused_block *x;
+    const struct fusion *x;
 };
 void chain_plan_backward(struct chain *chain, struct planner *planner, struct planned_gradient gradient);
 

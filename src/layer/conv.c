@@ -46,7 +46,7 @@ static bool conv_layer_plan(struct layer *layer, struct planner *planner) {
 
 const struct layer_type layer_conv = {
     .kind = {"conv", "convolution, ordinary unless its operator says otherwise", conv_params,
-             sizeof(struct conv_config)},
+             sizeof(layer_conv_config)},
     .state_size = sizeof(struct sphere_op),
     .plan = conv_layer_plan,
     .forward = filters_forward,
@@ -56,7 +56,7 @@ const struct layer_type layer_conv = {
 
 const struct layer_type layer_sphere_conv = {
     .kind = {"sphere_conv", "SphereConv: a convolution whose output depends on angles alone", sphere_conv_params,
-             sizeof(struct conv_config)},
+             sizeof(layer_sphere_conv_config)},
     .state_size = sizeof(struct sphere_op),
     .plan = conv_layer_plan,
     .forward = filters_forward,

@@ -34,7 +34,7 @@ static bool dense_plan(struct layer *layer, struct planner *planner) {
 #define DENSE(PLAN)                                                                                                    \
     {                                                                                                                  \
         .kind = {"dense", "fully connected, ordinary unless its operator says otherwise", params,                      \
-                 sizeof(struct dense_config)},                                                                         \
+                 sizeof(layer_dense_config)},                                                                          \
         .state_size = sizeof(struct sphere_op), .plan = PLAN, .forward = filters_forward, .fills_moments = true,       \
         .backward = filters_backward,                                                                                  \
     }

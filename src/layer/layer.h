@@ -51,7 +51,7 @@ struct fold_gradient {
 };
 
 struct chain;
-struct fused_block;
+struct fusion;
 struct planned_gradient;
 
 struct layer_type {
@@ -84,7 +84,7 @@ struct layer_type {
     const struct chain *(*branch)(const struct layer *layer, int index);
     /* forward and backward acted out on the planner's clock (layer/chain_memory.h), when all layers are planned:
      * forward up to the layer's own step, in which it writes y; backward from its own step on, in which it reads dy. */
-    void (*plan_forward)(struct layer *layer, struct planner *planner, const struct fused_block *x);
+    void (*plan_forward)(struct layer *layer, struct planner *planner, const struct fusion *x);
     void (*plan_backward)(struct layer *layer, struct planner *planner, const struct planned_gradient *gradient);
 };
 

@@ -141,7 +141,7 @@ static size_t pixel_offset(const struct shape *s, int y, int x) {
     return ((size_t)y * (size_t)s->width + (size_t)x) * (size_t)s->channels;
 }
 
-/* --- Both ways --------------------------------------------------------------------------------------------------- */
+/* --- Both passes ------------------------------------------------------------------------------------------------- */
 
 /* One window: y: [channels], x: the band's pixels. */
 typedef void pool_window(const struct layer *layer, struct area area, real *y, const real *x);
@@ -237,7 +237,7 @@ static void max_backward(struct layer *layer, const struct step *step, const str
 }
 
 const struct layer_type layer_max_pool = {
-    .kind = {"max_pool", "largest value in each window", max_params, sizeof(struct pool_config)},
+    .kind = {"max_pool", "largest value in each window", max_params, sizeof(layer_max_pool_config)},
     .state_size = sizeof(struct window),
     .plan = pool_plan,
     .forward = max_forward,
@@ -293,7 +293,7 @@ static void avg_backward(struct layer *layer, const struct step *step, const str
 }
 
 const struct layer_type layer_avg_pool = {
-    .kind = {"avg_pool", "mean of each window", avg_params, sizeof(struct pool_config)},
+    .kind = {"avg_pool", "mean of each window", avg_params, sizeof(layer_avg_pool_config)},
     .state_size = sizeof(struct window),
     .plan = pool_plan,
     .forward = avg_forward,

@@ -1,4 +1,4 @@
-#include "layer/layer.h"
+#include "layer/configs.h"
 
 static bool relu_plan(struct layer *layer, struct planner *planner) {
     (void)layer, (void)planner;
@@ -11,7 +11,7 @@ static void relu_fold(struct layer *layer, const struct step *step, struct view 
 }
 
 const struct layer_type layer_relu = {
-    .kind = {"relu", "max(x, 0)", layer_name_params, sizeof(struct layer_config)},
+    .kind = {"relu", "max(x, 0)", layer_name_params, sizeof(layer_relu_config)},
     .plan = relu_plan,
     .fold = relu_fold,
     .is_relu = true,

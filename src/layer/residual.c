@@ -31,8 +31,8 @@ struct residual {
 static bool residual_plan(struct layer *layer, struct planner *planner) {
     struct residual *unit = layer->state;
     const struct residual_config *config = layer->choice.config;
-    if (planner->depth >= PLAN_LEVELS)
-        return layer_error(planner, layer, "residual units nest more than %d deep", PLAN_LEVELS - 1);
+    if (planner->depth >= PLAN_DEPTH)
+        return layer_error(planner, layer, "residual units nest more than %d deep", PLAN_DEPTH - 1);
     if (!config->body.count)
         return layer_error(planner, layer, "the body has no layers");
     if (!chain_plan(&unit->body, planner, &config->body, layer->in) ||
@@ -44,14 +44,14 @@ static bool residual_plan(struct layer *layer, struct planner *planner) {
                            "the body's output is %dx%dx%d, the shortcut's %dx%dx%d; they are to be added", body->height,
                            body->width, body->channels, shortcut->height, shortcut->width, shortcut->channels);
     layer->out = *body;
-    layer->in_place = !unit->shortcut.block_count && chain_in_place(&unit->body);
+    layer->in_place = !unit->shortcut.fusion_count && chain_in_place(&unit->body);
     return true;
 }
 
-static void residual_plan_forward(struct layer *layer, struct planner *planner, const struct fused_block *x) {
+static void residual_plan_forward(struct layer *layer, struct planner *planner, const struct fusion *x) {
     struct residual *unit = layer->state;
-    const struct fused_block *body = chain_plan_forward(&unit->body, planner, x);
-    const struct fused_block *shortcut = chain_plan_forward(&unit->shortcut, planner, x);
+    const struct fusion *body = chain_plan_forward(&unit->body, planner, x);
+    const struct fusion *shortcut = chain_plan_forward(&unit->shortcut, planner, x);
     plan_tick(planner);
     plan_use_view(planner, body);
     plan_use_view(planner, shortcut);
@@ -130,7 +130,7 @@ static const struct chain *residual_branch(const struct layer *layer, int index)
 }
 
 const struct layer_type layer_residual = {
-    .kind = {"residual", "body(x) + shortcut(x)", params, sizeof(struct residual_config)},
+    .kind = {"residual", "body(x) + shortcut(x)", params, sizeof(layer_residual_config)},
     .state_size = sizeof(struct residual),
     .plan = residual_plan,
     .forward = residual_forward,

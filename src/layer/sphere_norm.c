@@ -68,7 +68,7 @@ static void sphere_norm_unfold(struct layer *layer, const struct step *step, str
 }
 
 const struct layer_type layer_sphere_norm = {
-    .kind = {"sphere_norm", "SphereNorm: weight * x + bias per channel", params, sizeof(struct sphere_norm_config)},
+    .kind = {"sphere_norm", "SphereNorm: weight * x + bias per channel", params, sizeof(layer_sphere_norm_config)},
     .state_size = sizeof(struct sphere_norm),
     .plan = sphere_norm_plan,
     .fold = sphere_norm_fold,

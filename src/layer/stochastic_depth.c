@@ -37,7 +37,7 @@ static void stochastic_depth_backward(struct layer *layer, const struct step *st
 }
 
 const struct layer_type layer_stochastic_depth = {
-    .kind = {"stochastic_depth", "in training, images skip the body of a residual unit at random", params,
+    .kind = {"stochastic_depth", "in training, images skip the body of a residual unit, whose last layer it is, at random", params,
              sizeof(struct drop_config)},
     .plan = stochastic_depth_plan,
     .forward = stochastic_depth_forward,

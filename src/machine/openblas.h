@@ -25,15 +25,24 @@ void blas_core_list(struct text *out);
 /* "auto" or the nearest name that blas_core_list has; NULL when none is near. */
 const char *blas_core_nearest(const char *wish);
 
-/* Whether the kernels wished for can run. False also when OPENBLAS_CORETYPE names them already and OpenBLAS uses
- * others all the same, so that asking again would not help. */
-bool blas_core_check(const char *wish, struct error *err);
+/* Whether the kernels of that name can run; else the error says why not. False also when OPENBLAS_CORETYPE names them
+ * already and OpenBLAS uses others all the same, so that asking again would not help. */
+bool blas_core_runs(const char *name, struct error *err);
+
+/* Whether the kernels in use can run, where OPENBLAS_CORETYPE has named them. */
+bool blas_environment_runs(struct error *err);
 
 /* Whether the kernels in use are those. */
 bool blas_core_used(const char *wish);
 
-/* One line, in static memory, when the kernels in use are slower than this CPU, or not those that the environment
- * asks for; NULL when all is well, or when the wish is a name: whoever gives it has chosen. */
-const char *blas_core_warning(const char *wish);
+/* The kernels in use are slower than this CPU, or not those that the environment asks for. */
+struct blas_problem {
+    char reason[512];   /* one line */
+    const char *remedy; /* which a wish is not; NULL: none is known, or faster ones are enough */
+    const char *faster; /* kernels to wish for instead; NULL: none */
+};
+
+/* False: there is no problem. */
+bool blas_problem(struct blas_problem *problem);
 
 #endif

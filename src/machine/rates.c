@@ -1,32 +1,31 @@
 #include "machine/rates.h"
 
 #include <cblas.h>
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
 #include "kernel/gemm.h"
+#include "machine/threads.h"
 
 /* One piece for each thread. */
-static void copy(char *to, const char *from, size_t bytes) {
-#pragma omp parallel
-    {
-        size_t threads = (size_t)omp_get_num_threads(), thread = (size_t)omp_get_thread_num();
-        size_t first = bytes * thread / threads, end = bytes * (thread + 1) / threads;
+static void copy(char *to, const char *from, size_t bytes, int threads) {
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int i = 0; i < threads; i++) {
+        size_t first = bytes * (size_t)i / (size_t)threads, end = bytes * (size_t)(i + 1) / (size_t)threads;
         memcpy(to + first, from + first, end - first);
     }
 }
 
-double copy_rate(size_t bytes, int repeats) {
+double copy_rate(size_t bytes, int threads, int repeats) {
     char *memory = mem_block(2 * bytes);
     if (!memory)
         return 0;
     double best = 0;
     for (int i = 0; i <= repeats; i++) {
         double start = clock_seconds();
-        copy(memory + bytes, memory, bytes);
+        copy(memory + bytes, memory, bytes, threads);
         double rate = 2.0 * (double)bytes / (clock_seconds() - start);
         if (i > 0 && rate > best) /* the first warms up */
             best = rate;
@@ -43,7 +42,6 @@ double gemm_rate(int size, int threads, int repeats) {
     for (size_t i = 0; i < 2 * count; i++)
         memory[i] = (real)0.5;
     double best = 0;
-    int workers = omp_get_max_threads(); /* an OpenBLAS on OpenMP changes it too */
     openblas_set_num_threads(threads);
     for (int i = 0; i <= repeats; i++) {
         double start = clock_seconds();
@@ -53,7 +51,7 @@ double gemm_rate(int size, int threads, int repeats) {
             best = rate;
     }
     openblas_set_num_threads(1);
-    omp_set_num_threads(workers);
+    threads_use(threads); /* an OpenBLAS on OpenMP changes it too */
     free(memory);
     return best;
 }

@@ -4,10 +4,11 @@
 
 #include <stddef.h>
 
-/* The best of `repeats` copies of that many bytes by all threads, in bytes read and written a second: a copy counts
- * twice its size. It is what work that only moves values could reach at best, since the C library's copy of a large
- * piece writes past the caches. `bytes` should be much larger than the caches. 0 when there is not enough memory. */
-double copy_rate(size_t bytes, int repeats);
+/* The best of `repeats` copies of that many bytes by that many threads, in bytes read and written a second: a copy
+ * counts twice its size. It is what work that only moves values could reach at best, since the C library's copy of a
+ * large piece writes past the caches. `bytes` should be much larger than the caches. 0 when there is not enough memory.
+ */
+double copy_rate(size_t bytes, int threads, int repeats);
 
 /* The machine's own rate: the best of `repeats` products of size x size matrices on that many threads, in FLOP/s.
  * 0 when there is not enough memory. */

@@ -9,19 +9,6 @@
 
 /* --- Building ---------------------------------------------------------------------------------------------------- */
 
-static bool check_names(struct model *model, struct diagnostics *diags, const struct choice_list *layers) {
-    bool good = true;
-    for (int i = 0; i < model->tensor_count; i++)
-        for (int j = 0; j < i; j++)
-            if (!strcmp(model->tensors[i]->name, model->tensors[j]->name)) {
-                diagnose(diags, layers->choices[0].source, layers->choices[0].line, "network",
-                         "two layers make a tensor named \"%s\"; layer names must differ", model->tensors[i]->name);
-                good = false;
-                break; /* one message for each, not for each pair */
-            }
-    return good;
-}
-
 static const struct layer *last_layer(const struct model *model) {
     return &model->chain.layers[model->chain.count - 1];
 }
@@ -59,7 +46,7 @@ static void plan_passes(struct model *model, const struct head_request *request)
     size_t scores = shape_size(&model->chain.out) * (size_t)model->batch;
     chain_plan_forward(&model->chain, planner, NULL);
     chain_plan_turn(&model->chain, planner);
-    if (model->chain.blocks[model->chain.block_count - 1].fold_count)
+    if (model->chain.fusions[model->chain.fusion_count - 1].fold_count)
         plan_use(planner, plan_buffer(planner, scores, &model->output));
     plan_head(model, request);
     if (planner->forward_only)
@@ -84,7 +71,7 @@ bool model_plan(struct model *model, const struct model_request *request, struct
     model->tensors = arena_alloc(&model->arena, sizeof *model->tensors * (size_t)planner->tensor_count);
     for (int i = 0; i < planner->tensor_count; i++)
         model->tensors[i] = planned_tensor(planner, i);
-    return check_names(model, diags, request->layers);
+    return true;
 }
 
 static void initialise(const struct tensor *tensor, struct rng rng) {
@@ -100,7 +87,7 @@ bool model_allocate(struct model *model, struct error *err) {
                          "the widths",
                          model->batch, (double)(plan_sizes(&model->planner).total * sizeof(real)) / 1e6);
     head_of(&model->head, last_layer(model));
-    model->head.scores = model->output ? model->output : model->chain.blocks[model->chain.block_count - 1].y;
+    model->head.scores = model->output ? model->output : model->chain.fusions[model->chain.fusion_count - 1].y;
     return true;
 }
 
@@ -134,8 +121,8 @@ const real *model_forward(struct model *model, struct step step, const real *ima
 void model_features(const struct model *model, int n, const real *images, real *to) {
     const struct shape *in = &last_layer(model)->in;
     struct view input = {.data = images, .channels = model->chain.in.channels};
-    if (model->chain.block_count > 1)
-        input = model->chain.blocks[model->chain.block_count - 2].view;
+    if (model->chain.fusion_count > 1)
+        input = model->chain.fusions[model->chain.fusion_count - 2].view;
     view_read(&input, 0, n * in->height * in->width, to, NULL);
 }
 

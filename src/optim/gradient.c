@@ -4,7 +4,7 @@
 
 #include "kernel/vector.h"
 
-enum { PARTS = 64 }; /* each is one thread's; as many as there are on any machine, so that sums are the same */
+enum { PARTS = 64 }; /* always as many, so that the sum does not depend on the number of threads */
 
 double gradient_norm(const real *gradient, size_t count, int threads) {
     double sums[PARTS], sum = 0;

@@ -1,6 +1,7 @@
 #include "plan/plan.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include "base/number.h"
 
@@ -18,6 +19,12 @@ struct tensor_place {
 
 struct tensor *planned_tensor(const struct planner *planner, int index) {
     return planner->tensors[index].tensor;
+}
+
+bool tensor_is_of(const char *name, const char *owner) {
+    const char *dot = strrchr(name, '.');
+    size_t length = strlen(owner);
+    return dot == name + length && !memcmp(name, owner, length);
 }
 
 void plan_tensor(struct planner *planner, const char *owner, const struct tensor_request *request) {

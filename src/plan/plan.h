@@ -13,7 +13,7 @@
 #include "plan/tensor.h"
 #include "spec/node.h"
 
-enum { PLAN_LEVELS = 8 }; /* residual units within residual units */
+enum { PLAN_DEPTH = 8 }; /* residual units within residual units */
 
 enum { NO_BUFFER = -1 };
 
@@ -25,7 +25,8 @@ struct planner {
     struct diagnostics *diags;
     int batch, threads; /* most images in a step, and threads that compute it */
     bool forward_only;  /* nothing is trained: there are no gradients, and activations last until they are read */
-    int layers;         /* numbered so far, for made-up names */
+    int layers;         /* numbered so far */
+    const char **names; /* [layers]: theirs */
     int depth;          /* of the chain being planned */
     const void *owner;  /* of what is kept: the layer being planned, or the head */
     size_t scratch, backward_scratch; /* reals of the layer being planned; the second no less */
@@ -54,7 +55,8 @@ void plan_tensor(struct planner *planner, const char *owner, const struct tensor
 /* The planned tensors in order of planning; pointers stay valid as long as the planner's arena. */
 struct tensor *planned_tensor(const struct planner *planner, int index);
 
-/* Memory that lasts from the forward pass of the layer that is being planned to its backward pass. */
+/* Memory that lasts from the forward pass of the layer that is being planned to its backward pass; what the head's
+ * owner keeps lasts between the passes. */
 void plan_keep(struct planner *planner, size_t reals, real **place);
 
 /* Scratch for one forward or backward call, or for a backward call alone: step->scratch. */

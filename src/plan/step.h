@@ -2,8 +2,8 @@
  *
  * Everything random is a function of seed, position and layer (base/rng.h), and everything annealed one of the
  * iteration; so a resumed run, and one on another number of threads, computes the same. */
-#ifndef SPHERENET_OP_STEP_H
-#define SPHERENET_OP_STEP_H
+#ifndef SPHERENET_PLAN_STEP_H
+#define SPHERENET_PLAN_STEP_H
 
 #include <stdint.h>
 

@@ -32,4 +32,7 @@ struct tensor {
     real *next;           /* of a buffer that training moves: what the last training step made of it; else NULL */
 };
 
+/* Whether a tensor of that name is the owner's, "OWNER.NAME"; owners' names may hold dots, tensors' own do not. */
+bool tensor_is_of(const char *name, const char *owner);
+
 #endif

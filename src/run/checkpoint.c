@@ -1,5 +1,6 @@
 #include "run/checkpoint.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,8 +85,9 @@ static bool read_integer(const struct safetensors *file, const char *path, const
     char *end;
     if (!text)
         return false;
+    errno = 0;
     *value = strtoll(text, &end, 10);
-    return (*text && !*end && *value >= lowest) ||
+    return (*text && !*end && !errno && *value >= lowest) ||
            error_set_code(err, ERROR_DAMAGED, "%s: damaged: %s is \"%.40s\"", path, key, text);
 }
 
@@ -95,8 +97,10 @@ bool checkpoint_progress(const struct safetensors *file, const char *path, int64
     if (!accuracy || !read_integer(file, path, "iteration", 0, iteration, err) ||
         !read_integer(file, path, "best_iteration", -1, &best->iteration, err))
         return false;
-    best->accuracy = strtod(accuracy, NULL);
-    return true;
+    char *end;
+    best->accuracy = strtod(accuracy, &end);
+    return (*accuracy && !*end && best->accuracy >= 0 && best->accuracy <= 1) ||
+           error_set_code(err, ERROR_DAMAGED, "%s: damaged: best_accuracy is \"%.40s\"", path, accuracy);
 }
 
 static bool check_tensors(struct arena *arena, const struct stored_tensors *stored, const struct listing *list,

@@ -17,7 +17,7 @@ struct start {
 
 static bool is_wanted(const struct start *start, int stored) {
     const char *name = start->stored.names[stored];
-    return listing_find(&start->list, name) && !is_of_layer(name, start->drawn);
+    return listing_find(&start->list, name) && !is_drawn(name, start->drawn);
 }
 
 /* --- Names ------------------------------------------------------------------------------------------------------- */
@@ -142,21 +142,21 @@ static bool check_map(struct start *start, const struct text_map *map, struct er
 static bool is_missing_counter(const struct start *start, int index) {
     return start->list.places[index].tensor->role == ROLE_COUNTER &&
            stored_find(&start->stored, start->list.infos[index].name) < 0 &&
-           !is_of_layer(start->list.infos[index].name, start->drawn);
+           !is_drawn(start->list.infos[index].name, start->drawn);
 }
 
 /* Left in the file: neither wanted, nor an optimizer's state, nor of the layer that is drawn. */
 static bool is_left(const struct start *start, int stored) {
     return !listing_find(&start->list, start->stored.names[stored]) &&
            strncmp(start->stored.file->tensors[stored].name, "optimizer.", 10) != 0 &&
-           !is_of_layer(start->stored.names[stored], start->drawn);
+           !is_drawn(start->stored.names[stored], start->drawn);
 }
 
 /* A line for each. */
 static void list_differences(struct error_list *differences, struct start *start) {
     for (int i = 0; i < start->list.count; i++) {
         const char *different = stored_difference(&start->arena, &start->stored, &start->list, i);
-        if (different && !is_missing_counter(start, i) && !is_of_layer(start->list.infos[i].name, start->drawn))
+        if (different && !is_missing_counter(start, i) && !is_drawn(start->list.infos[i].name, start->drawn))
             error_list_add(differences, "%s", different);
     }
 }

@@ -102,9 +102,8 @@ const char *stored_difference(struct arena *arena, const struct stored_tensors *
     return arena_printf(arena, "%s has the dtype %.20s; F64, F32, F16 and BF16 can be read", name, tensor->dtype);
 }
 
-bool is_of_layer(const char *tensor, const char *layer) {
-    size_t length = layer ? strlen(layer) : 0;
-    return length && !strncmp(tensor, layer, length) && tensor[length] == '.';
+bool is_drawn(const char *tensor, const char *layer) {
+    return layer && tensor_is_of(tensor, layer);
 }
 
 static void take(void *context, size_t first, size_t count, const real *values) {
@@ -112,11 +111,11 @@ static void take(void *context, size_t first, size_t count, const real *values) 
     tensor_from_stored(place->memory, place->tensor, values, first, count);
 }
 
-bool stored_read(const struct stored_tensors *stored, const struct listing *list, const char *left_out,
+bool stored_read(const struct stored_tensors *stored, const struct listing *list, const char *drawn,
                  struct error *err) {
     for (int i = 0; i < stored->file->tensor_count; i++) {
         struct place *place = listing_find(list, stored->names[i]);
-        if (place && !is_of_layer(stored->names[i], left_out) && !safetensors_read(stored->file, i, take, place, err))
+        if (place && !is_drawn(stored->names[i], drawn) && !safetensors_read(stored->file, i, take, place, err))
             return false;
     }
     return true;

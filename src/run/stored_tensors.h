@@ -46,11 +46,10 @@ const char *shape_text(struct arena *arena, const struct tensor_info *tensor);
 const char *stored_difference(struct arena *arena, const struct stored_tensors *stored, const struct listing *list,
                               int index);
 
-/* Whether the tensor is one of the layer's; layer NULL: no. */
-bool is_of_layer(const char *tensor, const char *layer);
+/* Whether the tensor is one of the layer that is drawn; layer NULL: none is. */
+bool is_drawn(const char *tensor, const char *layer);
 
-/* Reads the file's tensors straight to their places, in the file's order, but those of the layer `left_out`. */
-bool stored_read(const struct stored_tensors *stored, const struct listing *list, const char *left_out,
-                 struct error *err);
+/* Reads the file's tensors straight to their places, in the file's order, but those of the layer that is drawn. */
+bool stored_read(const struct stored_tensors *stored, const struct listing *list, const char *drawn, struct error *err);
 
 #endif

@@ -1,4 +1,4 @@
-/* From the YAML tree to C structs. Defaults are YAML text and take the same way as the user's values. */
+/* From the YAML tree to C structs. Defaults are YAML text and are read as the user's values are. */
 #include "spec/bind.h"
 
 #include <assert.h>

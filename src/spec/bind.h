@@ -23,7 +23,7 @@ void choice_list_add(struct arena *arena, struct choice_list *list, struct choic
 /* Writes the section as YAML, every key with its value, so that spec_bind reads the same struct back. */
 void spec_emit(struct text *out, const void *section, const struct param *params);
 
-/* The default as it would be written for a value of that type, the allowed values, and so on: "int, 1 to 64". */
+/* What values are allowed: "a whole number from 1 to 64". */
 void param_describe(struct text *out, const struct param *param);
 
 #endif

@@ -19,8 +19,9 @@ bool atomic_file_write(int fd, const void *bytes, size_t count) {
     return true;
 }
 
-/* File systems that cannot flush a folder say EINVAL. */
-bool atomic_file_flush_folder(const char *path) {
+/* Makes a change of the folder that holds PATH last: a file made there, renamed or removed. File systems that cannot
+ * flush a folder say EINVAL. */
+static bool flush_folder(const char *path) {
     char folder[PATH_MAX];
     if ((size_t)snprintf(folder, sizeof folder, "%s", path) >= sizeof folder) {
         errno = ENAMETOOLONG;
@@ -49,5 +50,5 @@ bool atomic_file_replace(int fd, const char *temporary, const char *path) {
         errno = code;
         return false;
     }
-    return atomic_file_flush_folder(path);
+    return flush_folder(path);
 }

@@ -10,9 +10,6 @@
 /* Writes all bytes to fd. */
 bool atomic_file_write(int fd, const void *bytes, size_t count);
 
-/* Makes a change of the folder that holds PATH last: a file made there, renamed or removed. */
-bool atomic_file_flush_folder(const char *path);
-
 /* Takes what was written to fd, open on `temporary`, to the disk, then to `path` in the same folder. Closes fd in any
  * case; removes `temporary` when it fails. */
 bool atomic_file_replace(int fd, const char *temporary, const char *path);

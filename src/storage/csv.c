@@ -1,7 +1,6 @@
 #include "storage/csv.h"
 
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,12 +92,7 @@ bool csv_open(struct csv *csv, const char *path, const char *header, int64_t las
     return false;
 }
 
-bool csv_row(struct csv *csv, struct error *err, const char *format, ...) {
-    char row[LONGEST_ROW];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(row, sizeof row, format, args);
-    va_end(args);
+bool csv_row(struct csv *csv, const char *row, struct error *err) {
     text_printf(&csv->pending, "%s\n", row);
     return flush(csv) || write_failed(csv, err);
 }
@@ -115,4 +109,18 @@ void csv_close(struct csv *csv) {
     close(csv->fd);
     text_free(&csv->pending);
     csv->fd = -1;
+}
+
+void csv_field(FILE *file, const char *text) {
+    if (!strpbrk(text, ",\"\r\n")) {
+        fputs(text, file);
+        return;
+    }
+    putc('"', file);
+    for (; *text; text++) {
+        if (*text == '"')
+            putc('"', file);
+        putc(*text, file);
+    }
+    putc('"', file);
 }

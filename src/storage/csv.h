@@ -1,9 +1,10 @@
-/* Comma-separated tables whose first column is the iteration: a header line, then one row at a time, whole rows only.
- */
+/* Comma-separated values: curves, tables whose first column is the iteration, of a header line and then one whole row
+ * at a time; and fields of any table. */
 #ifndef SPHERENET_STORAGE_CSV_H
 #define SPHERENET_STORAGE_CSV_H
 
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #include "base/error.h"
@@ -22,14 +23,17 @@ struct csv {
  * that begins with anything else is refused and left alone. */
 bool csv_open(struct csv *csv, const char *path, const char *header, int64_t last_iteration, struct error *err);
 
-/* Appends one row; the line end is added. When the file cannot be written the row is kept, and written with the next
- * one or by csv_sync. */
-bool csv_row(struct csv *csv, struct error *err, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Appends one row, its values joined by commas; the line end is added. When the file cannot be written the row is kept,
+ * and written with the next one or by csv_sync. */
+bool csv_row(struct csv *csv, const char *row, struct error *err);
 
 /* Puts all rows on the disk. */
 bool csv_sync(struct csv *csv, struct error *err);
 
 /* Tries once more to write what is pending. A closed csv is allowed. */
 void csv_close(struct csv *csv);
+
+/* Writes the text as one field, in quotes where it needs them (RFC 4180). */
+void csv_field(FILE *file, const char *text);
 
 #endif

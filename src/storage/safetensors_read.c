@@ -55,7 +55,7 @@ static bool damaged(const struct safetensors_reader *reader, const char *format,
 static bool unsupported(const struct safetensors_reader *reader, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Control characters, which a damaged file may bring into names, become '?'. */
+/* Line ends, which a damaged file may bring into names, become "?" with all other control characters. */
 static bool refuse(const struct safetensors_reader *reader, enum error_code code, const char *kind, const char *format,
                    va_list args) {
     char message[1024];

@@ -16,15 +16,15 @@ static size_t count_not_finite(const real *values, size_t count) {
 /* The first layer whose output, of n images, is not finite, and how many values are not. A residual unit's branches
  * come before its sum. */
 static const struct layer *first_output(const struct chain *chain, int n, size_t *values) {
-    for (int s = 0; s < chain->block_count; s++) {
-        const struct fused_block *block = &chain->blocks[s];
-        const struct layer *layer = block->layer;
+    for (int f = 0; f < chain->fusion_count; f++) {
+        const struct fusion *fusion = &chain->fusions[f];
+        const struct layer *layer = fusion->layer;
         for (int b = 0; layer->type->branch && layer->type->branch(layer, b); b++) {
             const struct layer *within = first_output(layer->type->branch(layer, b), n, values);
             if (within)
                 return within;
         }
-        *values = count_not_finite(block->y, (size_t)n * shape_size(&layer->out));
+        *values = count_not_finite(fusion->y, (size_t)n * shape_size(&layer->out));
         if (*values)
             return layer;
     }

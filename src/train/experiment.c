@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "machine/openblas.h"
 #include "machine/threads.h"
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
@@ -79,21 +78,6 @@ static void check_name(const struct experiment *experiment, const struct node *r
                  advice);
 }
 
-/* A name that this machine refuses may stand in the spec of a run that began elsewhere; one that is none may not. */
-static void check_core(const struct experiment *experiment, const struct node *root, struct diagnostics *diags) {
-    const char *wish = experiment->train.openblas_core;
-    const struct node *train = node_get(root, "train"), *node = train ? node_get(train, "openblas_core") : NULL;
-    if (!node || node->type != NODE_SCALAR || blas_core_known(wish))
-        return;
-    struct text message = {0};
-    const char *nearest = blas_core_nearest(wish);
-    text_printf(&message, nearest ? "did you mean \"%s\"? (" : "expected one of (", nearest);
-    blas_core_list(&message);
-    diagnose(diags, node->source, node->line, "train.openblas_core", "unknown value \"%.60s\"; %s)", wish,
-             message.data);
-    text_free(&message);
-}
-
 static bool ends_in_dot(const char *name) {
     return *name && name[strlen(name) - 1] == '.';
 }
@@ -121,7 +105,6 @@ bool experiment_plan(const struct experiment *experiment, enum step_mode mode, s
         .batch = batch,
         .threads = experiment->threads,
         .forward_only = mode == STEP_EVALUATE,
-
     };
     if (experiment->loss.kind) /* NULL: itself a mistake */
         request.head = loss_request(loss, experiment->loss);
@@ -170,7 +153,7 @@ static bool read_tree(struct experiment *experiment, struct node *root, const st
         experiment->name = name_from_path(&experiment->arena, source->path);
     experiment->threads = threads_decide(experiment->train.threads);
     check_name(experiment, root, diags);
-    check_core(experiment, root, diags);
+    blas_core_diagnose(experiment->train.openblas_core, root, diags);
     check_init_map(root, diags);
     if (experiment->data.kind && experiment->network.kind)
         check_network(experiment, diags);

@@ -6,6 +6,7 @@
 #include "family/family.h"
 #include "loss/loss.h"
 #include "optim/penalty.h"
+#include "train/openblas_core.h"
 
 enum init_classifier { INIT_COPY, INIT_DRAW };
 enum on_divergence { DIVERGENCE_STOP, DIVERGENCE_SKIP };

@@ -122,7 +122,8 @@ static void add_pairs(struct pairs *pairs, const struct features *f, int first, 
 }
 
 static double mean_angle(const struct pairs *pairs, bool same) {
-    return 90 - DEGREES * pairs->angles[same] / (double)pairs->counts[same];
+    int64_t count = pairs->counts[same];
+    return count ? 90 - DEGREES * pairs->angles[same] / (double)count : NAN;
 }
 
 /* Of features of length 1. */

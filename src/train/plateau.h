@@ -1,4 +1,4 @@
-/* Notices a training that stays at chance, as one with a large margin from scratch may. */
+/* Notices a training that stays at the accuracy of chance, as one with a large margin from scratch may. */
 #ifndef SPHERENET_TRAIN_PLATEAU_H
 #define SPHERENET_TRAIN_PLATEAU_H
 
@@ -16,6 +16,6 @@ struct plateau {
 
 /* Takes one batch's accuracy, without margin. True once: at the end of the first window, but not of the run's first 200
  * iterations, whose mean accuracy is not above one and a half times 1 / classes. */
-bool plateau_add(struct plateau *chance, double accuracy, int classes, int64_t iteration);
+bool plateau_add(struct plateau *plateau, double accuracy, int classes, int64_t iteration);
 
 #endif

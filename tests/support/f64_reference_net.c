@@ -152,9 +152,9 @@ struct numbered {
     int number;
 };
 
-static void find_number(const struct layer *layer, int level, void *context) {
+static void find_number(const struct layer *layer, int depth, void *context) {
     struct numbered *found = context;
-    (void)level;
+    (void)depth;
     if (layer->choice.config == found->config)
         found->number = layer->number;
 }

@@ -1,0 +1,76 @@
+#include "run/report.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/version.h"
+#include "machine/cpu.h"
+#include "machine/openblas.h"
+
+static size_t count_weights(const struct model *model) {
+    size_t weights = 0;
+    for (int i = 0; i < model->tensor_count; i++)
+        weights += model->tensors[i]->trained ? model->tensors[i]->count : 0;
+    return weights;
+}
+
+void report_opening(struct log *log, const struct trainer *trainer, const struct dataset *dataset, bool initialised,
+                    const char *folder) {
+    const struct experiment *e = trainer->experiment;
+    const char *warning = blas_core_warning(e->train.openblas_core);
+    log_line(log, "spherenet %s: %s on %s", SPHERENET_VERSION, e->name, e->data.kind->name);
+    log_line(log, "machine: %s, %d thread%s", cpu_description(), e->threads, e->threads == 1 ? "" : "s");
+    log_line(log, "products: %s", blas_library());
+    if (warning)
+        log_warning(log, "%s", warning);
+    log_line(log, "data: %d training and %d test images of %dx%dx%d, %d classes", dataset->splits[SPLIT_TRAIN].count,
+             dataset->splits[SPLIT_TEST].count, dataset->height, dataset->width, dataset->channels, dataset->classes);
+    log_line(log, "network: %s, %zu weights, %.0f MB for batches of %d", e->network.kind->name,
+             count_weights(&trainer->model), (double)(plan_sizes(&trainer->model.planner).total * sizeof(real)) / 1e6,
+             e->train.batch_size);
+    if (initialised)
+        log_line(log, "weights: those of %s%s", e->train.init_from,
+                 e->train.init_classifier == INIT_DRAW ? ", the last layer's drawn" : "");
+    log_line(log, "run: %s", folder);
+}
+
+void report_skipped(struct log *log, char *lines) {
+    for (char *line = lines, *end; line && (end = strchr(line, '\n')); line = end + 1) {
+        *end = '\0';
+        log_warning(log, "%s", line);
+    }
+}
+
+void report_chance(struct log *log, const struct trainer *trainer, double lambda) {
+    log_warning(log,
+                "iteration %" PRId64
+                ": accuracy stays at chance under the margin of %s (lambda is %.4g). Let the margin "
+                "come more slowly (a larger loss.annealing.base or minimum, a smaller gamma), or train without margin "
+                "first and start from that run with train.init_from",
+                trainer->iteration, trainer->experiment->loss.kind->name, lambda);
+}
+
+static const char *last_checkpoint(int64_t saved, char *text, size_t bytes) {
+    if (saved >= 0)
+        snprintf(text, bytes, "the last checkpoint is that of iteration %" PRId64, saved);
+    else
+        snprintf(text, bytes, "there is no checkpoint yet");
+    return text;
+}
+
+void report_left_out(struct log *log, int64_t iteration, const char *what) {
+    log_warning(log, "iteration %" PRId64 ": %s; this update is left out", iteration, what);
+}
+
+void report_diverged(struct error *err, int64_t iteration, const char *what, bool too_many, int64_t saved) {
+    char checkpoint[64];
+    error_set(err, "iteration %" PRId64 ": %s; %s%s. Lower optimizer.learning_rate, or set optimizer.clip_norm",
+              iteration, what, too_many ? "too many updates in a row were left out; " : "",
+              last_checkpoint(saved, checkpoint, sizeof checkpoint));
+}
+
+void report_ended(struct log *log, int64_t iteration, int signal, int64_t saved) {
+    char checkpoint[64];
+    log_line(log, "ended at iteration %" PRId64 " by signal %d (%s); %s", iteration, signal, strsignal(signal),
+             last_checkpoint(saved, checkpoint, sizeof checkpoint));
+}

@@ -1,0 +1,27 @@
+/* What a run tells beside its progress: how it begins, what goes wrong and what may help, how it was ended. */
+#ifndef SPHERENET_RUN_REPORT_H
+#define SPHERENET_RUN_REPORT_H
+
+#include "run/log.h"
+#include "train/trainer.h"
+
+/* Program, machine, data, network and folder. initialised: the weights are those of train.init_from. */
+void report_opening(struct log *log, const struct trainer *trainer, const struct dataset *dataset, bool initialised,
+                    const char *folder);
+
+/* A warning for each line, which ends with a line end; NULL: there is none. Changes the text. */
+void report_skipped(struct log *log, char *lines);
+
+/* A warning that accuracy stays at chance under the margin of the experiment's loss. */
+void report_chance(struct log *log, const struct trainer *trainer, double lambda);
+
+/* The latest update was left out since something was not finite (`what`, of train/divergence.h): a warning where
+ * training goes on, an error where it does not. too_many: though updates may be left out. saved: iteration of the last
+ * checkpoint; -1: there is none. */
+void report_left_out(struct log *log, int64_t iteration, const char *what);
+void report_diverged(struct error *err, int64_t iteration, const char *what, bool too_many, int64_t saved);
+
+/* The signal ended the run. */
+void report_ended(struct log *log, int64_t iteration, int signal, int64_t saved);
+
+#endif

@@ -1,0 +1,28 @@
+/* From which checkpoint a run is resumed, and what of its spec may be another then. */
+#ifndef SPHERENET_RUN_RESUME_H
+#define SPHERENET_RUN_RESUME_H
+
+#include "run/checkpoint.h"
+
+/* Where a resume would begin. */
+struct resume_point {
+    int64_t saved;         /* iteration of the newest checkpoint that is good; -1: there is none */
+    struct best_test best; /* of the run so far */
+};
+
+/* A run's beginning. */
+#define RESUME_NOTHING                                                                                                 \
+    {                                                                                                                  \
+        .saved = -1, .best = { -1, 0 }                                                                                 \
+    }
+
+/* Loads the newest checkpoint of the run's folder that is whole into the trainer, its optimizer's state included, and
+ * gives the trainer's spec the pixels' mean and deviation that were measured when the run began. Leaves the point as it
+ * is where the folder has no checkpoint. skipped: gets a line for each damaged one that was passed over.
+ *
+ * Errors: no checkpoint is whole; or the newest that is belongs to a spec that differs in more than its name, its
+ * `train` section without batch_size, and the number of loader threads, or to classes of other names. */
+bool resume_load(const struct run_dir *dir, const struct dataset *dataset, struct trainer *trainer,
+                 struct resume_point *point, struct text *skipped, struct error *err);
+
+#endif
