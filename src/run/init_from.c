@@ -175,10 +175,10 @@ static bool check_same_network(struct start *start, struct error *err) {
     if (!same) {
         list_left(&differences, start);
         error_set(err,
-                  "%s: cannot be started from, since its network is another; give the spec the same layers, where only "
-                  "names differ train.init_map%s:%s",
+                  "%s: cannot be started from, since its network is another; give the spec the same layers, or "
+                  "train.init_map where names alone differ%s:%s",
                   start->stored.path,
-                  start->drawn ? "" : ", where only the last layer does train.init_classifier: draw",
+                  start->drawn ? "" : ", or train.init_classifier: draw where the last layer alone does",
                   error_list_end(&differences));
     }
     error_list_free(&differences);
