@@ -56,13 +56,14 @@ WARNINGS := -Wall -Wextra -Wshadow -Wvla -Wconversion -Wsign-conversion -Wstrict
 # clang warns of every loop that `omp simd` does not make it vectorise, such as those over functions of the C library.
 WARNINGS += $(if $(findstring clang,$(CC)),-Wno-pass-failed)
 # What the sources are written in, for tools/lint too.
-LANGUAGE := -std=gnu11 -march=$(ARCH) -fopenmp -Isrc -Itests $(shell pkg-config --cflags $(PKGS) check)
-COMPILE = $(CC) $(LANGUAGE) $(OPT_$(VARIANT)) -fno-math-errno -fno-trapping-math $(WIDE) $(WARNINGS) -MMD -MP $(CFLAGS) \
-          $(OWN_FLAGS)
-LINK    = $(CC) $(OPT_$(VARIANT)) $(LINK_$(VARIANT)) -fopenmp
+LANGUAGE := -std=gnu11 -march=$(ARCH) -fopenmp -Isrc -Itests $(shell pkg-config --cflags $(PKGS)) \
+            $(shell pkg-config --cflags check 2>/dev/null)
+COMPILE = $(CC) $(LANGUAGE) $(OPT_$(VARIANT)) -fno-math-errno -fno-trapping-math $(WIDE) $(WARNINGS) -MMD -MP \
+          $(CPPFLAGS) $(CFLAGS) $(OWN_FLAGS)
+LINK    = $(CC) $(OPT_$(VARIANT)) $(LINK_$(VARIANT)) -fopenmp $(CFLAGS) $(LDFLAGS)
 # dlsym is in a library of its own before glibc 2.34.
-LIBS    := $(shell pkg-config --libs $(PKGS)) -lm -ldl $(LDFLAGS)
-CHECK   := $(shell pkg-config --libs check)
+LIBS    := $(shell pkg-config --libs $(PKGS)) -lm -ldl $(LDLIBS)
+CHECK   := $(shell pkg-config --libs check 2>/dev/null)
 
 empty    :=
 B        := build/$(subst $(empty) ,-,$(strip $(filter-out cc gcc,$(notdir $(CC))) $(filter-out native,$(ARCH)) $(VARIANT)))
@@ -76,7 +77,8 @@ OTHERS   := tests/faults/% $(if $(filter %64,$(VARIANT)),,tests/support/f64_%)
 SUPPORT  := $(patsubst %.c,$(B)/%.o,tests/runner.c $(filter-out $(OTHERS),$(sort $(wildcard tests/*/*.c))))
 FUZZ_SUPPORT := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard tests/fuzz/*.c)) tests/support/tensor_file.c)
 
-all: spherenet ## build ./spherenet (the default)
+# The pages are made by the program, which runs here when it is built for this CPU.
+all: spherenet $(if $(filter native,$(ARCH)),pages) ## build ./spherenet and its manual pages (the default)
 
 # Which of the programs below build/ was copied last does not follow from the times of the files.
 spherenet: $(B)/spherenet FORCE
@@ -202,6 +204,82 @@ coverage: ## lines and branches of src/ that the tests run, by folder (gcov)
 lint: ## clang-tidy, cppcheck and shellcheck
 	tools/lint
 
+# --- Installation -----------------------------------------------------------------------------------------------------
+
+PREFIX ?= /usr/local
+INSTALL ?= install
+# Below PREFIX.
+ZSH_FOLDER ?= share/zsh/site-functions
+# What is installed, and what makes manual pages and completions where that does not run on this machine.
+PROGRAM   ?= $(B)/spherenet
+GENERATOR ?= $(PROGRAM)
+# Where the pages and completions are made.
+SHARE     ?= $(B)/share
+
+# Tools that are installed, as bin/spherenet-NAME, and what they import.
+TOOLS := sweep plot_curves plot_features
+MODULES := common.py plotting.py
+hyphens = $(subst _,-,$(1))
+TOOL_PAGES := $(foreach tool,$(TOOLS),$(SHARE)/spherenet-$(call hyphens,$(tool)).1)
+PAGES := $(SHARE)/spherenet.1 $(SHARE)/spherenet-spec.5 $(TOOL_PAGES)
+COMPLETIONS := $(foreach shell,bash zsh fish,$(SHARE)/spherenet.$(shell))
+
+pages: $(PAGES) $(COMPLETIONS)
+
+$(SHARE)/spherenet.1: OF := --man
+$(SHARE)/spherenet-spec.5: OF := spec --man
+$(SHARE)/words: OF := --words
+$(SHARE)/spherenet.1 $(SHARE)/spherenet-spec.5 $(SHARE)/words: $(GENERATOR)
+	@mkdir -p $(@D)
+	$(Q)$(abspath $(GENERATOR)) help $(OF) > $@
+
+.SECONDEXPANSION:
+$(TOOL_PAGES): $(SHARE)/spherenet-%.1: tools/$$(subst -,_,$$*) tools/man_page
+	@mkdir -p $(@D)
+	$(Q)tools/man_page $< spherenet-$* > $@
+
+# As it stands between quotes of fish.
+$(SHARE)/words.fish: $(SHARE)/words
+	$(Q)sed "s/[\\\\']/\\\\&/g" $< > $@
+
+$(SHARE)/spherenet.fish: $(SHARE)/words.fish
+$(SHARE)/spherenet.bash $(SHARE)/spherenet.zsh: $(SHARE)/words
+$(COMPLETIONS): $(SHARE)/%: completions/%
+	$(Q)sed -e '/^@WORDS@$$/{r $(filter $(SHARE)/words%,$^)' -e 'd;}' $< > $@
+
+# FILE:PLACE_BELOW_PREFIX; what can be executed here can be there.
+FILES := $(PROGRAM):bin/spherenet $(foreach file,$(TOOLS) $(MODULES),tools/$(file):share/spherenet/tools/$(file)) \
+         $(foreach file,$(sort $(wildcard configs/*)),$(file):share/spherenet/$(file)) \
+         $(foreach page,$(PAGES),$(page):share/man/man$(subst .,,$(suffix $(page)))/$(notdir $(page))) \
+         $(SHARE)/spherenet.bash:share/bash-completion/completions/spherenet \
+         $(SHARE)/spherenet.zsh:$(ZSH_FOLDER)/_spherenet \
+         $(SHARE)/spherenet.fish:share/fish/vendor_completions.d/spherenet.fish
+INTO = "$(DESTDIR)$(PREFIX)"
+
+# The page of the program names the specs as they lie below /usr/local.
+install: $(PROGRAM) pages ## install below PREFIX=/usr/local, or what DESTDIR puts before that
+	@set -e; for file in $(FILES); do \
+	    mode=$$(test -x "$${file%%:*}" && echo 755 || echo 644); \
+	    $(INSTALL) -D -m $$mode "$${file%%:*}" $(INTO)/"$${file#*:}"; \
+	done
+	@$(foreach tool,$(TOOLS),ln -sf ../share/spherenet/tools/$(tool) $(INTO)/bin/spherenet-$(call hyphens,$(tool)) &&) :
+	@sed -i 's|/usr/local|$(PREFIX)|g' $(INTO)/share/man/man1/spherenet.1
+	@echo "installed below" $(INTO)
+
+# Folders that others may use stay.
+uninstall: ## remove what `make install` installed, given the same PREFIX and DESTDIR
+	@for file in $(FILES); do rm -f $(INTO)/"$${file#*:}"; done
+	@rm -f $(foreach tool,$(TOOLS),$(INTO)/bin/spherenet-$(call hyphens,$(tool)))
+	@for folder in /configs /tools ""; do rmdir $(INTO)/share/spherenet$$folder 2>/dev/null || :; done
+
+deb: ## build Debian packages for this machine's kind of CPU, into build/deb
+	@rm -rf build/deb
+	@mkdir -p build/deb/source
+	@cp -r LICENSE Makefile README.md completions configs debian docs src tests tools build/deb/source
+	@cd build/deb/source && DEB_BUILD_OPTIONS="nocheck $(DEB_BUILD_OPTIONS)" dpkg-buildpackage -us -uc -b
+	@! command -v lintian >/dev/null || lintian --allow-root --fail-on error build/deb/*.changes
+	@ls build/deb/*.deb
+
 language:
 	@echo $(LANGUAGE)
 
@@ -218,9 +296,10 @@ clean: ## remove what was built
 	rm -rf build spherenet
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: FORCE all test asan fuzz portable run-suites warnings compile-only tsan memcheck check-memory coverage lint \
-        language golden docs format clean help
+        pages install uninstall deb language golden docs format clean help
 .SECONDARY:
--include $(shell find build -name '*.d' 2>/dev/null)
+.DELETE_ON_ERROR:
+-include $(shell find build -path build/deb -prune -o -name '*.d' -type f -print 2>/dev/null)

@@ -20,6 +20,7 @@ static const struct {
     {"fit_vmath.py", "--no-such-option"},
     {"install_packages", "nothing"},
     {"lint", "--no-such-option"},
+    {"man_page", ""},
     {"memcheck", ""},
     {"plot_curves", ""},
     {"plot_features", ""},

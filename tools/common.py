@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Callable, NoReturn, Optional
 
 ROOT = Path(__file__).resolve().parent.parent
-PROGRAM = os.environ.get("SPHERENET") or str(ROOT / "spherenet")
+IS_SOURCE = (ROOT / "Makefile").exists()  # else the tools are installed, as PREFIX/share/spherenet/tools
+PROGRAM = os.environ.get("SPHERENET") or str(ROOT / "spherenet" if IS_SOURCE else ROOT.parents[1] / "bin" / "spherenet")
 TOOL = Path(sys.argv[0]).name
 
 
@@ -18,10 +19,15 @@ def fail(message: str, status: int = 1) -> NoReturn:
     sys.exit(status)
 
 
+def as_called(usage: Optional[str]) -> str:
+    """The text, which names the tool as it lies in the sources, with the name by which it was called elsewhere."""
+    return (usage or "").replace(f"tools/{Path(sys.argv[0]).resolve().name}", f"tools/{TOOL}" if IS_SOURCE else TOOL)
+
+
 def explain_missing(usage: Optional[str], problem: ImportError, packages: str) -> NoReturn:
     """A module that the tool needs cannot be imported; --help works without."""
     if {"-h", "--help"} & set(sys.argv[1:]):
-        print(usage)
+        print(as_called(usage))
         sys.exit(0)
     fail(f"{problem}; {packages}")
 
@@ -31,12 +37,12 @@ def run_tool(main: Callable[[], None]) -> None:
     try:
         main()
     except OSError as problem:
-        hint = "; `make` builds it" if problem.filename == PROGRAM else ""
+        hint = "; `make` builds it" if IS_SOURCE and problem.filename == PROGRAM else ""
         fail((f"{problem.filename}: " if problem.filename else "") + f"{problem.strerror}{hint}")
 
 
 def arguments_of(description: Optional[str]) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    return argparse.ArgumentParser(description=as_called(description), formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def why_it_ended(status: int) -> str:

@@ -70,7 +70,8 @@ const struct command command_features = {
     .details =
         "One row an image, in the dataset's order: label, prediction, the classifier's inputs f0, f1, ..., and the\n"
         "names of label and prediction.\n"
-        "tools/plot_features draws them where there are two (network.features: 2).\n",
+        "tools/plot_features, installed as spherenet-plot-features, draws them where there are two (network.features: "
+        "2).\n",
     .options = options,
     .least_operands = 1,
     .most_operands = 1,

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "cli/restart.h"
 #include "run/interrupt.h"
 #include "run/session.h"
 
@@ -32,7 +33,9 @@ static void print_word(const char *word) {
 }
 
 static void print_how_to_resume(const char *spec) {
-    printf("to go on: spherenet train");
+    printf("to go on:");
+    print_word(restart_program());
+    printf(" train");
     print_word(spec);
     for (int i = 0; i < overrides.count; i++) {
         printf(" --set");

@@ -13,6 +13,10 @@ void restart_remember(char **argv) {
     arguments = argv;
 }
 
+const char *restart_program(void) {
+    return arguments && arguments[0] && *arguments[0] ? arguments[0] : "spherenet";
+}
+
 void restart_set(const char *variable, const char *value) {
     due |= !(value ? setenv(variable, value, 1) : unsetenv(variable));
 }

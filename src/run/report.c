@@ -6,6 +6,7 @@
 #include "base/version.h"
 #include "machine/cpu.h"
 #include "machine/openblas.h"
+#include "train/openblas_core.h"
 
 static size_t count_weights(const struct model *model) {
     size_t weights = 0;

@@ -1,0 +1,299 @@
+/* make install and uninstall, manual pages, completions, flags of packagers, tools through links. */
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/version.h"
+#include "support/program.h"
+#include "support/suite.h"
+
+static void expect_part(const char *text, const char *part) {
+    ck_assert_msg(strstr(text, part) != NULL, "there is no %s in\n%.3000s", part, text);
+}
+
+/* What the shell's command prints. */
+static const char *printed_by(const char *command) {
+    int status = shell(arena_printf(&arena, "{ %s\n} >printed.txt 2>&1", command));
+    const char *text = read_text("printed.txt");
+    ck_assert_msg(status == 0, "exit status %d of %s:\n%s", status, command, text);
+    return text;
+}
+
+/* Outside of the make that may run this test. The program is not built again. */
+static const char *make(const char *arguments) {
+    return printed_by(arena_printf(&arena,
+                                   "env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u VARIANT make -s -C '%s' "
+                                   "PROGRAM=\"$SPHERENET\" SHARE='%s/share' DESTDIR='%s/with blank' PREFIX=/usr %s",
+                                   home, folder, folder, arguments));
+}
+
+static bool has(const char *program) {
+    return !shell(arena_printf(&arena, "command -v %s >/dev/null 2>&1", program));
+}
+
+#define INSTALLED "with blank/usr"
+
+/* --- Installing -------------------------------------------------------------------------------------------------- */
+
+static const char *const installed_files = "bin/spherenet\n"
+                                           "bin/spherenet-plot-curves\n"
+                                           "bin/spherenet-plot-features\n"
+                                           "bin/spherenet-sweep\n"
+                                           "share/bash-completion/completions/spherenet\n"
+                                           "share/fish/vendor_completions.d/spherenet.fish\n"
+                                           "share/man/man1/spherenet-plot-curves.1\n"
+                                           "share/man/man1/spherenet-plot-features.1\n"
+                                           "share/man/man1/spherenet-sweep.1\n"
+                                           "share/man/man1/spherenet.1\n"
+                                           "share/man/man5/spherenet-spec.5\n"
+                                           "share/spherenet/tools/common.py\n"
+                                           "share/spherenet/tools/plot_curves\n"
+                                           "share/spherenet/tools/plot_features\n"
+                                           "share/spherenet/tools/plotting.py\n"
+                                           "share/spherenet/tools/sweep\n"
+                                           "share/zsh/site-functions/_spherenet\n";
+
+START_TEST(what_is_installed_is_uninstalled) {
+    SKIP_IF(!has("make"), "there is no make");
+    make("install");
+    const char *files =
+        printed_by("cd '" INSTALLED "' && find . ! -type d ! -path '*/configs/*' | cut -c3- | LC_ALL=C sort");
+    ck_assert_str_eq(files, installed_files);
+    const char *command = arena_printf(&arena, "diff -r '%s/configs' '" INSTALLED "/share/spherenet/configs'", home);
+    ck_assert_str_eq(printed_by(command), "");
+    disk_write_text(INSTALLED "/share/another", "");
+    make("uninstall");
+    ck_assert_str_eq(printed_by("find 'with blank' ! -type d"), INSTALLED "/share/another\n");
+    ck_assert(!disk_exists(INSTALLED "/share/spherenet"));
+    ck_assert(disk_exists(INSTALLED "/bin"));
+}
+END_TEST
+
+START_TEST(what_is_installed_works_from_any_folder) {
+    SKIP_IF(!has("make"), "there is no make");
+    SKIP_IF(!disk_exists("/usr/bin/python3"), "there is no /usr/bin/python3");
+    make("install");
+    const char *path = arena_printf(&arena, "PATH='%s/" INSTALLED "/bin':\"$PATH\"; ", folder);
+    printed_by(arena_printf(&arena, "%s spherenet train spec.yaml --quiet && spherenet eval runs/tiny", path));
+    const char *usage = printed_by(arena_printf(&arena, "%s spherenet-plot-curves --help", path));
+    expect_part(usage, "\n    spherenet-plot-curves --out operators runs");
+    SKIP_IF(shell("/usr/bin/python3 -c 'import yaml' 2>/dev/null"), "python3-yaml is not installed");
+    disk_write_text("tiny.sweep", "spec: spec.yaml\nrows: {a: {}}\ncolumns: {b: {}}\n");
+    printed_by("env -u SPHERENET './" INSTALLED "/bin/spherenet-sweep' tiny.sweep --out sweep");
+    expect_part(read_text("sweep/runs.csv"), "\na,b,1,finished,24,");
+}
+END_TEST
+
+START_TEST(the_version_of_the_package_is_the_programs) {
+    const char *changelog = read_text(arena_printf(&arena, "%s/debian/changelog", home));
+    const char *first = "spherenet (" SPHERENET_VERSION;
+    ck_assert_int_eq(strncmp(changelog, first, strlen(first)), 0);
+    expect_part(")-~+", arena_printf(&arena, "%c", changelog[strlen(first)]));
+}
+END_TEST
+
+/* --- Flags ------------------------------------------------------------------------------------------------------- */
+
+static const char *flags_with(const char *flags) {
+    make(arena_printf(&arena, "B='%s' '%s/flags' %s", folder, folder, flags));
+    return read_text("flags");
+}
+
+START_TEST(packagers_flags_are_taken_and_others_build_anew) {
+    SKIP_IF(!has("make"), "there is no make");
+    const char *flags = flags_with("CPPFLAGS=-DFIRST CFLAGS=--coverage LDFLAGS=-Wl,-O1 LDLIBS=-lrt");
+    expect_part(flags, " -DFIRST --coverage ");
+    expect_part(flags, " -fopenmp --coverage -Wl,-O1 ");
+    expect_part(flags, " -ldl -lrt\n");
+    struct stat before, again, after;
+    ck_assert_int_eq(stat("flags", &before), 0);
+    flags_with("CPPFLAGS=-DFIRST CFLAGS=--coverage LDFLAGS=-Wl,-O1 LDLIBS=-lrt");
+    ck_assert_int_eq(stat("flags", &again), 0);
+    ck_assert(before.st_mtim.tv_sec == again.st_mtim.tv_sec && before.st_mtim.tv_nsec == again.st_mtim.tv_nsec);
+    static const char *const others[] = {"CFLAGS=-O0", "HARDENING=", "CPPFLAGS=-DSECOND", "LDFLAGS=-s", "ARCH=x86-64"};
+    for (int i = 0; i < COUNT(others); i++) {
+        const char *last = read_text("flags");
+        ck_assert_str_ne(flags_with(others[i]), last);
+        ck_assert_int_eq(stat("flags", &after), 0);
+        ck_assert(after.st_mtim.tv_sec != again.st_mtim.tv_sec || after.st_mtim.tv_nsec != again.st_mtim.tv_nsec);
+        again = after;
+    }
+}
+END_TEST
+
+/* --- Manual pages ------------------------------------------------------------------------------------------------ */
+
+/* The page as one line of words, whatever reads it. */
+static const char *read_page(const char *page) {
+    const char *reader = has("man") ? "MANWIDTH=200 man --warnings -l" : "mandoc -O width=200";
+    const char *command = arena_printf(&arena, "%s '" INSTALLED "/share/man/%s' >page.txt", reader, page);
+    ck_assert_str_eq(printed_by(command), "");
+    return printed_by("col -bx <page.txt | tr -s ' \\n' ' '");
+}
+
+START_TEST(manual_pages_tell_commands_and_keys) {
+    SKIP_IF(!has("make"), "there is no make");
+    SKIP_IF(!has("man") && !has("mandoc"), "there is neither man nor mandoc");
+    SKIP_IF(!has("col"), "there is no col");
+    make("install");
+    const char *page = read_page("man1/spherenet.1");
+    expect_part(page, " NAME spherenet - train ");
+    expect_part(page, " --run-dir DIR where the run is kept; else runs/NAME --resume ");
+    expect_part(page, " /usr/share/spherenet/configs ");
+    page = read_page("man5/spherenet-spec.5");
+    expect_part(page, " network.operator: {magnitude: tanh} ");
+    expect_part(page,
+                " rho the length up to which patches count about linearly a number from 0.001 to 1000000; default 1 ");
+    page = read_page("man1/spherenet-sweep.1");
+    expect_part(page, " NAME spherenet-sweep - trains a spec ");
+    expect_part(page, " spherenet-sweep SWEEP_FILE ");
+}
+END_TEST
+
+/* --- Completions ------------------------------------------------------------------------------------------------- */
+
+/* What the shells offer, one a line and sorted. A shell that puts in whole words has before in front of each. */
+static const struct {
+    const char *line, *before, *offered;
+} completions[] = {
+    {"spherenet tr", "", "train\n"},
+    {"spherenet train --r", "", "--resume\n--run-dir\n"},
+    {"spherenet list op", "", "operators\noptimizers\n"},
+    {"spherenet help be", "", "bench\n"},
+    {"spherenet eval --split te", "", "test\n"},
+    {"spherenet eval --split=te", "--split=", "test\n"},
+    {"spherenet train spec.yaml --set s", "", "schedule.\nschedule=\nseed=\n"},
+    {"spherenet train --set network.layers[12].op", "", "network.layers[12].operator.\n"},
+    {"spherenet train --set network.layers[12].operator.angular=l",
+     "network.layers[12].operator.angular=", "learnable_sigmoid\nlinear\n"},
+    {"spherenet show --set=optimizer=a", "--set=optimizer=", "adam\nadamw\n"},
+    {"spherenet show --set train.threads=", "", ""},
+};
+
+static void expect_offered(const char *offered, const char *shell_name, int i) {
+    ck_assert_msg(!strcmp(offered, completions[i].offered), "%s offers after \"%s\"\n%sinstead of\n%s", shell_name,
+                  completions[i].line, offered, completions[i].offered);
+}
+
+START_TEST(bash_completes) {
+    SKIP_IF(!has("bash"), "there is no bash");
+    make("pages");
+    disk_write_text("complete.sh", "source share/spherenet.bash\n"
+                                   "compopt() { :; }\n"
+                                   "COMP_LINE=$1 COMP_POINT=${#1}\n"
+                                   "_spherenet\n"
+                                   "((${#COMPREPLY[@]} == 0)) || printf '%s\\n' \"${COMPREPLY[@]}\" | LC_ALL=C sort\n");
+    for (int i = 0; i < COUNT(completions); i++)
+        expect_offered(printed_by(arena_printf(&arena, "bash complete.sh '%s'", completions[i].line)), "bash", i);
+}
+END_TEST
+
+START_TEST(fish_completes) {
+    SKIP_IF(!has("fish"), "there is no fish");
+    make("pages");
+    disk_write_text("complete.fish", "source share/spherenet.fish\n"
+                                     "complete -C $argv[1] | string replace -r '\\t.*' '' |\n"
+                                     "    string replace -- $argv[2] '' | LC_ALL=C sort\n");
+    for (int i = 0; i < COUNT(completions); i++)
+        expect_offered(printed_by(arena_printf(&arena, "HOME=. fish complete.fish '%s' '%s'", completions[i].line,
+                                               completions[i].before)),
+                       "fish", i);
+}
+END_TEST
+
+/* zsh completes only at a terminal, so it gets one. What it offers goes through compadd, which .zshrc listens to; only
+ * where compadd has been asked what would match (-O, -D) is nothing offered. */
+static const char *const zshrc = "fpath=($PWD/functions $fpath)\n"
+                                 "autoload -U compinit; compinit -D -u\n"
+                                 "report() {\n"
+                                 "    compadd() {\n"
+                                 "        local -a found\n"
+                                 "        if ((! $@[(I)-[OD]])); then\n"
+                                 "            builtin compadd -O found \"$@\"\n"
+                                 "            ((! $#found)) || print -rl -- $found >>offered\n"
+                                 "        fi\n"
+                                 "        builtin compadd \"$@\"\n"
+                                 "    }\n"
+                                 "    _main_complete\n"
+                                 "    unfunction compadd\n"
+                                 "    : >finished\n"
+                                 "}\n"
+                                 "zle -C report list-choices report\n"
+                                 "bindkey '^T' report\n"
+                                 ": >started\n";
+
+START_TEST(zsh_completes) {
+    SKIP_IF(!has("zsh"), "there is no zsh");
+    SKIP_IF(shell("zsh -fc 'zmodload zsh/zpty' 2>/dev/null"), "zsh has no zsh/zpty");
+    make("pages");
+    ck_assert_int_eq(shell("mkdir functions && cp share/spherenet.zsh functions/_spherenet"), 0);
+    disk_write_text(".zshrc", zshrc);
+    disk_write_text("complete.zsh", "zmodload zsh/zpty\n"
+                                    "until_there_is() { while [[ ! -e $1 ]]; do sleep 0.02; done }\n"
+                                    "zpty shell 'TERM=dumb ZDOTDIR=. zsh -d -i'\n"
+                                    "until_there_is started\n"
+                                    "zpty -w -n shell \"$1\"$'\\C-t'\n"
+                                    "until_there_is finished\n"
+                                    "zpty -d shell\n");
+    for (int i = 0; i < COUNT(completions); i++) {
+        const char *command = arena_printf(
+            &arena, "zsh -f complete.zsh '%s'; awk -v n=%zu '{print substr($0, n + 1)}' offered | LC_ALL=C sort -u",
+            completions[i].line, strlen(completions[i].before));
+        shell("rm -f started finished offered; : >offered");
+        expect_offered(printed_by(command), "zsh", i);
+    }
+}
+END_TEST
+
+/* --- Links ------------------------------------------------------------------------------------------------------- */
+
+static const char *const linked_tools[] = {"bench_peers", "check",    "coverage", "fit_vmath.py", "install_packages",
+                                           "lint",        "man_page", "memcheck", "plot_curves",  "plot_features",
+                                           "quickstart",  "soak",     "sweep"};
+
+START_TEST(tools_work_through_links) {
+    SKIP_IF(!disk_exists("/usr/bin/python3"), "there is no /usr/bin/python3");
+    const char *tool = linked_tools[_i];
+    printed_by(arena_printf(&arena, "ln -s '%s/tools/%s' first && ln -s first '%s'", home, tool, tool));
+    expect_part(printed_by(arena_printf(&arena, "'./%s' --help", tool)), arena_printf(&arena, "tools/%s", tool));
+}
+END_TEST
+
+/* --- The command that goes on ------------------------------------------------------------------------------------ */
+
+START_TEST(the_command_that_goes_on_calls_the_program_as_it_was_called) {
+    static const struct {
+        const char *path, *word, *printed;
+    } calls[] = {{"true", "'./a folder/spherenet'", "'./a folder/spherenet'"},
+                 {"PATH=\"$PWD/a folder:$PATH\"", "spherenet", "spherenet"}};
+    printed_by("mkdir 'a folder' && ln -s \"$SPHERENET\" 'a folder/spherenet'");
+    const char *train =
+        arena_printf(&arena, "%s; %s train spec.yaml --set train.iterations=100000000", calls[_i].path, calls[_i].word);
+    printed_by(arena_printf(&arena,
+                            "%s >output.txt 2>&1 & pid=$!\n"
+                            "until [ -s runs/tiny/train.csv ]; do sleep 0.05; done\n"
+                            "kill -TERM $pid; wait $pid; [ $? = 143 ]",
+                            train));
+    expect_part(read_text("output.txt"),
+                arena_printf(&arena, "\nto go on: %s train spec.yaml --set train.iterations=100000000 --resume\n",
+                             calls[_i].printed));
+}
+END_TEST
+
+/* --- Suite ------------------------------------------------------------------------------------------------------- */
+
+Suite *test_suite(void) {
+    Suite *suite = suite_create("install");
+    TCase *install = suite_group(suite, "install", 120, program_set_up, program_tear_down);
+    tcase_add_test(install, what_is_installed_is_uninstalled);
+    tcase_add_test(install, what_is_installed_works_from_any_folder);
+    tcase_add_test(install, the_version_of_the_package_is_the_programs);
+    tcase_add_test(install, packagers_flags_are_taken_and_others_build_anew);
+    tcase_add_test(install, manual_pages_tell_commands_and_keys);
+    tcase_add_test(install, bash_completes);
+    tcase_add_test(install, fish_completes);
+    tcase_add_test(install, zsh_completes);
+    tcase_add_loop_test(install, tools_work_through_links, 0, COUNT(linked_tools));
+    tcase_add_loop_test(install, the_command_that_goes_on_calls_the_program_as_it_was_called, 0, 2);
+    return suite;
+}
