@@ -37,7 +37,7 @@ static bool batch_norm_plan(struct layer *layer, struct planner *planner) {
         {"bias", ROLE_NORM, .filters = channels, .value = &norm->bias, .grad = &norm->dbias},
         {"running_mean", ROLE_BUFFER, .filters = channels, .value = &norm->running_mean, .next = &norm->next_mean},
         {"running_var", ROLE_BUFFER, .filters = channels, .value = &norm->running_var, .next = &norm->next_var},
-        {"num_batches_tracked", ROLE_BUFFER, .filters = 1, .value = &norm->seen, .next = &norm->next_seen},
+        {"num_batches_tracked", ROLE_COUNTER, .filters = 1, .value = &norm->seen, .next = &norm->next_seen},
     };
     for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++)
         plan_tensor(planner, layer->name, &tensors[i]);

@@ -8,6 +8,7 @@
 #include "loss/loss.h"
 #include "run/checkpoint.h"
 #include "run/curves.h"
+#include "run/init_from.h"
 #include "run/interrupt.h"
 #include "run/report.h"
 #include "run/resume.h"
@@ -23,6 +24,7 @@ struct session {
     struct log log;
     struct curves curves;
     struct resume_point point; /* of a resume now */
+    struct text init_notes;    /* lines on the weights of train.init_from */
     struct text skipped;       /* a line for each damaged checkpoint that was passed over */
     struct plateau chance;
     int skips; /* updates left out, one after the other */
@@ -54,7 +56,8 @@ static bool initialise(struct session *s, struct error *err) {
         return true;
     if (!checkpoint_open(train->init_from, path, &file, err))
         return false;
-    bool good = checkpoint_initialise(&file, path, &s->trainer.model, drawn, err);
+    bool good = init_from_file(&file, path, &(struct init_request){&train->init_map, drawn}, &s->trainer.model,
+                               &s->init_notes, err);
     safetensors_close(&file);
     return good;
 }
@@ -105,6 +108,8 @@ static bool open_session(struct session *s, const struct session_options *option
 static void report_start(struct session *s, bool resume) {
     bool loaded = s->point.saved >= 0;
     report_opening(&s->log, &s->trainer, &s->dataset, *s->experiment->train.init_from && !loaded, s->dir.path);
+    if (s->init_notes.length)
+        log_line(&s->log, "%s", s->init_notes.data);
     report_skipped(&s->log, s->skipped.data);
     if (loaded)
         log_line(&s->log, "resumed at iteration %" PRId64, s->trainer.iteration);
@@ -242,6 +247,7 @@ static void close_session(struct session *s) {
     trainer_close(&s->trainer);
     dataset_free(&s->dataset);
     run_dir_close(&s->dir);
+    text_free(&s->init_notes);
     text_free(&s->skipped);
 }
 

@@ -27,9 +27,13 @@ static const struct param train_params[] = {
         "OpenBLAS's kernels, such as Haswell; auto: those that OPENBLAS_CORETYPE names, else that OpenBLAS chooses. "
         "Others round differently"),
     TEXT_KEY(struct train_config, init_from, "init_from", "''",
-             "run or checkpoint whose weights to start from, with a fresh optimizer; empty: drawn from the seed"),
+             "run, checkpoint or other safetensors file whose weights to start from, with a fresh optimizer; empty: "
+             "drawn from the seed"),
     ENUM_KEY(struct train_config, init_classifier, "init_classifier", "copy", init_classifier_names,
              "of init_from: copy the last layer's weights too, or draw them, as where the classes are others"),
+    TEXTS_KEY(struct train_config, init_map, "init_map", "{}",
+              "of init_from: names of its tensors to those of the network, {fc.weight: score.weight}; a name that ends "
+              "in \".\" stands for all that begin so, {module.: ''}, an empty one for all"),
     END_OF_KEYS,
 };
 
@@ -72,6 +76,22 @@ static void check_name(const struct experiment *experiment, const struct node *r
         diagnose(diags, node ? node->source : root->source, node ? node->line : 0, "name",
                  "\"%.60s\"%s cannot name a folder; use letters, digits, \".\", \"_\" and \"-\"", experiment->name,
                  advice);
+}
+
+static bool ends_in_dot(const char *name) {
+    return *name && name[strlen(name) - 1] == '.';
+}
+
+/* A beginning of names, which ends in a dot or is empty, becomes another one; a whole name becomes a whole name. */
+static void check_init_map(const struct node *root, struct diagnostics *diags) {
+    const struct node *train = node_get(root, "train"), *map = train ? node_get(train, "init_map") : NULL;
+    for (int i = 0; map && map->type == NODE_MAP && i < map->count; i++) {
+        const struct node *to = map->children[i];
+        bool whole = *map->keys[i] && !ends_in_dot(map->keys[i]);
+        if (to->type == NODE_SCALAR && whole != (*to->scalar && !ends_in_dot(to->scalar)))
+            diagnose(diags, to->source, to->line, "train.init_map", "\"%.60s\" is %s; \"%.60s\" is not", map->keys[i],
+                     whole ? "a whole name" : "the beginning of names, up to a \".\"", to->scalar);
+    }
 }
 
 bool experiment_plan(const struct experiment *experiment, enum step_mode mode, struct model *model, struct loss *loss,
@@ -134,6 +154,7 @@ static bool read_tree(struct experiment *experiment, struct node *root, const st
     experiment->threads = threads_decide(experiment->train.threads);
     check_name(experiment, root, diags);
     blas_core_diagnose(experiment->train.openblas_core, root, diags);
+    check_init_map(root, diags);
     if (experiment->data.kind && experiment->network.kind)
         check_network(experiment, diags);
     return !diags->count;

@@ -20,6 +20,7 @@ struct train_config {
     const char *openblas_core; /* a wish as in machine/openblas.h; known, but this machine may refuse it */
     const char *init_from;     /* a run or checkpoint; "": none */
     int init_classifier;       /* enum init_classifier */
+    struct text_map init_map;  /* names of its tensors, or beginnings of names up to a ".", to those of the network */
 };
 
 struct experiment {

@@ -136,7 +136,7 @@ static void accept_step(struct trainer *trainer, struct step step, const struct 
         gradient_clip(memory->grads, trainer->trained, result->gradient_norm, config->clip_norm, step.threads);
     const struct update update = {
         .rate = result->rate,
-        .number = step.iteration,
+        .number = step.iteration - trainer->left_out,
         .threads = step.threads,
         .count = trainer->trained,
         .weights = memory->values,
@@ -147,6 +147,17 @@ static void accept_step(struct trainer *trainer, struct step step, const struct 
     };
     trainer->optimizer->update(config, &update);
     model_commit(&trainer->model);
+}
+
+/* Clipping makes any finite gradient small. The largest value is no larger than the length, so it is seldom looked for.
+ */
+static bool can_update(const struct trainer *trainer, const struct step_result *result) {
+    const struct optimizer_config *config = trainer->experiment->optimizer.config;
+    double largest = trainer->optimizer->largest_gradient;
+    if (!isfinite(result->fit) || !isfinite(result->gradient_norm))
+        return false;
+    return largest <= 0 || config->clip_norm > 0 || result->gradient_norm <= largest ||
+           gradient_largest(trainer->model.memory.grads, trainer->trained) <= largest;
 }
 
 static struct step training_step(const struct trainer *trainer, int n) {
@@ -173,12 +184,14 @@ struct step_result trainer_step(struct trainer *trainer, const struct batch *bat
     phase_ends(trainer, STEP_LOSS);
     if (isfinite(result.fit))
         compute_gradient(trainer, step, batch, &result);
-    result.updated = isfinite(result.fit) && isfinite(result.gradient_norm);
+    result.updated = can_update(trainer, &result);
     result.rate =
         optimizer->learning_rate * schedule_factor(experiment->schedule, step.iteration, experiment->train.iterations);
     trainer->iteration = step.iteration;
     if (result.updated)
         accept_step(trainer, step, &result);
+    else
+        trainer->left_out++;
     phase_ends(trainer, STEP_OPTIMIZER);
     return result;
 }
