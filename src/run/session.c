@@ -27,6 +27,8 @@ struct session {
     struct text init_notes;    /* lines on the weights of train.init_from */
     struct text skipped;       /* a line for each damaged checkpoint that was passed over */
     struct plateau chance;
+    int64_t averaged; /* iteration whose network's batch normalisation was averaged anew; -1: none */
+    bool lag_told;
     int skips; /* updates left out, one after the other */
 };
 
@@ -124,22 +126,47 @@ static bool is_due(const struct session *s, int every) {
     return iteration == s->experiment->train.iterations || (every && iteration % every == 0);
 }
 
+/* Before a test and before a checkpoint, so that neither depends on when the other is made. */
+static bool average_anew(struct session *s, struct error *err) {
+    if (!s->experiment->train.batch_norm_images || s->averaged == s->trainer.iteration)
+        return true;
+    s->averaged = s->trainer.iteration;
+    return trainer_average_anew(&s->trainer, &s->dataset, err);
+}
+
 static bool save(struct session *s, struct error *err) {
     char path[PATH_BYTES];
     int64_t iteration = s->trainer.iteration;
     if (s->point.saved == iteration)
         return true;
-    if (!curves_sync(&s->curves, err) ||
+    if (!average_anew(s, err) || !curves_sync(&s->curves, err) ||
         !checkpoint_save(run_dir_checkpoint(&s->dir, iteration, path), &s->trainer, &s->dataset, s->point.best, err))
         return false;
     s->point.saved = iteration;
     return link_and_prune(s, err);
 }
 
+enum { LAG_IMAGES = 10 }; /* the fewest that tell it from chance */
+#define LAG 0.1           /* of accuracy */
+
+/* Whether a test sees a much worse network than the training does, as of the batch that was just trained on. */
+static void watch_lag(struct session *s, const struct batch *batch, const struct step_result *step) {
+    if (s->lag_told || !model_has_averages(&s->trainer.model))
+        return;
+    double test = trainer_test_batch(&s->trainer, batch), lag = step->accuracy - test;
+    if (lag < LAG || lag * batch->count < LAG_IMAGES)
+        return;
+    report_lag(&s->log, s->trainer.iteration, step->accuracy, test);
+    s->lag_told = true;
+}
+
 /* Tests, and makes the checkpoint that `best` will point to when the test was the best so far. */
-static bool test(struct session *s, struct error *err) {
+static bool test(struct session *s, const struct batch *batch, const struct step_result *step, struct error *err) {
     struct evaluation result;
     double before = clock_seconds();
+    if (!average_anew(s, err))
+        return false;
+    watch_lag(s, batch, step);
     bool good =
         evaluate_split(s->experiment, &s->trainer.model, &s->trainer.loss, &s->dataset, SPLIT_TEST, &result, NULL, err);
     evaluation_free(&result);
@@ -193,7 +220,7 @@ static bool step(struct session *s, struct loader *loader, struct error *err) {
     log_progress(&s->log, &progress, train->batch_size);
     if (is_due(s, train->log_every))
         curves_add_step(&s->curves, s->trainer.iteration, &result, &s->log);
-    if (is_due(s, train->eval_every) && !test(s, err))
+    if (is_due(s, train->eval_every) && !test(s, batch, &result, err))
         return false;
     return !is_due(s, train->checkpoint_every) || save(s, err);
 }
@@ -253,7 +280,8 @@ static void close_session(struct session *s) {
 
 enum session_end session_run(const struct experiment *experiment, const struct session_options *options,
                              struct error *err) {
-    struct session s = {.experiment = experiment, .point = RESUME_NOTHING, .curves = CURVES_CLOSED, .dir.lock = -1};
+    struct session s = {
+        .experiment = experiment, .point = RESUME_NOTHING, .curves = CURVES_CLOSED, .dir.lock = -1, .averaged = -1};
     interrupt_listen(options->quiet);
     bool good = open_session(&s, options, err);
     if (good) {

@@ -16,6 +16,10 @@ static const struct param train_params[] = {
     TRAIN_INT(iterations, NULL, 1, 2e9, "batches to train on"),
     TRAIN_INT(batch_size, "128", 1, 65536, "images in a batch"),
     TRAIN_INT(eval_every, "500", 0, 2e9, "iterations between tests; 0: at the end only"),
+    TRAIN_INT(
+        batch_norm_images, "0", 0, 1e9,
+        "training images over which batch normalisation's mean and variance are averaged anew before each test and "
+        "checkpoint; 0: the running averages are taken"),
     TRAIN_INT(checkpoint_every, "1000", 0, 2e9, "iterations between checkpoints; 0: at the end only"),
     TRAIN_INT(log_every, "10", 0, 2e9, "iterations between rows of train.csv; 0: at the end only"),
     TRAIN_INT(keep, "3", 0, 1e6, "newest checkpoints that stay, beside the best; 0: all"),
@@ -124,7 +128,10 @@ static void check_network(struct experiment *experiment, struct diagnostics *dia
         return;
     struct model model;
     struct loss loss;
-    experiment_plan(experiment, STEP_TRAIN, &model, &loss, diags);
+    bool planned = experiment_plan(experiment, STEP_TRAIN, &model, &loss, diags);
+    if (planned && experiment->train.batch_norm_images > 0 && !model_has_averages(&model))
+        diagnose(diags, experiment->network.source, experiment->network.line, "train.batch_norm_images",
+                 "the network has no batch normalisation");
     model_free(&model);
 }
 

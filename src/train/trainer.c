@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/number.h"
 #include "loss/loss.h"
 #include "optim/gradient.h"
 #include "optim/schedule.h"
@@ -168,6 +169,33 @@ static struct step training_step(const struct trainer *trainer, int n) {
     step.first_image = trainer->iteration * experiment->train.batch_size;
     step.profile = trainer->profile;
     return step;
+}
+
+bool trainer_average_anew(struct trainer *trainer, const struct dataset *dataset, struct error *err) {
+    const struct experiment *experiment = trainer->experiment;
+    int batch_size = experiment->train.batch_size, batches = ceil_div(experiment->train.batch_norm_images, batch_size);
+    struct loader *loader = loader_train(dataset, experiment_data(experiment), (uint64_t)experiment->seed, batch_size,
+                                         trainer->iteration, err);
+    bool good = loader;
+    for (int i = 0; good && i < batches; i++) {
+        const struct batch *batch = loader_next(loader);
+        struct step step = training_step(trainer, batch_size);
+        step.first_image += (int64_t)i * batch_size;
+        step.averaged = i + 1;
+        good = batch || loader_good(loader, err);
+        if (batch) {
+            model_forward(&trainer->model, step, batch->images);
+            model_commit(&trainer->model);
+        }
+    }
+    loader_close(loader);
+    return good;
+}
+
+double trainer_test_batch(struct trainer *trainer, const struct batch *batch) {
+    struct step step = model_step(&trainer->model, batch->count, STEP_EVALUATE);
+    model_forward(&trainer->model, step, batch->images);
+    return batch_accuracy(&step, &trainer->model.head, batch->labels);
 }
 
 struct step_result trainer_step(struct trainer *trainer, const struct batch *batch) {
