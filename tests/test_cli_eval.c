@@ -54,6 +54,20 @@ START_TEST(eval_agrees_with_the_run) {
 }
 END_TEST
 
+START_TEST(a_test_does_not_depend_on_the_size_of_its_batches) {
+    run(0, "train spec.yaml");
+    run(0, "eval runs/tiny --out whole");
+    const char *line = arena_string(&arena, strstr(output, "accuracy "));
+    static const int sizes[] = {1, 3, 64};
+    for (int i = 0; i < 3; i++) {
+        run(0, "eval runs/tiny --out parts --set train.batch_size=%d", sizes[i]);
+        ck_assert_msg(!strncmp(strstr(output, "accuracy "), line, strcspn(line, "\n")), "batches of %d: %s", sizes[i],
+                      output);
+        ck_assert_str_eq(read_text("parts/test_per_class.csv"), read_text("whole/test_per_class.csv"));
+    }
+}
+END_TEST
+
 START_TEST(eval_refuses_what_does_not_fit) {
     run(0, "train spec.yaml");
     run(1, "eval runs/tiny --set network.layers[0].filters=9");
@@ -209,6 +223,7 @@ Suite *test_suite(void) {
     Suite *suite = suite_create("eval");
     TCase *evaluation = suite_group(suite, "eval, features, show", 120, program_set_up, program_tear_down);
     tcase_add_test(evaluation, eval_agrees_with_the_run);
+    tcase_add_test(evaluation, a_test_does_not_depend_on_the_size_of_its_batches);
     tcase_add_test(evaluation, eval_refuses_what_does_not_fit);
     tcase_add_test(evaluation, features_and_their_angles_agree);
     tcase_add_test(evaluation, a_mean_over_nothing_is_nan);
