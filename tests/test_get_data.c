@@ -64,10 +64,11 @@ static void tear_down(void) {
 
 /* The tool's exit status; the address is that of the server with its way of serving. */
 static int get(const char *dataset, const char *way, const char *options) {
-    int status = shell(arena_printf(&arena,
-                                    "timeout --signal=INT --preserve-status 60 '%s/tools/get_data' %s %s --from "
-                                    "http://127.0.0.1:%s/%s/ >output.txt 2>errors.txt",
-                                    home, dataset, options, port, way));
+    int status =
+        shell(arena_printf(&arena,
+                           "timeout --signal=INT --preserve-status 60 '%s/tools/get_data' --timeout 1 %s %s --from "
+                           "http://127.0.0.1:%s/%s/ >output.txt 2>errors.txt",
+                           home, dataset, options, port, way));
     errors = read_text("errors.txt");
     output = read_text("output.txt");
     return status;
@@ -141,7 +142,7 @@ END_TEST
 /* What came is kept where no reader looks, and a later run goes on with it or begins anew. */
 START_TEST(a_silent_server_is_given_up) {
     SKIP_IF(!can_run(), "curl or /usr/bin/python3 is not installed");
-    ck_assert_int_eq(get("mnist", "stall", "--any-file --timeout 1"), 1);
+    ck_assert_int_eq(get("mnist", "stall", "--any-file"), 1);
     expect_error("the server did not answer in time; the ");
     expect_error(" bytes that came are kept, and the same command goes on\n");
     ck_assert(!disk_exists("data/mnist"));
@@ -162,7 +163,7 @@ START_TEST(an_interrupted_command_goes_on) {
     expect_error("stopped; the same command goes on\n");
     ck_assert(!disk_exists("data/mnist"));
     unlink("log.txt");
-    ck_assert_int_eq(get("mnist", "pause", "--any-file --timeout 1"), 0);
+    ck_assert_int_eq(get("mnist", "pause", "--any-file"), 0);
     ck_assert_ptr_nonnull(strstr(read_text("log.txt"), "/pause/train-images-idx3-ubyte.gz bytes="));
     check_mnist_is_there();
 }

@@ -4,7 +4,7 @@
 
   good     as it should be
   norange  sends all, whatever range is asked for, and breaks off in the middle the first time
-  cut      sends a third of what is left, then breaks off
+  cut      sends two thirds of what is left, then breaks off
   never    tells of a length and sends nothing
   stall    sends a half the first time, then nothing more, and keeps the connection
   pause    the same, but later as it should be
@@ -57,7 +57,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if mode == "swapped" and start:
             whole = bytes(255 - byte for byte in whole)
         left = whole[start:]
-        sent = {"cut": (len(left) + 2) // 3, "never": 0, "stall": 0}.get(mode, len(left))
+        sent = {"cut": (2 * len(left) + 2) // 3, "never": 0, "stall": 0}.get(mode, len(left))
         if times == 1 and mode in ("norange", "swapped", "stall", "pause"):
             sent = len(left) // 2
         extra = {"Content-Range": f"bytes {start}-{len(whole) - 1}/{len(whole)}"} if start else {}
