@@ -90,6 +90,7 @@ static void check_labels(int count) {
 }
 
 static void check_refused(struct choice data, const char *part) {
+    dataset_free(&dataset);
     ck_assert(!dataset_load(&dataset, data, 1, &err));
     ck_assert_msg(strstr(err.text, part) != NULL, "\"%s\" is not in \"%s\"", part, err.text);
 }

@@ -11,6 +11,7 @@
 #include "support/suite.h"
 
 static void check_refused(struct choice data, const char *part) {
+    dataset_free(&dataset);
     ck_assert(!dataset_load(&dataset, data, 1, &err));
     ck_assert_msg(strstr(err.text, part) != NULL, "\"%s\" is not in \"%s\"", part, err.text);
 }
@@ -370,7 +371,7 @@ START_TEST(a_limit_takes_memory_for_no_more_than_it) {
     load(data);
     check_counts(FEW, 2);
     check_shape(28, 28, 1, 100);
-    ck_assert_int_lt(peak_kilobytes() - before, 16384);
+    ck_assert_int_lt(peak_kilobytes() - before, 65536); /* of 534 MiB */
 }
 END_TEST
 

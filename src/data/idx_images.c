@@ -92,6 +92,11 @@ bool idx_complete(struct idx_layout *layout, const struct idx_file *idx, struct 
     return true;
 }
 
+/* Of `count` records: some, or one that is large. */
+static int records_at_once(const struct idx_file *idx, int count) {
+    return smaller(count, (int)(BLOCK_BYTES / size_smaller(idx->record_bytes, BLOCK_BYTES)));
+}
+
 /* --- Pixels ------------------------------------------------------------------------------------------------------ */
 
 /* From a record to an image. */
@@ -207,8 +212,8 @@ static bool load_images(struct dataset *dataset, int split, struct idx_file *idx
                         int limit, struct error *err) {
     if (!idx_begin(idx, err))
         return false;
-    int at_once = larger(1, (int)(BLOCK_BYTES / size_smaller(idx->record_bytes, BLOCK_BYTES)));
     int count = idx->sizes[0] < (uint32_t)limit ? (int)idx->sizes[0] : limit;
+    int at_once = records_at_once(idx, count);
     uint8_t *block = mem_block((size_t)at_once * idx->record_bytes);
     if (!block)
         return error_set_code(err, ERROR_NO_MEMORY, "%s: not enough memory to read it (%zu bytes)", idx->file.path,
@@ -233,10 +238,12 @@ static bool take_labels(struct idx_labels *labels, const struct idx_file *idx, c
     return true;
 }
 
-static bool grow_labels(struct idx_labels *labels, int *room, int count, struct error *err) {
+/* A plain file has been found to be as long as its header says; a gzipped one has yet to show it. */
+static bool grow_labels(struct idx_labels *labels, int *room, const struct idx_file *idx, struct error *err) {
+    int count = (int)idx->sizes[0], next = *room < INT_MAX / 2 ? 2 * *room : INT_MAX;
     if (labels->count < *room)
         return true;
-    *room = smaller(count, *room ? (*room < INT_MAX / 2 ? 2 * *room : INT_MAX) : LABELS_AT_ONCE);
+    *room = idx->file.compressed ? smaller(count, larger(next, LABELS_AT_ONCE)) : count;
     int32_t *moved = realloc(labels->labels, (size_t)*room * sizeof *moved);
     if (!moved)
         return error_set_code(err, ERROR_NO_MEMORY, "data: not enough memory for %d labels", *room);
@@ -247,7 +254,7 @@ static bool grow_labels(struct idx_labels *labels, int *room, int count, struct 
 static bool read_all(struct idx_labels *labels, struct idx_file *idx, uint8_t *block, int at_once, struct error *err) {
     int room = 0, count = (int)idx->sizes[0];
     while (labels->count < count) {
-        if (!grow_labels(labels, &room, count, err))
+        if (!grow_labels(labels, &room, idx, err))
             return false;
         int part = smaller(room - labels->count, at_once);
         if (!idx_read(idx, block, (size_t)part, err) || !take_labels(labels, idx, block, part, err))
@@ -276,7 +283,7 @@ bool idx_read_labels(struct idx_labels *labels, struct idx_file *idx, struct err
         return false;
     if (idx->sizes[0] > INT_MAX)
         return error_set(err, "%s: holds %u labels, more than are read", idx->file.path, idx->sizes[0]);
-    int at_once = larger(1, (int)(BLOCK_BYTES / size_smaller(idx->record_bytes, BLOCK_BYTES)));
+    int at_once = records_at_once(idx, (int)idx->sizes[0]);
     uint8_t *block = malloc((size_t)at_once * idx->record_bytes);
     bool good = block ? read_all(labels, idx, block, at_once, err)
                       : error_set_code(err, ERROR_NO_MEMORY, "%s: not enough memory to read it", idx->file.path);
