@@ -285,11 +285,11 @@ static const struct {
 } instead[] = {
     {"cifar10", "cifar-10-batches-py/", "; there is cifar-10-batches-py, the version for Python, which is not read"},
     {"cifar10", "data_batch_1", "; there is data_batch_1, a Python pickle, which is not read"},
-    {"cifar10", "train/", "; there are folders train or test: pictures in folders are not read"},
+    {"cifar10", "train/", "; there is the folder train: pictures in folders are not read"},
     {"cifar100", "cifar-100-matlab.tar.gz",
      "; there is cifar-100-matlab.tar.gz, the version for Matlab, which is not read"},
     {"mnist", "archive.zip", "; there is archive.zip, an archive: unpack it"},
-    {"mnist", "test/", "; there are folders train or test: pictures in folders are not read"},
+    {"mnist", "test/", "; there is the folder test: pictures in folders are not read"},
     {"idx", "k49-train-imgs.npz",
      "; there is k49-train-imgs.npz, arrays of NumPy, which are not read: write them as IDX files"},
     {"fashion_mnist", "x.part", "; there is x.part, a download that did not end"},
@@ -302,6 +302,15 @@ START_TEST(a_folder_without_the_files_says_what_is_there_instead) {
     else
         disk_write_text(in_folder(name), "something");
     check_refused(choose(instead[_i].dataset), instead[_i].message);
+}
+END_TEST
+
+/* A page that has as many bytes as records do. */
+START_TEST(a_page_of_the_right_size_is_a_page) {
+    char *bytes = arena_alloc(&arena, RECORD);
+    memcpy(bytes, "<html>", 6);
+    write_maybe_gzipped("data_batch_1.bin", bytes, RECORD);
+    check_refused(choose("cifar10"), "data_batch_1.bin: is a web page, not data");
 }
 END_TEST
 
@@ -325,6 +334,7 @@ Suite *test_suite(void) {
     tcase_add_test(memory, a_member_that_claims_more_than_there_is_takes_no_memory);
     TCase *others = suite_group(suite, "others", 60, set_up, tear_down);
     tcase_add_loop_test(others, a_file_that_is_something_else_says_what_it_is, 0, COUNT(wrong_files));
+    tcase_add_test(others, a_page_of_the_right_size_is_a_page);
     tcase_add_loop_test(others, a_folder_without_the_files_says_what_is_there_instead, 0, COUNT(instead));
     return suite;
 }

@@ -66,8 +66,13 @@ static const struct idx_content three_labels = {IDX_UINT8, 1, {3}, index_value};
 /* --- Names ------------------------------------------------------------------------------------------------------- */
 
 static const char *const spellings[] = {
-    "%s-%s-idx%d-ubyte",           "%s-%s.idx%d-ubyte",        "%s-%s.idx%d-ubyte.gz",
-    "MNIST/raw/%s-%s-idx%d-ubyte", "raw/%s-%s-idx%d-ubyte.gz", "%s_%s.idx%d_ubyte.gz",
+    "%1$s-%2$s-idx%3$d-ubyte/%1$s-%2$s-idx%3$d-ubyte",
+    "%s-%s-idx%d-ubyte",
+    "%s-%s.idx%d-ubyte",
+    "%s-%s.idx%d-ubyte.gz",
+    "MNIST/raw/%s-%s-idx%d-ubyte",
+    "raw/%s-%s-idx%d-ubyte.gz",
+    "%s_%s.idx%d_ubyte.gz",
 };
 
 START_TEST(mnist_is_taken_under_all_of_its_names) {
@@ -86,6 +91,19 @@ START_TEST(the_official_name_comes_before_others) {
     write_set("MNIST/raw/%s-%s-idx%d-ubyte", 28, 28, one_based);
     load(choose("mnist"));
     ck_assert_int_eq(dataset.splits[SPLIT_TRAIN].labels[0], 0);
+}
+END_TEST
+
+START_TEST(what_lies_beside_the_files_is_not_taken) {
+    struct choice data = choose("mnist");
+    write_set("%s-%s-idx%d-ubyte.gz.part", 28, 28, index_value);
+    check_refused(data, "train-images-idx3-ubyte: not found");
+    check_refused(data, "; there is t10k-images-idx3-ubyte.gz.part, a download that did not end");
+    write_set("%s-%s.idx%d-ubyte.gz", 28, 28, index_value);
+    disk_write_text(in_folder("train-images-idx3-ubyte.gz.md5"), "f68b3c2dcbeaaa9fbdd348bbdeb94873");
+    disk_write_text(in_folder("train-images-idx3-ubyte.md5"), "f68b3c2dcbeaaa9fbdd348bbdeb94873");
+    load(data);
+    check_counts(3, 2);
 }
 END_TEST
 
@@ -443,6 +461,7 @@ Suite *test_suite(void) {
     TCase *names = suite_group(suite, "names", 60, dataset_set_up, dataset_tear_down);
     tcase_add_loop_test(names, mnist_is_taken_under_all_of_its_names, 0, COUNT(spellings));
     tcase_add_test(names, the_official_name_comes_before_others);
+    tcase_add_test(names, what_lies_beside_the_files_is_not_taken);
     tcase_add_test(names, mnist_says_how_files_of_emnist_are_read);
     tcase_add_test(names, a_prefix_chooses_among_several_datasets);
     TCase *content = suite_group(suite, "content", 60, dataset_set_up, dataset_tear_down);

@@ -131,11 +131,15 @@ static int expected_records(const struct layout *layout, const char *folder, con
     return smaller((int)files * records, most < INT_MAX ? (int)most : INT_MAX);
 }
 
-static bool refuse_size(const struct file *file, size_t record_bytes, struct error *err) {
+/* Of a file that has been found wrong: says what it is where that can be told. */
+static bool explain(const struct file *file, struct error *err) {
     const char *what = not_data_kind(file->bytes, size_smaller(file->size, NOT_DATA_BYTES));
-    if (what)
-        return error_set(err, "%s: %s", file->path, what);
-    return error_set(err,
+    return what ? error_set(err, "%s: %s", file->path, what) : false;
+}
+
+static bool check_size(const struct file *file, size_t record_bytes, struct error *err) {
+    return (file->size > 0 && file->size % record_bytes == 0) ||
+           error_set(err,
                      "%s: its size of %zu bytes is not a multiple of the record size, %zu bytes; it is cut short, or "
                      "another file",
                      file->path, file->size, record_bytes);
@@ -145,8 +149,8 @@ static bool refuse_size(const struct file *file, size_t record_bytes, struct err
 static bool append_records(struct dataset *dataset, int split, const struct file *file, const struct layout *layout,
                            int limit, int expected, struct error *err) {
     size_t record_bytes = record_size(layout);
-    if (file->size == 0 || file->size % record_bytes)
-        return refuse_size(file, record_bytes, err);
+    if (!check_size(file, record_bytes, err))
+        return explain(file, err);
     struct split *images = &dataset->splits[split];
     int records = (int)(file->size / record_bytes), start = images->count;
     int count = smaller(records, limit - start);
@@ -161,7 +165,7 @@ static bool append_records(struct dataset *dataset, int split, const struct file
         interleave(pixels + (size_t)i * IMAGE_BYTES, record + layout->label_bytes);
     }
     images->count += count;
-    return dataset_check_labels(file->path, images->labels + start, count, layout->classes, err);
+    return dataset_check_labels(file->path, images->labels + start, count, layout->classes, err) || explain(file, err);
 }
 
 /* --- A folder ---------------------------------------------------------------------------------------------------- */

@@ -43,6 +43,16 @@ static int take_off_one(const char *name, size_t *length, const char *const *wor
     return -1;
 }
 
+/* Of a download that did not end, or of a file beside one, such as its checksum. */
+static bool is_other(const char *name) {
+    static const char *const ends[] = {".part", ".crdownload", ".tmp", ".md5"};
+    size_t length = strlen(name);
+    for (int i = 0; i < (int)(sizeof ends / sizeof *ends); i++)
+        if (take_off(name, &length, ends[i]))
+            return true;
+    return strstr(name, ".gz.");
+}
+
 /* The last "idx" that digits or nothing follow; NULL: none. */
 static const char *find_idx(const char *name) {
     const char *found = NULL;
@@ -60,7 +70,7 @@ static bool parse(struct arena *arena, const char *name, struct entry *entry) {
     entry->name = arena_printf(arena, "%.*s", (int)length, name);
     const char *idx = find_idx(entry->name);
     length = idx ? (size_t)(idx - entry->name) : 0;
-    if (!take_off_separator(entry->name, &length))
+    if (is_other(name) || !take_off_separator(entry->name, &length))
         return false;
     entry->kind = take_off_one(entry->name, &length, kinds, IDX_KINDS);
     if (entry->kind < 0 || !take_off_separator(entry->name, &length))
@@ -69,6 +79,17 @@ static bool parse(struct arena *arena, const char *name, struct entry *entry) {
     entry->split = split == 0 ? SPLIT_TRAIN : SPLIT_TEST;
     entry->prefix = arena_printf(arena, "%.*s", (int)length, entry->name);
     return split >= 0;
+}
+
+/* Where a program that unpacks has put the file into a folder of its name, the file there. */
+static void look_inside(struct arena *arena, const char *path, const char *found, struct entry *entry) {
+    struct entry inner;
+    DIR *names = opendir(arena_printf(arena, "%s/%s", path, found));
+    for (struct dirent *name; names && (name = readdir(names));)
+        if (parse(arena, name->d_name, &inner) && inner.split == entry->split && inner.kind == entry->kind)
+            entry->name = arena_printf(arena, "%s/%s", found, inner.name);
+    if (names)
+        closedir(names);
 }
 
 static int compare(const void *a, const void *b) {
@@ -82,6 +103,7 @@ static void list(struct listing *listing, struct arena *arena, const char *path)
         struct entry entry;
         if (*found->d_name == '.' || !parse(arena, found->d_name, &entry))
             continue;
+        look_inside(arena, path, found->d_name, &entry);
         listing->entries = arena_grow(arena, listing->entries, listing->count, sizeof entry);
         listing->entries[listing->count++] = entry;
     }

@@ -3,7 +3,8 @@
  *   [PREFIX](train|t10k|test)-(images|labels)(-|.)idx...    with or without .gz
  *
  * such as train-images-idx3-ubyte, t10k-labels.idx1-ubyte, emnist-balanced-test-images-idx3-ubyte.gz,
- * qmnist-train-labels-idx2-int; in the folder, or below it where torchvision puts them. */
+ * qmnist-train-labels-idx2-int; in the folder, or below it where torchvision puts them; each maybe in a folder of its
+ * own, of the same name. */
 #ifndef SPHERENET_DATA_IDX_FOLDER_H
 #define SPHERENET_DATA_IDX_FOLDER_H
 

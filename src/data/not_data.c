@@ -101,7 +101,13 @@ static const struct {
     {".tar", "an archive: unpack it"},
     {".7z", "an archive: unpack it"},
     {".tar.xz", "an archive: unpack it"},
+    {".mat", "a file of Matlab, which is not read"},
+    {".pt", "a file of PyTorch, which is not read"},
+    {".pkl", "a Python pickle, which is not read"},
+    {".csv", "a table of text, which is not read: write IDX files"},
+    {".h5", "an HDF5 file, which is not read"},
     {".parquet", "a Parquet file, which is not read"},
+    {".tfrecord", "a file of TensorFlow, which is not read"},
     {".crdownload", "a download that did not end"},
     {".part", "a download that did not end"},
 };
@@ -112,6 +118,11 @@ struct listing {
     size_t count;
 };
 
+static int compare(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* In the order of the names. */
 static void list(struct listing *listing, const char *folder) {
     DIR *entries = opendir(folder);
     for (struct dirent *entry; entries && (entry = readdir(entries));) {
@@ -122,6 +133,8 @@ static void list(struct listing *listing, const char *folder) {
     }
     if (entries)
         closedir(entries);
+    if (listing->count)
+        qsort(listing->names, listing->count, sizeof *listing->names, compare);
 }
 
 static bool ends_with(const char *name, const char *end) {
@@ -148,12 +161,14 @@ static void remark_on_things(struct text *text, const struct listing *listing) {
 }
 
 void not_data_remark(struct text *text, const char *folder) {
+    static const char *const splits[] = {"train", "test"};
     struct listing listing = {0};
+    for (int i = 0; i < 2; i++)
+        if (has_folder(folder, splits[i])) {
+            text_printf(text, "; there is the folder %s: pictures in folders are not read", splits[i]);
+            return;
+        }
     list(&listing, folder);
-    if (has_folder(folder, "train") || has_folder(folder, "test")) {
-        text_printf(text, "; there are folders train or test: pictures in folders are not read");
-    } else {
-        remark_on_things(text, &listing);
-    }
+    remark_on_things(text, &listing);
     arena_free(&listing.memory);
 }
