@@ -1,5 +1,6 @@
 #include "data/idx_images.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
@@ -284,7 +285,7 @@ bool idx_read_labels(struct idx_labels *labels, struct idx_file *idx, struct err
     if (idx->sizes[0] > INT_MAX)
         return error_set(err, "%s: holds %u labels, more than are read", idx->file.path, idx->sizes[0]);
     int at_once = records_at_once(idx, (int)idx->sizes[0]);
-    uint8_t *block = malloc((size_t)at_once * idx->record_bytes);
+    uint8_t *block = mem_block((size_t)at_once * idx->record_bytes);
     bool good = block ? read_all(labels, idx, block, at_once, err)
                       : error_set_code(err, ERROR_NO_MEMORY, "%s: not enough memory to read it", idx->file.path);
     free(block);
@@ -301,6 +302,7 @@ bool idx_read_labels(struct idx_labels *labels, struct idx_file *idx, struct err
 static bool take_split_labels(struct split *split, const struct idx_labels *labels, const struct idx_file *idx,
                               const struct idx_request *request, int classes, struct error *err) {
     int first = request->first_label;
+    assert(labels->labels && labels->count >= split->count);
     for (int i = 0; i < split->count; i++) {
         int64_t label = (int64_t)labels->labels[i] - first;
         if (label < 0 || label >= classes)
