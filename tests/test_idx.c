@@ -367,6 +367,37 @@ START_TEST(classes_have_the_names_of_a_mapping_or_a_list) {
 }
 END_TEST
 
+static const struct {
+    const char *prefix;
+    int classes, first;
+    const char *last_name;
+} emnist_sets[] = {
+    {"emnist-byclass-", 62, 0, "z"},  {"emnist-bymerge-", 47, 0, "t"}, {"emnist-balanced-", 47, 0, "t"},
+    {"emnist-letters-", 26, 1, "Zz"}, {"emnist-digits-", 10, 0, "9"},  {"emnist-mnist-", 10, 0, "9"},
+};
+
+START_TEST(classes_of_emnist_have_names_without_the_mapping) {
+    static char buffer[CLASS_NAME_BYTES];
+    struct choice data = choose("idx");
+    uint32_t count = (uint32_t)emnist_sets[_i].classes;
+    const struct idx_content images = {IDX_UINT8, 3, {count, 2, 2}, byte_value};
+    const struct idx_content labels = {IDX_UINT8, 1, {count}, emnist_sets[_i].first ? one_based : index_value};
+    for (int s = 0; s < 2; s++) {
+        const char *split = s ? "test" : "train", *prefix = emnist_sets[_i].prefix;
+        idx_write(arena_printf(&arena, "%s%s-images-idx3-ubyte", prefix, split), &images);
+        idx_write(arena_printf(&arena, "%s%s-labels-idx1-ubyte", prefix, split), &labels);
+    }
+    load(data);
+    ck_assert_int_eq(dataset.classes, emnist_sets[_i].classes);
+    ck_assert_str_eq(dataset_class_name(&dataset, dataset.classes - 1, buffer), emnist_sets[_i].last_name);
+    set_int(data, "classes", emnist_sets[_i].classes + 1);
+    load(data);
+    ck_assert_str_eq(dataset_class_name(&dataset, 1, buffer), "class 1");
+    set_text(data, "path", in_folder(arena_printf(&arena, "%strain-images-idx3-ubyte", emnist_sets[_i].prefix)));
+    check_refused(data, "train-images-idx3-ubyte: is a file; data.path is the folder of the four files");
+}
+END_TEST
+
 /* --- Sizes ------------------------------------------------------------------------------------------------------- */
 
 enum { MANY = 697932, FEW = 1000 };
@@ -473,6 +504,7 @@ Suite *test_suite(void) {
     tcase_add_test(content, classes_follow_from_training_labels_or_keys);
     tcase_add_test(content, keys_describe_a_dataset_without_its_files);
     tcase_add_test(content, classes_have_the_names_of_a_mapping_or_a_list);
+    tcase_add_loop_test(content, classes_of_emnist_have_names_without_the_mapping, 0, COUNT(emnist_sets));
     tcase_add_loop_test(content, a_cut_file_says_so, 0, 4);
     TCase *memory = suite_group(suite, "memory", 60, dataset_set_up, dataset_tear_down);
     tcase_set_tags(memory, "memory");

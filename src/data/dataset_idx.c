@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/number.h"
 #include "data/class_names.h"
@@ -127,10 +128,38 @@ static bool describe(struct dataset *dataset, const void *config, struct error *
 
 /* --- Loading ----------------------------------------------------------------------------------------------------- */
 
+/* What EMNIST's mappings say, for files without them. */
+static const struct {
+    const char *prefix;
+    size_t length; /* of a name, in characters */
+    const char *names;
+} emnist_names[] = {
+    {"emnist-byclass-", 1, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"},
+    {"emnist-bymerge-", 1, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt"},
+    {"emnist-balanced-", 1, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt"},
+    {"emnist-letters-", 2, "AaBbCcDdEeFfGgHhIiJjKkLlMmNnOoPpQqRrSsTtUuVvWwXxYyZz"},
+    {"emnist-digits-", 1, "0123456789"},
+    {"emnist-mnist-", 1, "0123456789"},
+};
+
+static void set_emnist_names(struct dataset *dataset, const char *prefix) {
+    const char **names = arena_alloc(&dataset->memory, (size_t)dataset->classes * sizeof *names);
+    for (size_t i = 0; i < sizeof emnist_names / sizeof *emnist_names; i++) {
+        const char *all = emnist_names[i].names;
+        size_t length = emnist_names[i].length;
+        if (strcmp(emnist_names[i].prefix, prefix) || strlen(all) != (size_t)dataset->classes * length)
+            continue;
+        for (int k = 0; k < dataset->classes; k++)
+            names[k] = arena_printf(&dataset->memory, "%.*s", (int)length, all + (size_t)k * length);
+        dataset->class_names = names;
+    }
+}
+
 static bool read_names(struct dataset *dataset, const struct idx_folder *folder, int first_label, struct error *err) {
     struct text list = {0}, mapping = {0};
     text_printf(&list, "%sclass_names.txt", folder->prefix);
     text_printf(&mapping, "%smapping.txt", folder->prefix);
+    set_emnist_names(dataset, folder->prefix);
     bool good = file_exists(folder->path, list.data)
                     ? class_names_read(dataset, folder->path, list.data, err)
                     : class_names_read_mapping(dataset, folder->path, mapping.data, first_label, err);

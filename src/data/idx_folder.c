@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* What a name tells of a file. */
 struct entry {
@@ -161,7 +162,10 @@ static bool choose_prefix(struct idx_folder *folder, const struct listing *listi
 bool idx_folder_find(struct idx_folder *folder, const char *path, const char *prefix, const char *const *below,
                      struct error *err) {
     struct listing listing;
+    struct stat status;
     *folder = (struct idx_folder){.path = NULL};
+    if (stat(path, &status) == 0 && S_ISREG(status.st_mode))
+        return error_set(err, "%s: is a file; data.path is the folder of the four files", path);
     search(folder, &listing, path, below);
     if (!choose_prefix(folder, &listing, prefix, err)) {
         idx_folder_free(folder);
