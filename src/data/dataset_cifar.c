@@ -209,12 +209,21 @@ static void free_members(struct archive *archive) {
         file_free(&archive->members[i]);
 }
 
+/* Bytes of the members that wait. */
+static size_t waiting_bytes(const struct archive *archive) {
+    size_t bytes = 0;
+    for (int i = 0; i < FILES_MAX; i++)
+        bytes += archive->members[i].size;
+    return bytes;
+}
+
 static bool read_member(struct archive *archive, struct file *file, struct error *err) {
     struct text path = {0};
     text_printf(&path, "%s: %s", archive->tar.path, archive->tar.name);
     file->path = path.data;
-    if (archive->tar.size > FILE_MAX_BYTES)
-        return error_set(err, "%s: holds more than %d bytes, the most such a file may", file->path, FILE_MAX_BYTES);
+    if (archive->tar.size > FILE_MAX_BYTES - waiting_bytes(archive))
+        return error_set(err, "%s: with those before it holds more than %d bytes, the most that are read", file->path,
+                         FILE_MAX_BYTES);
     file->size = (size_t)archive->tar.size;
     file->bytes = tar_read(&archive->tar, err);
     return file->bytes;
