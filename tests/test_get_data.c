@@ -169,6 +169,20 @@ START_TEST(an_interrupted_command_goes_on) {
 }
 END_TEST
 
+START_TEST(two_commands_do_not_fetch_into_one_folder) {
+    SKIP_IF(!can_run(), "curl or /usr/bin/python3 is not installed");
+    ck_assert_int_eq(shell(arena_printf(&arena,
+                                        "timeout --signal=INT 6 '%s/tools/get_data' mnist --from "
+                                        "http://127.0.0.1:%s/pause/ >/dev/null 2>&1 &",
+                                        home, port)),
+                     0);
+    for (int i = 0; i < WAITS && !disk_exists("log.txt"); i++)
+        usleep(WAIT_MICROSECONDS);
+    ck_assert_int_eq(get("mnist", "good", "--any-file"), 1);
+    expect_error("data/mnist.part: another process is fetching into it\n");
+}
+END_TEST
+
 START_TEST(files_that_do_not_fit_together_are_removed) {
     SKIP_IF(!can_run(), "curl or /usr/bin/python3 is not installed");
     idx_write("site/t10k-labels-idx1-ubyte.gz", &(struct idx_content){IDX_UINT8, 1, {9}, label});
@@ -280,6 +294,7 @@ Suite *test_suite(void) {
     tcase_add_loop_test(ways, what_is_wrong_is_said_and_leaves_nothing, 0, COUNT(faults));
     tcase_add_test(ways, a_silent_server_is_given_up);
     tcase_add_test(ways, an_interrupted_command_goes_on);
+    tcase_add_test(ways, two_commands_do_not_fetch_into_one_folder);
     tcase_add_test(ways, files_that_do_not_fit_together_are_removed);
     TCase *sources = suite_group(suite, "sources", 120, set_up, tear_down);
     tcase_add_test(sources, a_folder_of_files_is_a_source);
