@@ -76,7 +76,7 @@ START_TEST(a_finished_run_says_so) {
     run(0, "train spec.yaml");
     const char *before = read_text("runs/tiny/train.csv");
     run(0, "train spec.yaml --resume");
-    expect_output("the run is finished: 24 of 24 iterations; to go on, give a larger train.iterations\n");
+    expect_output("the run is finished: 24 iterations, and train.iterations is 24; to go on, give a larger one\n");
     expect_same_lines(read_text("runs/tiny/train.csv"), before, "train.csv");
     run(0, "train spec.yaml --resume --set train.iterations=30 --set schedule.warmup=5");
     ck_assert_int_eq(check_table("runs/tiny/train.csv", train_header, 12, 1, 1, 30), 30);

@@ -98,7 +98,7 @@ START_TEST(a_dataset_is_fetched_however_often_the_server_breaks_off) {
     static const char *const ways[] = {"good", "cut", "norange", "flaky"};
     SKIP_IF(!can_run(), "curl or /usr/bin/python3 is not installed");
     ck_assert_msg(get("mnist", ways[_i], "--any-file") == 0, "%s", errors);
-    expect_output("data/mnist: is complete\nspherenet train configs/mnist_features_sphere.yaml\n");
+    expect_output("data/mnist: is complete\n./spherenet train configs/mnist_features_sphere.yaml\n");
     check_mnist_is_there();
     run(0, "%s data='{type: mnist}'", train);
     unlink("log.txt");

@@ -237,6 +237,15 @@ START_TEST(huge_header_length) {
 }
 END_TEST
 
+START_TEST(a_file_of_torch_save) {
+    struct bytes bytes = plain_file("{}", 0);
+    memcpy(bytes.data, "PK\3\4", 4);
+    disk_write(path, bytes.data, bytes.count);
+    expect_refused();
+    expect_message("is a zip archive, as torch.save writes; write it with safetensors.torch.save_file");
+}
+END_TEST
+
 /* --- Sizes ------------------------------------------------------------------------------------------------------- */
 
 static long peak_kilobytes(void) {
@@ -293,6 +302,7 @@ Suite *test_suite(void) {
     tcase_add_test(damage, missing_file_and_folder);
     tcase_add_test(damage, deep_nesting);
     tcase_add_test(damage, huge_header_length);
+    tcase_add_test(damage, a_file_of_torch_save);
     tcase_add_test(damage, gzip_bomb);
     tcase_add_test(damage, lying_sizes_take_no_memory);
     tcase_add_loop_test(damage, bad_header, 0, COUNT(bad_headers));

@@ -258,7 +258,8 @@ static bool end_early(struct session *s, struct error *err) {
 static bool train(struct session *s, struct error *err) {
     const struct train_config *train = &s->experiment->train;
     if (s->trainer.iteration >= train->iterations) {
-        log_line(&s->log, "the run is finished: %" PRId64 " of %d iterations; to go on, give a larger train.iterations",
+        log_line(&s->log,
+                 "the run is finished: %" PRId64 " iterations, and train.iterations is %d; to go on, give a larger one",
                  s->trainer.iteration, train->iterations);
         return true;
     }

@@ -102,6 +102,8 @@ static bool read_header_length(const struct safetensors_reader *reader, uint64_t
         return false;
     if (got < sizeof *length)
         return damaged(reader, "the file ends within the header length");
+    if (!memcmp(length, "PK\3\4", 4))
+        return unsupported(reader, "is a zip archive, as torch.save writes; write it with safetensors.torch.save_file");
     if (*length > TENSOR_HEADER_MAX_BYTES)
         return damaged(reader, "a header length of %llu bytes, at most %d are allowed; is it a safetensors file?",
                        (unsigned long long)*length, TENSOR_HEADER_MAX_BYTES);

@@ -173,7 +173,8 @@ static struct step training_step(const struct trainer *trainer, int n) {
 
 bool trainer_average_anew(struct trainer *trainer, const struct dataset *dataset, struct error *err) {
     const struct experiment *experiment = trainer->experiment;
-    int batch_size = experiment->train.batch_size, batches = ceil_div(experiment->train.batch_norm_images, batch_size);
+    int images = smaller(experiment->train.batch_norm_images, dataset->splits[SPLIT_TRAIN].count);
+    int batch_size = experiment->train.batch_size, batches = ceil_div(images, batch_size);
     struct loader *loader = loader_train(dataset, experiment_data(experiment), (uint64_t)experiment->seed, batch_size,
                                          trainer->iteration, err);
     bool good = loader;

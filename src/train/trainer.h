@@ -57,9 +57,9 @@ void trainer_close(struct trainer *trainer);
  * says where it began, until the network's next pass. */
 struct step_result trainer_step(struct trainer *trainer, const struct batch *batch);
 
-/* Puts the means over train.batch_norm_images training images, or a few more, since whole batches are taken, in the
- * place of batch normalisation's running averages. They are the next batches of the run, augmented. What the network
- * computes in training does not depend on it. */
+/* Puts the means over train.batch_norm_images training images, all of them at most and in whole batches, in the place
+ * of batch normalisation's running averages. They are the next batches of the run, augmented. What the network computes
+ * in training does not depend on it. */
 bool trainer_average_anew(struct trainer *trainer, const struct dataset *dataset, struct error *err);
 
 /* The accuracy on a batch, 0 to 1, of the network as a test sees it. */
