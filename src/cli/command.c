@@ -130,6 +130,11 @@ bool command_read_spec(struct experiment *experiment, const char *path, const st
     return good;
 }
 
+void command_layer_column(const struct layer *layer, int depth, char *name) {
+    snprintf(name, LAYER_COLUMN_BYTES, "%*s%s", 2 * depth, "", layer->name);
+    text_defuse_line(name);
+}
+
 bool command_take_machine(const struct experiment *experiment, const char *spec, struct error *err) {
     const char *wish = experiment->train.openblas_core;
     if (!blas_core_check(wish, err))

@@ -55,6 +55,11 @@ struct error;
  * A program that has to start over does so first when the spec is a pipe, which can be read only once. */
 bool command_read_spec(struct experiment *experiment, const char *path, const struct values *overrides);
 
+/* The layer's name as tables show it: indented by its depth, on one line, without what a terminal would act on. */
+enum { LAYER_COLUMN_BYTES = 400 };
+struct layer;
+void command_layer_column(const struct layer *layer, int depth, char *name);
+
 /* Has OpenBLAS use the kernels of train.openblas_core, by starting the program over when it uses others, or when it is
  * to start over anyway, so nothing may have been done yet that must not be done twice; and has OpenMP use the
  * experiment's threads. False with an error when these kernels cannot be had. spec: the file that was read, which has

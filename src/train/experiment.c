@@ -26,7 +26,7 @@ static const struct param train_params[] = {
         struct train_config, openblas_core, "openblas_core", "auto",
         "OpenBLAS's kernels, such as Haswell; auto: those that OPENBLAS_CORETYPE names, else that OpenBLAS chooses. "
         "Others round differently"),
-    TEXT_KEY(struct train_config, init_from, "init_from", "''",
+    PATH_KEY(struct train_config, init_from, "init_from", "''",
              "run or checkpoint whose weights to start from, with a fresh optimizer; empty: drawn from the seed"),
     ENUM_KEY(struct train_config, init_classifier, "init_classifier", "copy", init_classifier_names,
              "of init_from: copy the last layer's weights too, or draw them, as where the classes are others"),
@@ -66,6 +66,8 @@ static const char *name_from_path(struct arena *arena, const char *path) {
 static void check_name(const struct experiment *experiment, const struct node *root, struct diagnostics *diags) {
     const char *allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
     const struct node *node = node_get(root, "name");
+    if (node && node_is_null(node))
+        node = NULL;
     const char *advice = node ? "" : " (the file's name, since `name` is not given)";
     if (!*experiment->name || experiment->name[strspn(experiment->name, allowed)] || *experiment->name == '.' ||
         strlen(experiment->name) > 200)
@@ -122,7 +124,7 @@ static bool read_tree(struct experiment *experiment, struct node *root, const st
         root = NULL;
     }
     for (int i = 0; root && i < source->override_count; i++)
-        node_override(&experiment->arena, root, source->overrides[i], diags);
+        node_override(&experiment->arena, root, experiment_params, source->overrides[i], diags);
     if (!root)
         return false;
     if (source->stored)
