@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/number.h"
 #include "cli/loaded_run.h"
 
 static struct values overrides;
@@ -25,7 +26,7 @@ static bool write_features(const struct loaded_run *loaded, const struct feature
     for (int i = 0; i < features->images; i++) {
         fprintf(file, "%d,%d", features->labels[i], features->predictions[i]);
         for (int j = 0; j < features->width; j++)
-            fprintf(file, ",%.6g", (double)features->values[(size_t)i * (size_t)features->width + (size_t)j]);
+            fprintf(file, ",%.6g", shown((double)features->values[(size_t)i * (size_t)features->width + (size_t)j]));
         fputc(',', file);
         table_put_class(file, loaded, features->labels[i]);
         fputc(',', file);

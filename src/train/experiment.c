@@ -94,7 +94,7 @@ bool experiment_plan(const struct experiment *experiment, enum step_mode mode, s
 }
 
 /* Needs no more of the spec than its data and network to be right. */
-static void check_network(struct experiment *experiment, struct diagnostics *diags) {
+static void check_network(struct experiment *experiment, enum step_mode mode, struct diagnostics *diags) {
     int mistakes = diags->count;
     struct error err;
     if (!dataset_describe(&experiment->shape, experiment->data, &err)) {
@@ -106,7 +106,7 @@ static void check_network(struct experiment *experiment, struct diagnostics *dia
         return;
     struct model model;
     struct loss loss;
-    experiment_plan(experiment, STEP_TRAIN, &model, &loss, diags);
+    experiment_plan(experiment, mode, &model, &loss, diags);
     model_free(&model);
 }
 
@@ -137,7 +137,7 @@ static bool read_tree(struct experiment *experiment, struct node *root, const st
     check_name(experiment, root, diags);
     blas_core_diagnose(experiment->train.openblas_core, root, diags);
     if (experiment->data.kind && experiment->network.kind)
-        check_network(experiment, diags);
+        check_network(experiment, source->stored ? STEP_EVALUATE : STEP_TRAIN, diags); /* stored: trained already */
     return !diags->count;
 }
 
