@@ -39,5 +39,5 @@ const char *path_expand(struct arena *arena, const char *path, struct error *err
 }
 
 const char *path_origin(const char *path) {
-    return *path == '/' ? "" : " (from the current folder)";
+    return *path == '/' ? "" : "; relative paths count from the current folder";
 }

@@ -10,7 +10,7 @@
  * there. */
 const char *path_expand(struct arena *arena, const char *path, struct error *err);
 
-/* What to say behind a path that leads nowhere: " (from the current folder)", or "" for an absolute one. */
+/* What to say in the end of a path that leads nowhere: where it counts from, or "" for an absolute one. */
 const char *path_origin(const char *path);
 
 #endif

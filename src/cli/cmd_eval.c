@@ -2,7 +2,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #include "base/number.h"
 #include "cli/loaded_run.h"
@@ -13,7 +12,7 @@ static const char *split_name = "test", *out_dir;
 static const struct option options[] = {
     SET_OPTION(&overrides),
     SPLIT_OPTION(&split_name),
-    {"out", OPTION_VALUE, &out_dir, "DIR", "where the tables go; else beside the checkpoint"},
+    {"out", OPTION_PATH, &out_dir, "DIR", "where the tables go; else beside the checkpoint"},
     {0},
 };
 
@@ -73,17 +72,20 @@ static bool write_table(const struct report *report, const char *name, void (*pu
     return table_close(file, path, err);
 }
 
-/* The folder the tables go to. */
+/* The folder the tables go to, into which they can be written. */
 static bool find_folder(struct report *report, struct error *err) {
-    struct stat status;
-    if (!out_dir) {
+    static const char *const tables[] = {"per_class.csv", "confusion.csv", "angles.csv"};
+    char path[PATH_BYTES];
+    bool good = true;
+    if (out_dir) {
+        snprintf(report->folder, sizeof report->folder, "%s", out_dir);
+        good = run_dir_make(out_dir, err);
+    } else {
         loaded_run_folder(&report->loaded, report->folder);
-        return true;
     }
-    snprintf(report->folder, sizeof report->folder, "%s", out_dir);
-    if (mkdir(out_dir, 0777) && (stat(out_dir, &status) || !S_ISDIR(status.st_mode)))
-        return error_set_errno(err, "%s: cannot be made", out_dir);
-    return true;
+    for (size_t i = 0; good && i < sizeof tables / sizeof *tables; i++)
+        good = table_check(table_path(&report->loaded, report->folder, tables[i], path), err);
+    return good;
 }
 
 static void explain(double value, const char *what, const char *why) {

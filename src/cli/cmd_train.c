@@ -12,7 +12,7 @@ static bool resume, overwrite, quiet;
 
 static const struct option options[] = {
     SET_OPTION(&overrides),
-    {"run-dir", OPTION_VALUE, &run_dir, "DIR", "where the run is kept; else runs/NAME"},
+    {"run-dir", OPTION_PATH, &run_dir, "DIR", "where the run is kept; else runs/NAME"},
     {"resume", OPTION_FLAG, &resume, NULL, "go on from the newest checkpoint"},
     {"overwrite", OPTION_FLAG, &overwrite, NULL, "replace the run that is there"},
     {"quiet", OPTION_FLAG, &quiet, NULL, "say nothing but errors"},

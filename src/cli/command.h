@@ -16,12 +16,12 @@ struct values {
     const char *items[MAX_VALUES];
 };
 
-enum option_type { OPTION_FLAG, OPTION_VALUE, OPTION_VALUES };
+enum option_type { OPTION_FLAG, OPTION_VALUE, OPTION_PATH, OPTION_VALUES };
 
 struct option {
     const char *name; /* without "--"; NULL closes a table */
     enum option_type type;
-    void *place;       /* bool *, const char **, struct values * */
+    void *place;       /* bool *, const char ** (of a path: expanded), struct values * */
     const char *value; /* what the value is called in help */
     const char *help;
 };

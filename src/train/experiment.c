@@ -21,7 +21,8 @@ static const struct param train_params[] = {
     TRAIN_INT(keep, "3", 0, 1e6, "newest checkpoints that stay, beside the best; 0: all"),
     ENUM_KEY(struct train_config, on_divergence, "on_divergence", "stop", on_divergence_names,
              "when loss or gradient are not finite: stop the run, or skip the update and go on"),
-    TRAIN_INT(threads, "0", 0, 1024, "worker threads; 0: as many as the processors that the process may use"),
+    TRAIN_INT(threads, "0", 0, MOST_THREADS,
+              "worker threads; 0: OMP_NUM_THREADS, else as many as the processors that the process may use"),
     TEXT_KEY(
         struct train_config, openblas_core, "openblas_core", "auto",
         "OpenBLAS's kernels, such as Haswell; auto: those that OPENBLAS_CORETYPE names, else that OpenBLAS chooses. "
