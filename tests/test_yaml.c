@@ -59,13 +59,20 @@ static const struct bad_yaml bad_yamls[] = {
      "line "
      "begins with a tab: indent with blanks\n"},
     {"a: 1\0\n", 6,
-     "a.yaml:1: not valid YAML: control characters are not allowed; a file with bytes of 0 may be UTF-16 without a "
-     "mark: "
-     "save it as UTF-8\n"},
+     "a.yaml:1: not valid YAML: control characters are not allowed; with bytes of 0 it may be UTF-16 without a mark, "
+     "where UTF-8 is expected\n"},
     {"a: \"x\\0y\"\n", 0, "a.yaml:1: a value contains a NUL character\n"},
     {"a: \xff\xfe\n", 0,
-     "a.yaml:1: not valid YAML: invalid leading UTF-8 octet; the file may be Latin-1: save it as UTF-8\n"},
-    {"a: \xe2\x82", 0, "a.yaml:1: not valid YAML: incomplete UTF-8 octet sequence\n"},
+     "a.yaml:1: not valid YAML: invalid leading UTF-8 octet; it may be Latin-1, where UTF-8 is expected\n"},
+    {"a: 1\nb: caf\xe9 x\n", 0,
+     "a.yaml:2: not valid YAML: invalid trailing UTF-8 octet; it may be Latin-1, where UTF-8 is expected\n"},
+    {"a: 1\nb:\n \tc: 1\n", 0,
+     "a.yaml:3: not valid YAML: found character that cannot start any token while scanning for the next token; the "
+     "line "
+     "begins with a tab: indent with blanks\n"},
+    {"a: \xe2\x82", 0,
+     "a.yaml:1: not valid YAML: incomplete UTF-8 octet sequence; it may be Latin-1, where "
+     "UTF-8 is expected\n"},
     {"a: [1\n", 0, "a.yaml:2: not valid YAML: did not find expected ',' or ']' while parsing a flow sequence\n"},
     {"a: 'x\n", 0, "a.yaml:2: not valid YAML: found unexpected end of stream while scanning a quoted scalar\n"},
     {"a: b: c\n", 0, "a.yaml:1: not valid YAML: mapping values are not allowed in this context\n"},

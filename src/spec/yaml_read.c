@@ -52,9 +52,9 @@ static yaml_mark_t mark_of_byte(const struct reader *r, size_t byte) {
 }
 
 static const char *encoding_advice(const yaml_parser_t *parser) {
-    return parser->problem_value == 0      ? "; a file with bytes of 0 may be UTF-16 without a mark: save it as UTF-8"
-           : parser->problem_value >= 0x80 ? "; the file may be Latin-1: save it as UTF-8"
-                                           : "";
+    return parser->problem_value == 0 ? "; with bytes of 0 it may be UTF-16 without a mark, where UTF-8 is expected"
+           : parser->problem && strstr(parser->problem, "UTF-8") ? "; it may be Latin-1, where UTF-8 is expected"
+                                                                 : "";
 }
 
 /* Whether a tab is among the blanks that the line begins with. */
