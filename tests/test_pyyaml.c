@@ -93,49 +93,73 @@ static struct choice vary_row(const struct kind *row, int variation, int depth) 
 /* Every row once; none below MOST_DEPTH lists within lists. */
 static struct choice_list vary_rows(const struct registry *registry, int variation, int depth) {
     struct choice_list list = {0};
-    for (int i = 0; depth < MOST_DEPTH && registry->rows[i]; i++)
+    for (int i = 0; registry && depth < MOST_DEPTH && registry->rows[i]; i++)
         choice_list_add(&arena, &list, vary_row(registry->rows[i], variation, depth + 1));
     return list;
 }
 
-static unsigned all_flags(const char *const *names) {
-    unsigned flags = 0;
-    for (int i = 0; names[i]; i++)
-        flags |= 1u << i;
-    return flags;
+static int count_names(const struct param *param) {
+    int names = 0;
+    while (param->names && param->names[names])
+        names++;
+    ck_assert_int_gt(names, 0);
+    return names;
+}
+
+static const struct kind *row_of(const struct param *param, int variation) {
+    int rows = 0;
+    while (param->registry && param->registry->rows[rows])
+        rows++;
+    ck_assert_int_gt(rows, 0);
+    return rows > 0 ? param->registry->rows[variation % rows] : NULL;
+}
+
+static struct text_map vary_texts(int variation) {
+    struct text_map map = {2, arena_alloc(&arena, 2 * sizeof *map.pairs)};
+    map.pairs[0] = (struct text_pair){texts[variation % COUNT(texts)], texts[(variation + 1) % COUNT(texts)]};
+    map.pairs[1] = (struct text_pair){"another", "one"};
+    return map;
+}
+
+static void vary_lists(void *value, const struct param *p, int variation) {
+    if (p->type == PARAM_FLAGS)
+        *(unsigned *)value = (1u << count_names(p)) - 1;
+    else if (p->type == PARAM_INTS)
+        *(struct int_list *)value = (struct int_list){2, {variation, 7}};
+    else if (p->type == PARAM_REALS)
+        *(struct real_list *)value = (struct real_list){1 + variation % 2, {numbers[variation % COUNT(numbers)], 1e-7}};
+    else
+        *(struct text_map *)value = vary_texts(variation);
+}
+
+static void vary_word(void *value, const struct param *p, int variation) {
+    if (p->type == PARAM_INT)
+        *(int *)value = variation * 1000003;
+    else if (p->type == PARAM_REAL)
+        *(double *)value = numbers[variation % COUNT(numbers)];
+    else if (p->type == PARAM_BOOL)
+        *(bool *)value = variation % 2;
+    else if (p->type == PARAM_ENUM)
+        *(int *)value = variation % count_names(p);
+    else
+        *(const char **)value = texts[variation % COUNT(texts)];
 }
 
 static void vary_value(void *value, const struct param *p, int variation, int depth) {
-    int names = 0, rows = 0;
-    while (p->names && p->names[names])
-        names++;
-    while (p->registry && p->registry->rows[rows])
-        rows++;
     switch (p->type) {
     case PARAM_INT:
-        *(int *)value = variation * 1000003;
-        break;
     case PARAM_REAL:
-        *(double *)value = numbers[variation % COUNT(numbers)];
-        break;
     case PARAM_BOOL:
-        *(bool *)value = variation % 2;
-        break;
+    case PARAM_ENUM:
     case PARAM_STRING:
     case PARAM_PATH:
-        *(const char **)value = texts[variation % COUNT(texts)];
-        break;
-    case PARAM_ENUM:
-        *(int *)value = variation % names;
+        vary_word(value, p, variation);
         break;
     case PARAM_FLAGS:
-        *(unsigned *)value = all_flags(p->names);
-        break;
     case PARAM_INTS:
-        *(struct int_list *)value = (struct int_list){2, {variation, 7}};
-        break;
     case PARAM_REALS:
-        *(struct real_list *)value = (struct real_list){1 + variation % 2, {numbers[variation % COUNT(numbers)], 1e-7}};
+    case PARAM_TEXTS:
+        vary_lists(value, p, variation);
         break;
     case PARAM_SECTION:
     case PARAM_INCLUDE:
@@ -143,7 +167,7 @@ static void vary_value(void *value, const struct param *p, int variation, int de
         break;
     case PARAM_ROW:
     case PARAM_KIND:
-        *(struct choice *)value = vary_row(p->registry->rows[variation % rows], variation, depth);
+        *(struct choice *)value = vary_row(row_of(p, variation), variation, depth);
         break;
     case PARAM_KINDS:
         *(struct choice_list *)value = vary_rows(p->registry, variation, depth);
@@ -161,12 +185,8 @@ static void vary(void *section, const struct param *params, int variation, int d
 
 /* --- What each reader takes them for ----------------------------------------------------------------------------- */
 
-static void put_key(struct text *out, const char *key) {
-    text_printf(out, "key %s\n", key);
-}
-
-static void put_text(struct text *out, const char *text) {
-    text_printf(out, "text ");
+static void put_hex(struct text *out, const char *what, const char *text) {
+    text_printf(out, "%s ", what);
     for (const unsigned char *c = (const unsigned char *)text; *c; c++)
         text_printf(out, "%02x", *c);
     text_printf(out, "\n");
@@ -175,14 +195,12 @@ static void put_text(struct text *out, const char *text) {
 static void put_scalar(struct text *out, const struct node *node) {
     char *end;
     double number = strtod(node->scalar, &end);
-    if (node->quoted)
-        put_text(out, node->scalar);
-    else if (!strcmp(node->scalar, "true") || !strcmp(node->scalar, "false"))
+    if (!node->quoted && (!strcmp(node->scalar, "true") || !strcmp(node->scalar, "false")))
         text_printf(out, "truth %s\n", node->scalar);
-    else if (*node->scalar && !*end)
+    else if (!node->quoted && *node->scalar && !*end)
         text_printf(out, "number %.17g\n", number);
     else
-        put_text(out, node->scalar);
+        put_hex(out, "text", node->scalar);
 }
 
 static void put_node(struct text *out, const struct node *node) {
@@ -193,7 +211,7 @@ static void put_node(struct text *out, const struct node *node) {
     text_printf(out, "%s of %d\n", node->type == NODE_MAP ? "map" : "list", node->count);
     for (int i = 0; i < node->count; i++) {
         if (node->type == NODE_MAP)
-            put_key(out, node->keys[i]);
+            put_hex(out, "key", node->keys[i]);
         put_node(out, node->children[i]);
     }
 }
@@ -204,7 +222,7 @@ static const char *const reader = "import sys, yaml\n"
                                   "        print('map' if isinstance(value, dict) else 'list', 'of', len(value))\n"
                                   "        for item in value:\n"
                                   "            if isinstance(value, dict):\n"
-                                  "                print('key', item)\n"
+                                  "                print('key', item.encode().hex())\n"
                                   "            put(value[item] if isinstance(value, dict) else item)\n"
                                   "    elif isinstance(value, bool):\n"
                                   "        print('truth', 'true' if value else 'false')\n"

@@ -149,6 +149,8 @@ static bool param_leads_to_text(const struct param *param, const struct path *pa
         return false;
     if (at == path->count - 1)
         return param->type == PARAM_STRING || param->type == PARAM_PATH;
+    if (param->type == PARAM_TEXTS)
+        return at == path->count - 2;
     if (param->type == PARAM_KIND || param->type == PARAM_KINDS)
         return rows_lead_to_text(param->registry, path, at + 1);
     return leads_to_text(param->params, path, at + 1);
