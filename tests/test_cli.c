@@ -97,7 +97,9 @@ static const struct command_line command_lines[] = {
     {2, "bench spec.yaml --rounds", "spherenet bench: --rounds needs a value: --rounds N"},
     {2, "train .", ".: is a directory; a spec is a YAML file"},
     {2, "eval", "spherenet eval: RUN_OR_CHECKPOINT is missing; usage: spherenet eval RUN_OR_CHECKPOINT"},
-    {1, "eval nowhere", "spherenet: nowhere: neither a run's folder nor a checkpoint: No such file or directory"},
+    {1, "eval nowhere",
+     "spherenet: nowhere: neither a run's folder nor a checkpoint: No such file or directory; "
+     "relative paths count from the current folder"},
     {1, "eval .",
      "spherenet: .: no checkpoint below this folder; give a checkpoint file, or a run's folder once the "
      "run has made one"},

@@ -57,7 +57,7 @@ static struct cart bind_with(const char *text, const char *override, bool stored
     struct cart cart = {0};
     struct node *root = read_good(text);
     if (override)
-        ck_assert_msg(node_override(&arena, root, override, &diags), "%s", messages());
+        ck_assert_msg(node_override(&arena, root, NULL, override, &diags), "%s", messages());
     if (stored)
         spec_bind_stored(&arena, &cart, cart_params, root, &diags);
     else

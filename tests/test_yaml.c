@@ -55,11 +55,24 @@ static const struct bad_yaml bad_yamls[] = {
     {"a: 1\n---\nb: 2\n", 0, "a.yaml:2: a second document starts here; a spec is a single one\n"},
     {"a: 1\n...\n...\n---\nb: 2\n", 0, "a.yaml:4: a second document starts here; a spec is a single one\n"},
     {"a: x\n\tb: 1\n", 0,
-     "a.yaml:2: not valid YAML: found a tab character that violates indentation while scanning a plain scalar\n"},
-    {"a: 1\0\n", 6, "a.yaml: not valid YAML: control characters are not allowed\n"},
+     "a.yaml:2: not valid YAML: found a tab character that violates indentation while scanning a plain scalar; the "
+     "line "
+     "begins with a tab: indent with blanks\n"},
+    {"a: 1\0\n", 6,
+     "a.yaml:1: not valid YAML: control characters are not allowed; with bytes of 0 it may be UTF-16 without a mark, "
+     "where UTF-8 is expected\n"},
     {"a: \"x\\0y\"\n", 0, "a.yaml:1: a value contains a NUL character\n"},
-    {"a: \xff\xfe\n", 0, "a.yaml: not valid YAML: invalid leading UTF-8 octet\n"},
-    {"a: \xe2\x82", 0, "a.yaml: not valid YAML: incomplete UTF-8 octet sequence\n"},
+    {"a: \xff\xfe\n", 0,
+     "a.yaml:1: not valid YAML: invalid leading UTF-8 octet; it may be Latin-1, where UTF-8 is expected\n"},
+    {"a: 1\nb: caf\xe9 x\n", 0,
+     "a.yaml:2: not valid YAML: invalid trailing UTF-8 octet; it may be Latin-1, where UTF-8 is expected\n"},
+    {"a: 1\nb:\n \tc: 1\n", 0,
+     "a.yaml:3: not valid YAML: found character that cannot start any token while scanning for the next token; the "
+     "line "
+     "begins with a tab: indent with blanks\n"},
+    {"a: \xe2\x82", 0,
+     "a.yaml:1: not valid YAML: incomplete UTF-8 octet sequence; it may be Latin-1, where "
+     "UTF-8 is expected\n"},
     {"a: [1\n", 0, "a.yaml:2: not valid YAML: did not find expected ',' or ']' while parsing a flow sequence\n"},
     {"a: 'x\n", 0, "a.yaml:2: not valid YAML: found unexpected end of stream while scanning a quoted scalar\n"},
     {"a: b: c\n", 0, "a.yaml:1: not valid YAML: mapping values are not allowed in this context\n"},
@@ -180,7 +193,7 @@ START_TEST(overrides_reach_every_place) {
     };
     struct node *root = read_good(tree);
     for (size_t i = 0; i < sizeof assignments / sizeof *assignments; i++)
-        ck_assert_msg(node_override(&arena, root, assignments[i], &diags), "%s", messages());
+        ck_assert_msg(node_override(&arena, root, NULL, assignments[i], &diags), "%s", messages());
     ck_assert_str_eq(child(root, "seed")->scalar, "2");
     const struct node *optimizer = child(root, "optimizer"), *layers = child(child(root, "network"), "layers");
     ck_assert_str_eq(child(optimizer, "type")->scalar, "adam");
@@ -201,7 +214,7 @@ END_TEST
 /* Only the place that is named changes, not the other places that share its anchor. */
 START_TEST(an_override_spares_aliases) {
     struct node *root = read_good("a: &x {b: 1}\nc: *x\n");
-    ck_assert(node_override(&arena, root, "a.b=2", &diags));
+    ck_assert(node_override(&arena, root, NULL, "a.b=2", &diags));
     ck_assert_str_eq(child(child(root, "a"), "b")->scalar, "2");
     ck_assert_str_eq(child(child(root, "c"), "b")->scalar, "1");
 }
@@ -234,7 +247,7 @@ static const struct {
 
 START_TEST(overrides_that_lead_nowhere) {
     struct node *root = read_good(tree);
-    ck_assert(!node_override(&arena, root, bad_overrides[_i].assignment, &diags));
+    ck_assert(!node_override(&arena, root, NULL, bad_overrides[_i].assignment, &diags));
     ck_assert_str_eq(messages(),
                      arena_printf(&arena, "--set %s:%s", bad_overrides[_i].assignment, bad_overrides[_i].message));
 }

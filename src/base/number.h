@@ -2,6 +2,7 @@
 #ifndef SPHERENET_BASE_NUMBER_H
 #define SPHERENET_BASE_NUMBER_H
 
+#include <math.h>
 #include <stddef.h>
 
 static inline int smaller(int a, int b) {
@@ -24,6 +25,11 @@ static inline size_t size_smaller(size_t a, size_t b) {
 }
 static inline size_t size_larger(size_t a, size_t b) {
     return a > b ? a : b;
+}
+
+/* The value to be printed: printf would show the sign of a NAN, which says nothing. */
+static inline double shown(double value) {
+    return isnan(value) ? fabs(value) : value;
 }
 
 #endif

@@ -43,12 +43,22 @@ void text_free(struct text *text) {
     *text = (struct text){0};
 }
 
+/* Bytes of the control character that is there: 1, 2 for the second set of them in UTF-8, 0 for another character. */
+static size_t control_length(const unsigned char *c) {
+    if (*c < ' ' || *c == 0x7f)
+        return 1;
+    return *c == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0 ? 2 : 0;
+}
+
 void text_defuse(char *text) {
-    for (unsigned char *c = (unsigned char *)text; *c; c++)
-        if ((*c < ' ' && *c != '\n' && *c != '\t') || *c == 0x7f)
-            *c = '?';
-        else if (*c == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0) /* the second set of them, in UTF-8 */
-            c[0] = c[1] = '?';
+    for (char *c = text; *c; c++)
+        if (*c != '\n' && *c != '\t')
+            memset(c, '?', control_length((const unsigned char *)c));
+}
+
+void text_defuse_line(char *text) {
+    for (char *c = text; *c; c++)
+        memset(c, '?', control_length((const unsigned char *)c));
 }
 
 /* Levenshtein distance, one row of the table at a time; b is at most LONGEST_NAME long. */

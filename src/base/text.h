@@ -17,6 +17,9 @@ void text_free(struct text *text);
  * would act on; lines and tabs stay. */
 void text_defuse(char *text);
 
+/* The same for what is to stay on one line, within which lines and tabs do not stay either. */
+void text_defuse_line(char *text);
+
 /* The name in names[0..count) that a typing error most likely meant, or NULL when none is near. */
 const char *text_nearest(const char *word, const char *const *names, size_t count);
 

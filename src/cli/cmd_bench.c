@@ -56,8 +56,8 @@ static void print_direction(const struct bench *bench, const struct layer *layer
 
 static void print_layer(const struct layer *layer, int depth, void *context) {
     const struct bench *bench = context;
-    char name[80], shape[48];
-    snprintf(name, sizeof name, "%*s%s", 2 * depth, "", layer->name);
+    char name[LAYER_COLUMN_BYTES], shape[48];
+    command_layer_column(layer, depth, name);
     snprintf(shape, sizeof shape, "%dx%dx%d", layer->out.height, layer->out.width, layer->out.channels);
     printf("%-28s %-16s %11s", name, layer->type->kind.name, shape);
     for (enum pass_direction direction = 0; direction < PASS_DIRECTIONS; direction++)
@@ -120,16 +120,18 @@ static void row(const char *measure, const char *layer, double value, const char
 static void layer_rows(const struct layer *layer, int depth, void *context) {
     (void)depth;
     const struct bench *bench = context;
+    char name[LAYER_COLUMN_BYTES];
+    command_layer_column(layer, 0, name);
     for (enum pass_direction direction = 0; direction < PASS_DIRECTIONS; direction++) {
         double seconds = bench_median(bench, bench_layer(layer, direction)), flop = bench_flop(bench, layer, direction);
         char rate[32];
         snprintf(rate, sizeof rate, "%s_rate", direction_names[direction]);
-        row(direction_names[direction], layer->name, 1e3 * seconds, "ms");
+        row(direction_names[direction], name, 1e3 * seconds, "ms");
         if (flop > 0)
-            row(rate, layer->name, 1e-9 * flop / seconds, "GFLOP/s");
+            row(rate, name, 1e-9 * flop / seconds, "GFLOP/s");
     }
-    row("outputs", layer->name, (double)shape_size(&layer->out), "values");
-    row("tensors", layer->name, bench_tensor_bytes(bench, layer) / 1e6, "MB");
+    row("outputs", name, (double)shape_size(&layer->out), "values");
+    row("tensors", name, bench_tensor_bytes(bench, layer) / 1e6, "MB");
 }
 
 static void spec_rows(const struct bench *bench) {

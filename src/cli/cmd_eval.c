@@ -2,8 +2,8 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
+#include "base/number.h"
 #include "cli/loaded_run.h"
 
 static struct values overrides;
@@ -12,7 +12,7 @@ static const char *split_name = "test", *out_dir;
 static const struct option options[] = {
     SET_OPTION(&overrides),
     SPLIT_OPTION(&split_name),
-    {"out", OPTION_VALUE, &out_dir, "DIR", "where the tables go; else beside the checkpoint"},
+    {"out", OPTION_PATH, &out_dir, "DIR", "where the tables go; else beside the checkpoint"},
     {0},
 };
 
@@ -58,7 +58,8 @@ static void put_angles(FILE *file, const struct report *report) {
     fprintf(file, "iteration,images,own_weight,nearest_weights,within_class,between_classes,mean_length,"
                   "length_variation\n");
     fprintf(file, "%" PRId64 ",%d,%.4f,%.4f,%.4f,%.4f,%.6g,%.6g\n", report->loaded.iteration, report->features.images,
-            a->own, a->classes, a->within, a->between, a->length, a->variation);
+            shown(a->own), shown(a->classes), shown(a->within), shown(a->between), shown(a->length),
+            shown(a->variation));
 }
 
 static bool write_table(const struct report *report, const char *name, void (*put)(FILE *, const struct report *),
@@ -71,17 +72,39 @@ static bool write_table(const struct report *report, const char *name, void (*pu
     return table_close(file, path, err);
 }
 
-/* The folder the tables go to. */
+/* The folder the tables go to, into which they can be written. */
 static bool find_folder(struct report *report, struct error *err) {
-    struct stat status;
-    if (!out_dir) {
+    static const char *const tables[] = {"per_class.csv", "confusion.csv", "angles.csv"};
+    char path[PATH_BYTES];
+    bool good = true;
+    if (out_dir) {
+        snprintf(report->folder, sizeof report->folder, "%s", out_dir);
+        good = run_dir_make(out_dir, err);
+    } else {
         loaded_run_folder(&report->loaded, report->folder);
-        return true;
     }
-    snprintf(report->folder, sizeof report->folder, "%s", out_dir);
-    if (mkdir(out_dir, 0777) && (stat(out_dir, &status) || !S_ISDIR(status.st_mode)))
-        return error_set_errno(err, "%s: cannot be made", out_dir);
-    return true;
+    for (size_t i = 0; good && i < sizeof tables / sizeof *tables; i++)
+        good = table_check(table_path(&report->loaded, report->folder, tables[i], path), err);
+    return good;
+}
+
+static void explain(double value, const char *what, const char *why) {
+    if (isnan(value))
+        printf("  nan: %s %s\n", what, why);
+}
+
+/* Says why an angle is no number. */
+static void explain_angles(const struct report *report) {
+    const struct feature_angles *a = &report->angles;
+    if (!isfinite(a->length)) {
+        explain(NAN, "the features", "are not finite");
+        return;
+    }
+    explain(a->classes, "the nearest weights of two classes:",
+            report->result.classes > 1 ? "there are too many classes to compare" : "there is one class alone");
+    explain(a->within, "features within a class:", "no class has two images");
+    explain(a->between, "features of two classes:", "all images are of one class");
+    explain(a->variation, "the deviation of the lengths:", "all features have length 0");
 }
 
 static void print(const struct report *report) {
@@ -89,12 +112,15 @@ static void print(const struct report *report) {
     const struct feature_angles *a = &report->angles;
     printf("%s, iteration %" PRId64 ", %d %s images\n", report->loaded.path, report->loaded.iteration, e->images,
            split_name);
-    printf("accuracy %.4f  top-5 %.4f  loss %.4f\n", e->accuracy, e->top5, e->loss);
+    printf("accuracy %.4f  top-5 %.4f  loss %.4f\n", e->accuracy, e->top5, shown(e->loss));
+    explain(e->loss, "the loss:", "the network's scores are not finite");
     if (!report->features.values)
         return;
     printf("angles in degrees: feature to its class's weights %.2f, nearest weights of two classes %.2f,\n"
            "  features within a class %.2f, of two classes %.2f; deviation of their lengths %.3f of the mean %.4g\n",
-           a->own, a->classes, a->within, a->between, a->variation, a->length);
+           shown(a->own), shown(a->classes), shown(a->within), shown(a->between), shown(a->variation),
+           shown(a->length));
+    explain_angles(report);
 }
 
 static bool write_report(struct report *report, struct error *err) {

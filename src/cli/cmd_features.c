@@ -1,6 +1,8 @@
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/number.h"
 #include "cli/loaded_run.h"
 
 static struct values overrides;
@@ -9,7 +11,7 @@ static const char *split_name = "test", *out_path;
 static const struct option options[] = {
     SET_OPTION(&overrides),
     SPLIT_OPTION(&split_name),
-    {"out", OPTION_VALUE, &out_path, "FILE", "where they go; else SPLIT_features.csv beside the checkpoint"},
+    {"out", OPTION_PATH, &out_path, "FILE", "where they go; else SPLIT_features.csv beside the checkpoint"},
     {0},
 };
 
@@ -25,7 +27,7 @@ static bool write_features(const struct loaded_run *loaded, const struct feature
     for (int i = 0; i < features->images; i++) {
         fprintf(file, "%d,%d", features->labels[i], features->predictions[i]);
         for (int j = 0; j < features->width; j++)
-            fprintf(file, ",%.6g", (double)features->values[(size_t)i * (size_t)features->width + (size_t)j]);
+            fprintf(file, ",%.6g", shown((double)features->values[(size_t)i * (size_t)features->width + (size_t)j]));
         fputc(',', file);
         table_put_class(file, loaded, features->labels[i]);
         fputc(',', file);
@@ -35,15 +37,27 @@ static bool write_features(const struct loaded_run *loaded, const struct feature
     return table_close(file, path, err);
 }
 
+/* The folder that the file is to be in. */
+static bool make_folder_of(const char *path, struct error *err) {
+    char folder[PATH_BYTES];
+    snprintf(folder, sizeof folder, "%s", path);
+    char *slash = strrchr(folder, '/');
+    if (!slash || slash == folder)
+        return true;
+    *slash = '\0';
+    return run_dir_make(folder, err);
+}
+
 static bool extract(struct loaded_run *loaded, struct features *features, struct error *err) {
     char folder[PATH_BYTES], path[PATH_BYTES];
     struct evaluation result = {0};
     const char *to = out_path ? out_path : table_path(loaded, loaded_run_folder(loaded, folder), "features.csv", path);
-    bool good =
-        loaded->model.head.width > 0
-            ? loaded_run_evaluate(loaded, &result, features, err)
-            : error_set(err, "%s: the network's last layer is not a dense one, whose inputs would be the features",
-                        loaded->path);
+    if (loaded->model.head.width == 0)
+        return error_set(err, "%s: the network's last layer is not a dense one, whose inputs would be the features",
+                         loaded->path);
+    if (!make_folder_of(to, err) || !table_check(to, err))
+        return false;
+    bool good = loaded_run_evaluate(loaded, &result, features, err);
     evaluation_free(&result);
     return good && write_features(loaded, features, to, err);
 }

@@ -150,7 +150,10 @@ static const char introduction[] =
     "A spec is one YAML map. Any key can be put over from the command line: `--set network.operator.angular=linear`, "
     "`--set network.layers[2].filters=32`. A section with a `type` that needs no other key may be written as the bare "
     "name: `optimizer: adam`, `- relu`. Where a key names a row that has keys of its own, these stand beside it: "
-    "`operator: {angular: sigmoid, k: 0.3}`.";
+    "`operator: {angular: sigmoid, k: 0.3}`.\n\nnull, ~ or nothing as a value is the default. A text or path given "
+    "with --set "
+    "is taken as it stands, unless it is null or wholly in quotes. A path may begin with `~/`. `<<: *name` merges "
+    "sections by their anchors; keys at the top that begin with `x-` are left to anchors.";
 
 static void print_introduction(void) {
     if (man)

@@ -25,9 +25,9 @@ static size_t layer_parameters(const struct model *model, const struct layer *la
 
 static void print_layer(const struct layer *layer, int depth, void *context) {
     struct totals *totals = context;
-    char name[80], shape[48];
+    char name[LAYER_COLUMN_BYTES], shape[48];
     size_t parameters = layer_parameters(totals->model, layer);
-    snprintf(name, sizeof name, "%*s%s", 2 * depth, "", layer->name);
+    command_layer_column(layer, depth, name);
     snprintf(shape, sizeof shape, "%dx%dx%d", layer->out.height, layer->out.width, layer->out.channels);
     printf("# %-28s %-16s %14s %12zu %16" PRId64 "\n", name, layer->type->kind.name, shape, parameters,
            layer->multiply_adds);
@@ -64,6 +64,15 @@ static void print_spec(const struct experiment *experiment) {
     text_free(&text);
 }
 
+/* Of one line, whatever the file's name. */
+static void print_title(const char *path, const char *network) {
+    struct text title = {0};
+    text_printf(&title, "# %s, resolved; the network (%s) written out layer by layer", path, network);
+    text_defuse_line(title.data);
+    printf("%s\n", title.data);
+    text_free(&title);
+}
+
 static enum exit_status run(int operand_count, const char *const *operands) {
     (void)operand_count;
     struct experiment experiment;
@@ -73,8 +82,7 @@ static enum exit_status run(int operand_count, const char *const *operands) {
     bool good = command_read_spec(&experiment, operands[0], &overrides);
     if (good) {
         good = experiment_plan(&experiment, STEP_TRAIN, &model, &loss, &diags);
-        printf("# %s, resolved; the network (%s) written out layer by layer\n", operands[0],
-               experiment.network.kind->name);
+        print_title(operands[0], experiment.network.kind->name);
         print_spec(&experiment);
         printf("\n");
         print_network(&model);

@@ -12,7 +12,7 @@ static bool resume, auto_resume, overwrite, quiet;
 
 static const struct option options[] = {
     SET_OPTION(&overrides),
-    {"run-dir", OPTION_VALUE, &run_dir, "DIR", "where the run is kept; else runs/NAME"},
+    {"run-dir", OPTION_PATH, &run_dir, "DIR", "where the run is kept; else runs/NAME"},
     {"resume", OPTION_FLAG, &resume, NULL, "go on from the newest checkpoint"},
     {"auto-resume", OPTION_FLAG, &auto_resume, NULL, "the same, or start the run where there is none yet"},
     {"overwrite", OPTION_FLAG, &overwrite, NULL, "replace the run that is there"},

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/path.h"
 #include "cli/restart.h"
 #include "machine/openblas.h"
 #include "machine/threads.h"
@@ -30,6 +31,18 @@ static void complain_option(const struct command *command, const char *word) {
     fprintf(stderr, "\n  `spherenet help %s` lists the options\n", command->name);
 }
 
+/* A shell leaves the ~ of --out=~/a as it is. */
+static bool store_path(const struct command *command, const struct option *option, const char *value) {
+    static struct arena paths; /* as long as the program */
+    struct error err;
+    const char *path = path_expand(&paths, value, &err);
+    if (path)
+        *(const char **)option->place = path;
+    else
+        fprintf(stderr, "spherenet %s: --%s: %s\n", command->name, option->name, err.text);
+    return path != NULL;
+}
+
 static bool store(const struct command *command, const struct option *option, const char *value) {
     struct values *values = option->place;
     switch (option->type) {
@@ -39,6 +52,8 @@ static bool store(const struct command *command, const struct option *option, co
     case OPTION_VALUE:
         *(const char **)option->place = value;
         return true;
+    case OPTION_PATH:
+        return store_path(command, option, value);
     case OPTION_VALUES:
         if (values->count < MAX_VALUES) {
             values->items[values->count++] = value;
@@ -128,6 +143,11 @@ bool command_read_spec(struct experiment *experiment, const char *path, const st
                 diags.count == 1 ? "" : "s");
     text_free(&diags.text);
     return good;
+}
+
+void command_layer_column(const struct layer *layer, int depth, char *name) {
+    snprintf(name, LAYER_COLUMN_BYTES, "%*s%s", 2 * depth, "", layer->name);
+    text_defuse_line(name);
 }
 
 bool command_take_machine(const struct experiment *experiment, const char *spec, struct error *err) {

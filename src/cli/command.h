@@ -16,12 +16,12 @@ struct values {
     const char *items[MAX_VALUES];
 };
 
-enum option_type { OPTION_FLAG, OPTION_VALUE, OPTION_VALUES };
+enum option_type { OPTION_FLAG, OPTION_VALUE, OPTION_PATH, OPTION_VALUES };
 
 struct option {
     const char *name; /* without "--"; NULL closes a table */
     enum option_type type;
-    void *place;       /* bool *, const char **, struct values * */
+    void *place;       /* bool *, const char ** (of a path: expanded), struct values * */
     const char *value; /* what the value is called in help */
     const char *help;
 };
@@ -54,6 +54,11 @@ struct error;
 /* Reads a spec; false after printing everything that is wrong with it. The experiment is to be freed in either case.
  * A program that has to start over does so first when the spec is a pipe, which can be read only once. */
 bool command_read_spec(struct experiment *experiment, const char *path, const struct values *overrides);
+
+/* The layer's name as tables show it: indented by its depth, on one line, without what a terminal would act on. */
+enum { LAYER_COLUMN_BYTES = 400 };
+struct layer;
+void command_layer_column(const struct layer *layer, int depth, char *name);
 
 /* Has OpenBLAS use the kernels of train.openblas_core, by starting the program over when it uses others, or when it is
  * to start over anyway, so nothing may have been done yet that must not be done twice; and has OpenMP use the

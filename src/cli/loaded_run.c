@@ -1,5 +1,6 @@
 #include "cli/loaded_run.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,6 +93,21 @@ bool loaded_run_evaluate(struct loaded_run *loaded, struct evaluation *result, s
 }
 
 /* --- Tables ------------------------------------------------------------------------------------------------------ */
+
+/* A file that was not there is not there afterwards. Pipes and devices are left alone. */
+bool table_check(const char *path, struct error *err) {
+    struct stat status;
+    bool there = lstat(path, &status) == 0;
+    if (there && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode))
+        return true;
+    int fd = open(path, there ? O_WRONLY | O_CLOEXEC : O_WRONLY | O_CLOEXEC | O_CREAT | O_EXCL, 0666);
+    if (fd < 0)
+        return error_set_errno(err, "%s: cannot be written; --out names another place", path);
+    close(fd);
+    if (!there)
+        unlink(path);
+    return true;
+}
 
 FILE *table_open(const char *path, struct error *err) {
     FILE *file = fopen(path, "w");

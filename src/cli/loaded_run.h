@@ -30,6 +30,9 @@ void loaded_run_close(struct loaded_run *loaded);
 bool loaded_run_evaluate(struct loaded_run *loaded, struct evaluation *result, struct features *features,
                          struct error *err);
 
+/* Whether a table can be written there, to be asked before the work that it takes. */
+bool table_check(const char *path, struct error *err);
+
 /* Opens PATH for writing; closes what was written, and prints where it went. */
 FILE *table_open(const char *path, struct error *err);
 bool table_close(FILE *file, const char *path, struct error *err);

@@ -14,6 +14,7 @@
 #include "kernel/gemm.h"
 #include "machine/cpu.h"
 #include "machine/openblas.h"
+#include "machine/threads.h"
 #include "train/openblas_core.h"
 
 extern const struct command command_train, command_eval, command_features, command_show, command_bench, command_list,
@@ -79,9 +80,12 @@ static void drop_empty_core(void) {
 
 static void print_version(void) {
     const char *warning = blas_core_warning("auto");
-    int processors = cpu_count();
-    printf("spherenet %s\nmachine: %s, %d processor%s\nproducts: %s\n", SPHERENET_VERSION, cpu_description(),
-           processors, processors == 1 ? "" : "s", blas_library());
+    int processors = cpu_count(), threads = threads_decide(0);
+    printf("spherenet %s\nmachine: %s, %d processor%s", SPHERENET_VERSION, cpu_description(), processors,
+           processors == 1 ? "" : "s");
+    if (*threads_reason(0))
+        printf(", %d thread%s%s", threads, threads == 1 ? "" : "s", threads_reason(0));
+    printf("\nproducts: %s\n", blas_library());
     if (warning)
         fprintf(stderr, "spherenet: warning: %s\n", warning);
 }

@@ -81,6 +81,7 @@ static const struct {
   variables[] =
       {
           {"OPENBLAS_CORETYPE", "the kernels of OpenBLAS, unless train.openblas_core names others"},
+          {"OMP_NUM_THREADS, OMP_THREAD_LIMIT", "how many threads, where train.threads is 0; and at most how many"},
           {"GOMP_SPINCOUNT, OMP_WAIT_POLICY", "how idle threads wait; short unless one of them is set"},
 },
   files[] = {

@@ -123,7 +123,7 @@ static bool cifar100_load(struct dataset *dataset, const void *config, int split
 
 static const struct param cifar10_params[] = {
     INCLUDED_KEYS(struct cifar_config, common, data_config_params),
-    TEXT_KEY(struct cifar_config, path, "path", "data/cifar10",
+    PATH_KEY(struct cifar_config, path, "path", "data/cifar10",
              "folder of data_batch_1.bin to data_batch_5.bin and test_batch.bin (or .bin.gz), or "
              "cifar-10-binary.tar.gz or its "
              "folder"),
@@ -134,7 +134,7 @@ static const char *const label_names[] = {[LABELS_FINE] = "fine", [LABELS_COARSE
 
 static const struct param cifar100_params[] = {
     INCLUDED_KEYS(struct cifar100_config, cifar.common, data_config_params),
-    TEXT_KEY(struct cifar100_config, cifar.path, "path", "data/cifar100",
+    PATH_KEY(struct cifar100_config, cifar.path, "path", "data/cifar100",
              "folder of train.bin and test.bin (or .bin.gz), or cifar-100-binary.tar.gz or its folder"),
     ENUM_KEY(struct cifar100_config, labels, "labels", "fine", label_names,
              "which labels to learn: 100 fine or 20 coarse classes"),

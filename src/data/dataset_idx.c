@@ -201,7 +201,7 @@ static bool load(struct dataset *dataset, const void *config, int split, uint64_
 
 static const struct param idx_params[] = {
     INCLUDED_KEYS(struct idx_config, common, data_config_params),
-    TEXT_KEY(struct idx_config, path, "path", "data/idx",
+    PATH_KEY(struct idx_config, path, "path", "data/idx",
              "folder of the files: [PREFIX]train-images-idx3-ubyte, [PREFIX]t10k-labels.idx1-ubyte.gz and the like, or "
              "of a folder raw, MNIST/raw, KMNIST/raw ... with them"),
     TEXT_KEY(struct idx_config, prefix, "prefix", "''",

@@ -131,7 +131,7 @@ static bool fashion_mnist_describe(struct dataset *dataset, const void *config, 
 
 #define COMMON_ROW INCLUDED_KEYS(struct mnist_config, common, data_config_params)
 #define PATH_ROW(default_path)                                                                                         \
-    TEXT_KEY(struct mnist_config, path, "path", default_path,                                                          \
+    PATH_KEY(struct mnist_config, path, "path", default_path,                                                          \
              "folder of train- and t10k-images-idx3-ubyte, train- and t10k-labels-idx1-ubyte (or .gz)")
 
 static const struct param mnist_params[] = {COMMON_ROW, PATH_ROW("data/mnist"), END_OF_KEYS};

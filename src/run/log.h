@@ -1,7 +1,8 @@
 /* What a run tells: run.log, and the terminal.
  *
  * Messages go to run.log and, unless quiet, to standard output. Progress goes to the terminal alone: one line that is
- * rewritten in place, or, when the output is no terminal, a plain line from time to time. */
+ * rewritten in place and no wider than the terminal, or, when the output is no terminal or one that cannot rewrite a
+ * line (TERM=dumb, or none), a plain line from time to time. */
 #ifndef SPHERENET_RUN_LOG_H
 #define SPHERENET_RUN_LOG_H
 

@@ -6,6 +6,7 @@
 #include "base/version.h"
 #include "machine/cpu.h"
 #include "machine/openblas.h"
+#include "machine/threads.h"
 #include "train/openblas_core.h"
 
 static size_t count_weights(const struct model *model) {
@@ -20,7 +21,8 @@ void report_opening(struct log *log, const struct trainer *trainer, const struct
     const struct experiment *e = trainer->experiment;
     const char *warning = blas_core_warning(e->train.openblas_core);
     log_line(log, "spherenet %s: %s on %s", SPHERENET_VERSION, e->name, e->data.kind->name);
-    log_line(log, "machine: %s, %d thread%s", cpu_description(), e->threads, e->threads == 1 ? "" : "s");
+    log_line(log, "machine: %s, %d thread%s%s", cpu_description(), e->threads, e->threads == 1 ? "" : "s",
+             threads_reason(e->train.threads));
     log_line(log, "products: %s", blas_library());
     if (warning)
         log_warning(log, "%s", warning);

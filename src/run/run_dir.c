@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/path.h"
 #include "storage/atomic_file.h"
 
 #define CHECKPOINT_FORMAT "iteration-%08" PRId64 ".safetensors.gz"
@@ -54,9 +55,9 @@ static int64_t *read_iterations(DIR *folder, size_t *count) {
     return iterations;
 }
 
-bool run_dir_checkpoints(const struct run_dir *dir, int64_t **iterations, size_t *count, struct error *err) {
-    char path[PATH_BYTES];
-    DIR *folder = opendir(run_dir_file(dir, "checkpoints", path));
+/* Those in the folder at path itself. */
+static bool list_checkpoints(const char *path, int64_t **iterations, size_t *count, struct error *err) {
+    DIR *folder = opendir(path);
     *iterations = NULL;
     *count = 0;
     if (!folder)
@@ -74,14 +75,24 @@ bool run_dir_checkpoints(const struct run_dir *dir, int64_t **iterations, size_t
     return good;
 }
 
+bool run_dir_checkpoints(const struct run_dir *dir, int64_t **iterations, size_t *count, struct error *err) {
+    char path[PATH_BYTES];
+    return list_checkpoints(run_dir_file(dir, "checkpoints", path), iterations, count, err);
+}
+
 /* -1: there is none. */
-static bool find_newest(const struct run_dir *dir, int64_t *newest, struct error *err) {
+static bool find_newest_in(const char *path, int64_t *newest, struct error *err) {
     size_t count;
     int64_t *iterations;
-    bool good = run_dir_checkpoints(dir, &iterations, &count, err);
+    bool good = list_checkpoints(path, &iterations, &count, err);
     *newest = count ? iterations[0] : -1;
     free(iterations);
     return good;
+}
+
+static bool find_newest(const struct run_dir *dir, int64_t *newest, struct error *err) {
+    char path[PATH_BYTES];
+    return find_newest_in(run_dir_file(dir, "checkpoints", path), newest, err);
 }
 
 void run_dir_prune(const struct run_dir *dir, int64_t saved, int keep, int64_t best) {
@@ -99,7 +110,7 @@ void run_dir_prune(const struct run_dir *dir, int64_t saved, int keep, int64_t b
 
 /* --- Opening ----------------------------------------------------------------------------------------------------- */
 
-static bool make_folder(const char *path, struct error *err) {
+bool run_dir_make(const char *path, struct error *err) {
     char part[PATH_BYTES];
     snprintf(part, sizeof part, "%s", path);
     for (char *slash = part + 1; (slash = strchr(slash, '/')); slash++) {
@@ -212,7 +223,7 @@ bool run_dir_open(struct run_dir *dir, const char *path, enum run_mode mode, str
         return error_set(err, "the path of the run's folder is longer than %zu bytes", sizeof dir->path - 1);
     *dir = (struct run_dir){.lock = -1};
     strcpy(dir->path, path);
-    if (!check_mode(dir, mode, err) || !make_folder(run_dir_file(dir, "checkpoints", checkpoints), err) ||
+    if (!check_mode(dir, mode, err) || !run_dir_make(run_dir_file(dir, "checkpoints", checkpoints), err) ||
         !lock(dir, err))
         return false;
     if (!check_mode(dir, mode, err)) { /* another process has begun and ended a run meanwhile */
@@ -264,15 +275,20 @@ bool run_dir_resolve(const char *path, char *checkpoint, struct error *err) {
     struct stat status;
     struct run_dir dir;
     if (stat(path, &status))
-        return error_set_errno(err, "%s: neither a run's folder nor a checkpoint", path);
+        return error_set(err, "%s: neither a run's folder nor a checkpoint: %s%s", path, strerror(errno),
+                         errno == ENOENT ? path_origin(path) : "");
     if (!S_ISDIR(status.st_mode)) {
         snprintf(checkpoint, PATH_BYTES, "%s", path);
         return true;
     }
     snprintf(dir.path, sizeof dir.path, "%s", path);
-    int64_t newest;
-    if (!find_newest(&dir, &newest, err))
+    int64_t newest, newest_here;
+    if (!find_newest(&dir, &newest, err) || !find_newest_in(path, &newest_here, err))
         return false;
+    if (newest < 0 && newest_here >= 0) { /* the folder `checkpoints` itself */
+        snprintf(checkpoint, PATH_BYTES, "%.3900s/" CHECKPOINT_FORMAT, path, newest_here);
+        return true;
+    }
     if (newest < 0)
         return error_set(err,
                          "%s: no checkpoint below this folder; give a checkpoint file, or a run's folder once the run "

@@ -29,6 +29,9 @@ enum run_mode { RUN_NEW, RUN_RESUME, RUN_AUTO_RESUME, RUN_OVERWRITE };
 bool run_dir_open(struct run_dir *dir, const char *path, enum run_mode mode, struct error *err);
 void run_dir_close(struct run_dir *dir); /* a closed one is allowed */
 
+/* Makes a folder, and those above it, where they are not there yet. */
+bool run_dir_make(const char *path, struct error *err);
+
 /* PATH/NAME into `out`, PATH_BYTES long; returns out. */
 const char *run_dir_file(const struct run_dir *dir, const char *name, char *out);
 
@@ -46,7 +49,8 @@ bool run_dir_link(const struct run_dir *dir, const char *name, int64_t iteration
  * best -1: there is none. */
 void run_dir_prune(const struct run_dir *dir, int64_t saved, int keep, int64_t best);
 
-/* The checkpoint that a user means by PATH: the file itself, or the latest one of a run's folder. */
+/* The checkpoint that a user means by PATH: the file itself, or the latest one of a run's folder or of its folder
+ * `checkpoints`. */
 bool run_dir_resolve(const char *path, char *checkpoint, struct error *err);
 
 /* Writes a small text file whole: a temporary file, then a rename. */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/number.h"
 #include "data/standardize.h"
 #include "loss/loss.h"
 #include "run/checkpoint.h"
@@ -184,7 +185,7 @@ static bool test(struct session *s, const struct batch *batch, const struct step
     if (is_best)
         s->point.best = (struct best_test){s->trainer.iteration, result.accuracy};
     log_line(&s->log, "iteration %" PRId64 ": test accuracy %.4f, loss %.4f%s", s->trainer.iteration, result.accuracy,
-             result.loss, is_best ? ", the best so far" : "");
+             shown(result.loss), is_best ? ", the best so far" : "");
     curves_leave_out(&s->curves, clock_seconds() - before); /* tests do not count as training time */
     curves_add_test(&s->curves, s->trainer.iteration, &result, &s->log);
     return !is_best || save(s, err);

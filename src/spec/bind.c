@@ -47,7 +47,7 @@ static void complain_names(const struct reading *r, const char *what, const char
 }
 
 void bind_complain_value(const struct reading *r, const char *const *names, size_t count) {
-    if (r->node->type != NODE_SCALAR || !*r->node->scalar) {
+    if (r->node->type != NODE_SCALAR || !*r->node->scalar || node_is_null(r->node)) {
         complain_names(r, form_of(r->node), NULL, names, count);
         return;
     }
@@ -58,13 +58,18 @@ void bind_complain_value(const struct reading *r, const char *const *names, size
 }
 
 void bind_complain_type(const struct reading *r) {
+    bind_complain_advice(r, "");
+}
+
+void bind_complain_advice(const struct reading *r, const char *advice) {
     struct text message = {0};
-    if (r->node->type == NODE_SCALAR && (*r->node->scalar || r->node->quoted))
+    if (r->node->type == NODE_SCALAR && !node_is_null(r->node))
         text_printf(&message, "found %s\"%.60s\"; expected ", r->node->quoted ? "the quoted text " : "",
                     r->node->scalar);
     else
         text_printf(&message, "%s; expected ", form_of(r->node));
     param_describe(&message, r->param);
+    text_printf(&message, "%s", advice);
     bind_complain(r, message.data);
     text_free(&message);
 }
@@ -78,9 +83,15 @@ struct key_set {
     const struct param *row_keys[MAX_KEYS]; /* by whose rows the section has the key; NULL: it has it anyway */
 };
 
+/* The key's value; NULL: none is given. */
+static struct node *given(const struct node *map, const char *key) {
+    struct node *node = node_get(map, key);
+    return node && node_is_null(node) ? NULL : node;
+}
+
 /* The row that the section's key, or its default, names; NULL: that is a mistake. */
 static const struct kind *named_row(const struct param *row_key, const struct node *map) {
-    const struct node *node = node_get(map, row_key->key);
+    const struct node *node = given(map, row_key->key);
     const char *name = !node ? row_key->fallback : node->type == NODE_SCALAR ? node->scalar : NULL;
     return name ? registry_find(row_key->registry, name) : NULL;
 }
@@ -179,6 +190,8 @@ static bool is_repeated(const struct node *map, int index) {
 static void check_key(struct binder *b, const struct key_set *set, const struct registry *registry,
                       const struct node *map, int index, const char *path) {
     const char *key = map->keys[index];
+    if (!*path && !strncmp(key, "x-", 2)) /* a place for anchors, as other programs' files have them */
+        return;
     struct node place = {.source = map->source, .line = map->key_lines[index]};
     const struct reading r = {b, NULL, &place, join(b, path, key)};
     bool from_document = place.line > 0;
@@ -232,21 +245,34 @@ static void bind_row_keys(struct binder *b, struct choice *choice, const struct 
     bind_params(b, choice->config, choice->kind->params, map, path);
 }
 
+/* Specs that the program had written once had texts such as null without quotes. */
+static struct node *given_value(const struct binder *b, const struct param *param, const struct node *map) {
+    struct node *node = node_get(map, param->key);
+    bool old_text = node && b->stored && node->line > 0 && (param->type == PARAM_STRING || param->type == PARAM_PATH);
+    return old_text ? node : given(map, param->key);
+}
+
+static void complain_missing(const struct reading *r, const struct node *map) {
+    struct text expected = {0};
+    const struct node *null = node_get(map, r->param->key), *place = null ? null : map;
+    param_describe(&expected, r->param);
+    diagnose(r->b->diags, place->source, place->line, r->path, "missing; expected %s (%s)", expected.data,
+             r->param->help);
+    text_free(&expected);
+}
+
 static void bind_param(struct binder *b, void *value, const struct param *param, const struct node *map,
                        const char *path) {
-    struct reading r = {b, param, node_get(map, param->key), join(b, path, param->key)};
+    struct reading r = {b, param, given_value(b, param, map), join(b, path, param->key)};
     if (!r.node)
         r.node = fallback_node(b, param, map);
-    if (r.node) {
-        value_types[param->type].read(value, &r);
-        if (param->type == PARAM_ROW)
-            bind_row_keys(b, value, map, path);
+    if (!r.node) {
+        complain_missing(&r, map);
         return;
     }
-    struct text expected = {0};
-    param_describe(&expected, param);
-    diagnose(b->diags, map->source, map->line, r.path, "missing; expected %s (%s)", expected.data, param->help);
-    text_free(&expected);
+    value_types[param->type].read(value, &r);
+    if (param->type == PARAM_ROW)
+        bind_row_keys(b, value, map, path);
 }
 
 static void bind_params(struct binder *b, void *section, const struct param *params, const struct node *map,
@@ -306,7 +332,7 @@ static const struct kind *find_kind(const struct reading *r) {
     const struct registry *registry = r->param->registry;
     if (r->node->type == NODE_SCALAR)
         return find_row(r);
-    struct reading type = {r->b, r->param, node_get(r->node, "type"), join(r->b, r->path, "type")};
+    struct reading type = {r->b, r->param, given(r->node, "type"), join(r->b, r->path, "type")};
     if (type.node)
         return find_row(&type);
     for (int i = 0; r->node->type == NODE_MAP && i < r->node->count; i++)

@@ -1,5 +1,7 @@
 /* C structs back to YAML, through libyaml's emitter. */
+#include <ctype.h>
 #include <string.h>
+#include <strings.h>
 #include <yaml.h>
 
 #include "base/mem.h"
@@ -19,11 +21,29 @@ static void emit(struct writer *writer, yaml_event_t *event, int initialized) {
         mem_exhausted();
 }
 
-void write_word(struct writer *writer, const char *word) {
+static void write_scalar(struct writer *writer, const char *text, yaml_scalar_style_t style) {
     yaml_event_t event;
     emit(writer, &event,
-         yaml_scalar_event_initialize(&event, NULL, NULL, (yaml_char_t *)word, (int)strlen(word), 1, 1,
-                                      YAML_ANY_SCALAR_STYLE));
+         yaml_scalar_event_initialize(&event, NULL, NULL, (yaml_char_t *)text, (int)strlen(text), 1, 1, style));
+}
+
+void write_word(struct writer *writer, const char *word) {
+    write_scalar(writer, word, YAML_ANY_SCALAR_STYLE);
+}
+
+/* What YAML 1.1 or 1.2 takes for a truth value or for nothing begins with a letter; numbers, dates, merge keys and what
+ * else is no text do not. */
+static bool is_plain_text(const char *text) {
+    static const char *const words[] = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (!strcasecmp(text, words[i]))
+            return false;
+    return isalpha((unsigned char)*text) || *text == '/' || *text == '_' || !strncmp(text, "./", 2) ||
+           !strncmp(text, "../", 3);
+}
+
+void write_text(struct writer *writer, const char *text) {
+    write_scalar(writer, text, is_plain_text(text) ? YAML_ANY_SCALAR_STYLE : YAML_SINGLE_QUOTED_SCALAR_STYLE);
 }
 
 void write_list_begin(struct writer *writer, bool one_line) {

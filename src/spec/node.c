@@ -20,6 +20,14 @@ struct node *node_get(const struct node *map, const char *key) {
     return NULL;
 }
 
+bool node_is_null(const struct node *node) {
+    static const char *const words[] = {"", "~", "null", "Null", "NULL"};
+    for (size_t i = 0; node->type == NODE_SCALAR && !node->quoted && i < sizeof words / sizeof *words; i++)
+        if (!strcmp(node->scalar, words[i]))
+            return true;
+    return false;
+}
+
 void node_add(struct arena *arena, struct node *parent, const char *key, int key_line, struct node *child) {
     parent->children = arena_grow(arena, parent->children, parent->count, sizeof *parent->children);
     if (parent->type == NODE_MAP) {

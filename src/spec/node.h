@@ -50,8 +50,14 @@ struct node *node_get(const struct node *map, const char *key);
 /* Appends a child. key, key_line: in a map. */
 void node_add(struct arena *arena, struct node *parent, const char *key, int key_line, struct node *child);
 
-/* Puts the value of "path.to[3].key=VALUE" into the tree, making maps that are absent. */
-bool node_override(struct arena *arena, struct node *root, const char *assignment, struct diagnostics *diags);
+/* Whether the node says that nothing is given: null, ~ or nothing, unquoted. */
+bool node_is_null(const struct node *node);
+
+/* Puts the value of "path.to[3].key=VALUE" into the tree, making maps that are absent. VALUE is YAML, but where the
+ * tables say that the key is a text or a path it is that text as it stands, unless it is quoted or null. */
+struct param;
+bool node_override(struct arena *arena, struct node *root, const struct param *params, const char *assignment,
+                   struct diagnostics *diags);
 
 #define OVERRIDE_SOURCE "--set " /* a source that starts so is a command line, which has no lines */
 

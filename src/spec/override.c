@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "spec/node.h"
+#include "spec/param.h"
 
 enum { MAX_INDICES = 4, MAX_INDEX = 100000 }; /* no list is longer */
 
@@ -83,7 +84,8 @@ static void expand_shorthand(struct arena *arena, struct node **place) {
     if (node->type != NODE_SCALAR)
         return;
     struct node *map = node_empty_map(arena, node->source, node->line);
-    node_add(arena, map, "type", node->line, node);
+    if (!node_is_null(node))
+        node_add(arena, map, "type", node->line, node);
     *place = map;
 }
 
@@ -130,7 +132,94 @@ static bool put(const struct override *o, struct node *root, const struct path *
     return place != NULL;
 }
 
-bool node_override(struct arena *arena, struct node *root, const char *assignment, struct diagnostics *diags) {
+/* --- Values ------------------------------------------------------------------------------------------------------ */
+
+static bool leads_to_text(const struct param *params, const struct path *path, int at);
+
+static bool rows_lead_to_text(const struct registry *registry, const struct path *path, int at) {
+    for (const struct kind *const *row = registry->rows; *row; row++)
+        if (leads_to_text((*row)->params, path, at))
+            return true;
+    return false;
+}
+
+/* Whether the key of that step is this one, and those below it lead to a text. */
+static bool param_leads_to_text(const struct param *param, const struct path *path, int at) {
+    if (strcmp(param->key, path->steps[at].key))
+        return false;
+    if (at == path->count - 1)
+        return param->type == PARAM_STRING || param->type == PARAM_PATH;
+    if (param->type == PARAM_TEXTS)
+        return at == path->count - 2;
+    if (param->type == PARAM_KIND || param->type == PARAM_KINDS)
+        return rows_lead_to_text(param->registry, path, at + 1);
+    return leads_to_text(param->params, path, at + 1);
+}
+
+/* Whether the step's key, in a section of these keys and of all rows that it may name, is a text in the end. */
+static bool leads_to_text(const struct param *params, const struct path *path, int at) {
+    for (const struct param *p = params; p && p->type != PARAM_END; p++) {
+        bool found = p->type == PARAM_INCLUDE ? leads_to_text(p->params, path, at) : param_leads_to_text(p, path, at);
+        if (found || (p->type == PARAM_ROW && rows_lead_to_text(p->registry, path, at)))
+            return true;
+    }
+    return false;
+}
+
+/* Whether all of it is in one pair of quotes. */
+static bool is_quoted(const char *value) {
+    char quote = *value;
+    size_t length = strlen(value);
+    if ((quote != '\'' && quote != '"') || length < 2)
+        return false;
+    const char *c = value + 1, *end = value + length - 1;
+    while (c < end) {
+        bool pair = quote == '"' ? *c == '\\' : c[0] == quote && c[1] == quote;
+        if (!pair && *c == quote)
+            return false;
+        c += pair ? 2 : 1;
+    }
+    return c == end; /* beyond it: the last quote is the second of a pair */
+}
+
+/* The text in quotes, so that YAML takes it as it stands. */
+static void quote(struct text *out, const char *value) {
+    text_add(out, "\"", 1);
+    for (const unsigned char *c = (const unsigned char *)value; *c; c++) {
+        if (*c == '"' || *c == '\\') {
+            text_printf(out, "\\%c", *c);
+        } else if (*c < ' ' || *c == 0x7f) {
+            text_printf(out, "\\x%02x", *c);
+        } else if (*c == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0) { /* control characters, a line break among them */
+            text_printf(out, "\\x%02x", *++c);
+        } else if (*c == 0xe2 && c[1] == 0x80 && (c[2] == 0xa8 || c[2] == 0xa9)) { /* two more line breaks */
+            text_printf(out, "\\u20%02x", c[2] - 0x80);
+            c += 2;
+        } else {
+            text_add(out, (const char *)c, 1);
+        }
+    }
+    text_add(out, "\"", 1);
+}
+
+static struct node *read_text(const struct override *o, const char *value) {
+    struct text quoted = {0};
+    quote(&quoted, value);
+    struct node *node = yaml_read(o->arena, o->source, quoted.data, quoted.length, o->diags);
+    text_free(&quoted);
+    return node;
+}
+
+static struct node *read_value(const struct override *o, const struct param *params, const struct path *path,
+                               const char *value) {
+    const struct node word = {.type = NODE_SCALAR, .scalar = value};
+    if (leads_to_text(params, path, 0) && !is_quoted(value) && !node_is_null(&word))
+        return read_text(o, value);
+    return yaml_read(o->arena, o->source, value, strlen(value), o->diags);
+}
+
+bool node_override(struct arena *arena, struct node *root, const struct param *params, const char *assignment,
+                   struct diagnostics *diags) {
     struct override o = {arena, diags, arena_printf(arena, OVERRIDE_SOURCE "%s", assignment)};
     const char *equals = strchr(assignment, '=');
     struct path path = {0};
@@ -140,11 +229,13 @@ bool node_override(struct arena *arena, struct node *root, const char *assignmen
         return false;
     }
     if (!equals[1]) {
-        diagnose(diags, o.source, 0, NULL, "no value after \"=\"; write '' for an empty text");
+        diagnose(diags, o.source, 0, NULL, "no value after \"=\"; write '' for an empty text, null for the default");
         return false;
     }
-    struct node *value = yaml_read(arena, o.source, equals + 1, strlen(equals + 1), diags);
     char *text = arena_string(arena, assignment);
     text[equals - assignment] = '\0';
-    return value && parse_path(&o, text, &path) && put(&o, root, &path, value);
+    if (!parse_path(&o, text, &path))
+        return false;
+    struct node *value = read_value(&o, params, &path, equals + 1);
+    return value && put(&o, root, &path, value);
 }

@@ -19,6 +19,7 @@ enum param_type {
     PARAM_REAL,    /* double */
     PARAM_BOOL,    /* bool */
     PARAM_STRING,  /* const char *, in the spec's arena */
+    PARAM_PATH,    /* the same, of a file or folder: "~/" at its start is $HOME */
     PARAM_ENUM,    /* int: index into names */
     PARAM_FLAGS,   /* unsigned: one bit for each of names */
     PARAM_INTS,    /* struct int_list, min and max for each */
@@ -59,6 +60,8 @@ struct param {
     { KEY_AT(STRUCT, MEMBER, KEY, PARAM_BOOL, HELP), .fallback = FALLBACK }
 #define TEXT_KEY(STRUCT, MEMBER, KEY, FALLBACK, HELP)                                                                  \
     { KEY_AT(STRUCT, MEMBER, KEY, PARAM_STRING, HELP), .fallback = FALLBACK }
+#define PATH_KEY(STRUCT, MEMBER, KEY, FALLBACK, HELP)                                                                  \
+    { KEY_AT(STRUCT, MEMBER, KEY, PARAM_PATH, HELP), .fallback = FALLBACK }
 #define TEXTS_KEY(STRUCT, MEMBER, KEY, FALLBACK, HELP)                                                                 \
     { KEY_AT(STRUCT, MEMBER, KEY, PARAM_TEXTS, HELP), .fallback = FALLBACK }
 #define ENUM_KEY(STRUCT, MEMBER, KEY, FALLBACK, NAMES, HELP)                                                           \

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/path.h"
 #include "spec/bind.h"
 
 enum { NUMBER_BYTES = 40 };
@@ -38,9 +39,28 @@ static bool parse_int(const struct param *param, const struct node *node, int *v
     return true;
 }
 
+/* The number that 1e3, 64_000 or 4.0 means; false: it means none, or none that is allowed. */
+static bool parse_as_meant(const struct reading *r, double *number) {
+    char plain[NUMBER_BYTES], *end = plain;
+    if (!is_bare_word(r->node) || strlen(r->node->scalar) >= sizeof plain)
+        return false;
+    for (const char *c = r->node->scalar; *c; c++)
+        if (*c != '_')
+            *end++ = *c;
+    *end = '\0';
+    *number = strtod(plain, &end);
+    return *plain && !*end && isfinite(*number) && in_range(r->param, *number);
+}
+
+static void complain_int(const struct reading *r) {
+    double number;
+    bool whole = parse_as_meant(r, &number) && number == rint(number) && fabs(number) <= INT_MAX;
+    bind_complain_advice(r, whole ? arena_printf(r->b->arena, "; write %.0f", number) : "");
+}
+
 static void read_int(void *value, const struct reading *r) {
     if (!parse_int(r->param, r->node, value))
-        bind_complain_type(r);
+        complain_int(r);
 }
 
 static void write_int(struct writer *writer, const void *value, const struct param *param) {
@@ -55,13 +75,33 @@ static void describe_int(struct text *out, const struct param *param) {
     describe_range(out, param);
 }
 
+static void complain_real(const struct reading *r, bool vanished) {
+    double number;
+    const char *advice = vanished                     ? "; so small a one would become 0"
+                         : parse_as_meant(r, &number) ? arena_printf(r->b->arena, "; write %.10g", number)
+                                                      : "";
+    bind_complain_advice(r, advice);
+}
+
 static void read_real(void *value, const struct reading *r) {
     char *end = NULL;
+    errno = 0;
     double number = is_bare_word(r->node) ? strtod(r->node->scalar, &end) : 0;
-    if (!end || *end || !isfinite(number) || !in_range(r->param, number))
-        bind_complain_type(r);
+    bool vanished = errno == ERANGE && number == 0;
+    if (!end || *end || !isfinite(number) || vanished || !in_range(r->param, number))
+        complain_real(r, vanished);
     else
         *(double *)value = number;
+}
+
+/* "1e-08" is a text for readers of YAML 1.1; "1.0e-08" is a number for all. */
+static void put_point(char *number) {
+    char *exponent = strchr(number, 'e');
+    if (!exponent || strchr(number, '.'))
+        return;
+    memmove(exponent + 2, exponent, strlen(exponent) + 1);
+    exponent[0] = '.';
+    exponent[1] = '0';
 }
 
 /* The shortest decimal that reads back as the same double. */
@@ -74,6 +114,7 @@ static void write_real(struct writer *writer, const void *value, const struct pa
         if (strtod(number, NULL) == real)
             break;
     }
+    put_point(number);
     write_word(writer, number);
 }
 
@@ -142,10 +183,15 @@ static void describe_reals(struct text *out, const struct param *param) {
 
 /* --- Truth and text ---------------------------------------------------------------------------------------------- */
 
+/* The three spellings of YAML 1.2. */
+static bool is_truth(const char *word, const char *lower, const char *capital, const char *upper) {
+    return !strcmp(word, lower) || !strcmp(word, capital) || !strcmp(word, upper);
+}
+
 static void read_bool(void *value, const struct reading *r) {
     const char *word = is_bare_word(r->node) ? r->node->scalar : "";
-    *(bool *)value = !strcmp(word, "true");
-    if (strcmp(word, "true") && strcmp(word, "false"))
+    *(bool *)value = is_truth(word, "true", "True", "TRUE");
+    if (!*(bool *)value && !is_truth(word, "false", "False", "FALSE"))
         bind_complain_type(r);
 }
 
@@ -167,12 +213,30 @@ static void read_string(void *value, const struct reading *r) {
 
 static void write_string(struct writer *writer, const void *value, const struct param *param) {
     (void)param;
-    write_word(writer, *(const char *const *)value);
+    write_text(writer, *(const char *const *)value);
 }
 
 static void describe_string(struct text *out, const struct param *param) {
     (void)param;
     text_printf(out, "text");
+}
+
+/* What the program has written stays as it is: it was expanded when it was read first. */
+static void read_path(void *value, const struct reading *r) {
+    read_string(value, r);
+    if (r->b->stored && r->node->line > 0)
+        return;
+    struct error err;
+    const char *path = path_expand(r->b->arena, *(const char **)value, &err);
+    if (path)
+        *(const char **)value = path;
+    else
+        bind_complain(r, err.text);
+}
+
+static void describe_path(struct text *out, const struct param *param) {
+    (void)param;
+    text_printf(out, "a path");
 }
 
 static bool is_repeated(const struct text_map *map, const char *from) {
@@ -183,8 +247,9 @@ static bool is_repeated(const struct text_map *map, const char *from) {
 }
 
 static void add_pair(struct text_map *map, const char *from, const struct reading *r) {
-    struct text_pair pair = {.from = from};
-    read_string(&pair.to, r);
+    struct text_pair pair = {.from = from, .to = ""};
+    if (!node_is_null(r->node))
+        read_string(&pair.to, r);
     if (is_repeated(map, from))
         bind_complain(r, "this key was given before; keep one of the two");
     map->pairs = arena_grow(r->b->arena, map->pairs, map->count, sizeof pair);
@@ -208,8 +273,8 @@ static void write_texts(struct writer *writer, const void *value, const struct p
     const struct text_map *map = value;
     write_map_begin(writer, map->count == 0);
     for (int i = 0; i < map->count; i++) {
-        write_word(writer, map->pairs[i].from);
-        write_word(writer, map->pairs[i].to);
+        write_text(writer, map->pairs[i].from);
+        write_text(writer, map->pairs[i].to);
     }
     write_map_end(writer);
 }
@@ -306,6 +371,7 @@ const struct value_type value_types[PARAM_TYPES] = {
     [PARAM_REAL] = {read_real, write_real, describe_real},
     [PARAM_BOOL] = {read_bool, write_bool, describe_bool},
     [PARAM_STRING] = {read_string, write_string, describe_string},
+    [PARAM_PATH] = {read_path, write_string, describe_path},
     [PARAM_ENUM] = {read_enum, write_enum, describe_enum},
     [PARAM_FLAGS] = {read_flags, write_flags, describe_flags},
     [PARAM_INTS] = {read_ints, write_ints, describe_ints},

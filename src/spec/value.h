@@ -40,6 +40,8 @@ void bind_complain(const struct reading *r, const char *message);
 void bind_complain_value(const struct reading *r, const char *const *names, size_t count);
 /* The value is none of the parameter's type. */
 void bind_complain_type(const struct reading *r);
+/* The same, with what to do about it. */
+void bind_complain_advice(const struct reading *r, const char *advice);
 
 /* Those of the types below, in bind.c. */
 void bind_section(void *section, const struct reading *r);
@@ -50,6 +52,7 @@ void bind_kinds(void *list, const struct reading *r);
 /* --- Writing, in emit.c ------------------------------------------------------------------------------------------ */
 
 void write_word(struct writer *writer, const char *word);
+void write_text(struct writer *writer, const char *text); /* quoted where any YAML reader takes it for something else */
 void write_list_begin(struct writer *writer, bool one_line);
 void write_list_end(struct writer *writer);
 void write_map_begin(struct writer *writer, bool one_line);

@@ -21,7 +21,8 @@ struct anchor {
 struct reader {
     yaml_parser_t parser;
     struct arena *arena;
-    const char *source;
+    const char *source, *text;
+    size_t length; /* of the text */
     struct diagnostics *diags;
     int anchor_count;
     struct anchor anchors[MAX_ANCHORS];
@@ -42,16 +43,49 @@ static struct node *node_new(struct reader *r, enum node_type type, const yaml_m
 
 /* --- Reading ----------------------------------------------------------------------------------------------------- */
 
+/* The line of a byte, which libyaml tells instead where bytes are no characters. */
+static yaml_mark_t mark_of_byte(const struct reader *r, size_t byte) {
+    yaml_mark_t mark = {0};
+    for (size_t i = 0; i < byte && i < r->length; i++)
+        mark.line += r->text[i] == '\n';
+    return mark;
+}
+
+static const char *encoding_advice(const yaml_parser_t *parser) {
+    return parser->problem_value == 0 ? "; with bytes of 0 it may be UTF-16 without a mark, where UTF-8 is expected"
+           : parser->problem && strstr(parser->problem, "UTF-8") ? "; it may be Latin-1, where UTF-8 is expected"
+                                                                 : "";
+}
+
+/* Whether a tab is among the blanks that the line begins with. */
+static bool begins_with_tab(const struct reader *r, size_t line) {
+    const char *at = r->text, *end = r->text + r->length;
+    for (size_t i = 0; at && i < line; i++) {
+        at = memchr(at, '\n', (size_t)(end - at));
+        at = at ? at + 1 : NULL;
+    }
+    while (at && at < end && *at == ' ')
+        at++;
+    return at && at < end && *at == '\t';
+}
+
+static void complain_yaml(const struct reader *r) {
+    const yaml_parser_t *p = &r->parser;
+    bool unreadable = p->error == YAML_READER_ERROR;
+    yaml_mark_t mark = unreadable ? mark_of_byte(r, p->problem_offset) : p->problem_mark;
+    const char *advice = unreadable                      ? encoding_advice(p)
+                         : begins_with_tab(r, mark.line) ? "; the line begins with a tab: indent with blanks"
+                                                         : "";
+    diagnose(r->diags, r->source, line_at(r, &mark), NULL, "not valid YAML: %s%s%s%s",
+             p->problem ? p->problem : "unreadable", p->context ? " " : "", p->context ? p->context : "", advice);
+}
+
 static bool next_event(struct reader *r, yaml_event_t *event) {
     if (yaml_parser_parse(&r->parser, event))
         return true;
-    const yaml_parser_t *p = &r->parser;
-    if (p->error == YAML_MEMORY_ERROR)
+    if (r->parser.error == YAML_MEMORY_ERROR)
         mem_exhausted();
-    bool unreadable = p->error == YAML_READER_ERROR;
-    int line = unreadable ? 0 : line_at(r, &p->problem_mark);
-    diagnose(r->diags, r->source, line, NULL, "not valid YAML: %s%s%s", p->problem ? p->problem : "unreadable",
-             p->context ? " " : "", p->context ? p->context : "");
+    complain_yaml(r);
     return false;
 }
 
@@ -132,18 +166,50 @@ static bool add_child(struct reader *r, struct node *parent, const char *key, in
     return false;
 }
 
+/* Adds the keys of `from` that the map does not have yet. */
+static bool merge_map(struct reader *r, struct node *map, const struct node *from, int line) {
+    if (from->type != NODE_MAP) {
+        diagnose(r->diags, r->source, line, NULL, "\"<<\" merges a section, or a list of sections");
+        return false;
+    }
+    for (int i = 0; i < from->count; i++)
+        if (!node_get(map, from->keys[i]) && !add_child(r, map, from->keys[i], from->key_lines[i], from->children[i]))
+            return false;
+    return true;
+}
+
+/* The value of a key "<<" (YAML 1.1's merge): one section, or several, the first of which counts most. */
+static bool merge(struct reader *r, struct node *map, const struct node *value) {
+    map->weight += value->weight; /* to look through it is work, too */
+    if (value->type != NODE_LIST)
+        return merge_map(r, map, value, value->line);
+    for (int i = 0; i < value->count; i++)
+        if (!merge_map(r, map, value->children[i], value->line))
+            return false;
+    return true;
+}
+
+static bool is_merge_key(const yaml_event_t *event) {
+    return event->type == YAML_SCALAR_EVENT && event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
+           !strcmp((const char *)event->data.scalar.value, "<<");
+}
+
+/* The map's own keys count before merged ones, wherever these stand. */
 static struct node *read_map(struct reader *r, struct node *map, int depth) {
     yaml_event_t event;
+    const struct node *merged = NULL;
     while (next_event(r, &event)) {
-        const char *key;
+        const char *key = NULL;
         int line = line_at(r, &event.start_mark);
         bool end = event.type == YAML_MAPPING_END_EVENT, good = !end && read_key(r, &event, &key);
+        bool merging = is_merge_key(&event) && !merged;
         yaml_event_delete(&event);
         if (end)
-            return map;
+            return !merged || merge(r, map, merged) ? map : NULL;
         struct node *child = good ? read_next(r, depth) : NULL;
-        if (!child || !add_child(r, map, key, line, child))
+        if (!child || (!merging && !add_child(r, map, key, line, child)))
             return NULL;
+        merged = merging ? child : merged;
     }
     return NULL;
 }
@@ -227,6 +293,8 @@ struct node *yaml_read(struct arena *arena, const char *source, const char *text
     r->arena = arena;
     r->source = arena_string(arena, source);
     r->diags = diags;
+    r->text = text;
+    r->length = length;
     if (!yaml_parser_initialize(&r->parser))
         mem_exhausted();
     yaml_parser_set_input_string(&r->parser, (const unsigned char *)text, length);

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/number.h"
+#include "base/path.h"
 #include "base/text.h"
 #include "storage/gzip_reader.h"
 
@@ -65,7 +66,8 @@ static bool open_reader(struct file *file, struct error *err) {
 bool file_open(struct file *file, const char *folder, const char *name, const char *advice, struct error *err) {
     *file = (struct file){.path = locate(folder, name)};
     if (!file->path)
-        return error_set(err, "%s/%s: not found, and no %s.gz beside it either; %s", folder, name, name, advice);
+        return error_set(err, "%s/%s: not found, and no %s.gz beside it either; %s%s", folder, name, name, advice,
+                         path_origin(folder));
     if (open_reader(file, err))
         return true;
     file_free(file);

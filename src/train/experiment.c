@@ -25,12 +25,13 @@ static const struct param train_params[] = {
     TRAIN_INT(keep, "3", 0, 1e6, "newest checkpoints that stay, beside the best; 0: all"),
     ENUM_KEY(struct train_config, on_divergence, "on_divergence", "stop", on_divergence_names,
              "when loss or gradient are not finite: stop the run, or skip the update and go on"),
-    TRAIN_INT(threads, "0", 0, 1024, "worker threads; 0: as many as the processors that the process may use"),
+    TRAIN_INT(threads, "0", 0, MOST_THREADS,
+              "worker threads; 0: OMP_NUM_THREADS, else as many as the processors that the process may use"),
     TEXT_KEY(
         struct train_config, openblas_core, "openblas_core", "auto",
         "OpenBLAS's kernels, such as Haswell; auto: those that OPENBLAS_CORETYPE names, else that OpenBLAS chooses. "
         "Others round differently"),
-    TEXT_KEY(struct train_config, init_from, "init_from", "''",
+    PATH_KEY(struct train_config, init_from, "init_from", "''",
              "run, checkpoint or other safetensors file whose weights to start from, with a fresh optimizer; empty: "
              "drawn from the seed"),
     ENUM_KEY(struct train_config, init_classifier, "init_classifier", "copy", init_classifier_names,
@@ -74,6 +75,8 @@ static const char *name_from_path(struct arena *arena, const char *path) {
 static void check_name(const struct experiment *experiment, const struct node *root, struct diagnostics *diags) {
     const char *allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
     const struct node *node = node_get(root, "name");
+    if (node && node_is_null(node))
+        node = NULL;
     const char *advice = node ? "" : " (the file's name, since `name` is not given)";
     if (!*experiment->name || experiment->name[strspn(experiment->name, allowed)] || *experiment->name == '.' ||
         strlen(experiment->name) > 200)
@@ -116,7 +119,7 @@ bool experiment_plan(const struct experiment *experiment, enum step_mode mode, s
 }
 
 /* Needs no more of the spec than its data and network to be right. */
-static void check_network(struct experiment *experiment, struct diagnostics *diags) {
+static void check_network(struct experiment *experiment, enum step_mode mode, struct diagnostics *diags) {
     int mistakes = diags->count;
     struct error err;
     if (!dataset_describe(&experiment->shape, experiment->data, &err)) {
@@ -128,7 +131,7 @@ static void check_network(struct experiment *experiment, struct diagnostics *dia
         return;
     struct model model;
     struct loss loss;
-    bool planned = experiment_plan(experiment, STEP_TRAIN, &model, &loss, diags);
+    bool planned = experiment_plan(experiment, mode, &model, &loss, diags);
     if (planned && experiment->train.batch_norm_images > 0 && !model_has_averages(&model))
         diagnose(diags, experiment->network.source, experiment->network.line, "train.batch_norm_images",
                  "the network has no batch normalisation");
@@ -149,7 +152,7 @@ static bool read_tree(struct experiment *experiment, struct node *root, const st
         root = NULL;
     }
     for (int i = 0; root && i < source->override_count; i++)
-        node_override(&experiment->arena, root, source->overrides[i], diags);
+        node_override(&experiment->arena, root, experiment_params, source->overrides[i], diags);
     if (!root)
         return false;
     if (source->stored)
@@ -163,7 +166,7 @@ static bool read_tree(struct experiment *experiment, struct node *root, const st
     blas_core_diagnose(experiment->train.openblas_core, root, diags);
     check_init_map(root, diags);
     if (experiment->data.kind && experiment->network.kind)
-        check_network(experiment, diags);
+        check_network(experiment, source->stored ? STEP_EVALUATE : STEP_TRAIN, diags); /* stored: trained already */
     return !diags->count;
 }
 
