@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "base/version.h"
 #include "cli/command.h"
+#include "cli/output.h"
 #include "cli/restart.h"
 #include "kernel/gemm.h"
 #include "machine/cpu.h"
@@ -86,12 +87,10 @@ static void print_version(void) {
         fprintf(stderr, "spherenet: warning: %s\n", warning);
 }
 
-/* What was printed is on its way, or the status says that it is not. */
-static int finish(enum exit_status status) {
-    if (!fflush(stdout) && !ferror(stdout))
-        return (int)status;
-    fprintf(stderr, "spherenet: standard output cannot be written\n");
-    return EXIT_FAILED;
+/* What could not be printed matters, but where a log holds it too, or where nobody reads on. */
+static int finish(enum exit_status status, bool logged) {
+    bool told = output_finish();
+    return (int)(told || logged || status ? status : EXIT_FAILED);
 }
 
 int main(int argc, char **argv) {
@@ -104,7 +103,7 @@ int main(int argc, char **argv) {
     const char *word = argc > 1 ? argv[1] : "help";
     if (!strcmp(word, "--version")) {
         print_version();
-        return finish(EXIT_DONE);
+        return finish(EXIT_DONE, false);
     }
     if (!strcmp(word, "--help") || !strcmp(word, "-h"))
         word = "help";
@@ -114,12 +113,12 @@ int main(int argc, char **argv) {
     for (int i = 2; i < argc; i++) {
         if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
             command_help(command);
-            return finish(EXIT_DONE);
+            return finish(EXIT_DONE, false);
         }
     }
     const char *operands[MAX_OPERANDS];
     int operand_count;
     if (!command_parse(command, argc - 2 < 0 ? 0 : argc - 2, argv + 2, &operand_count, operands))
         return EXIT_USAGE;
-    return finish(command->run(operand_count, operands));
+    return finish(command->run(operand_count, operands), command->logged);
 }
