@@ -29,7 +29,8 @@ static bool write_features(const struct loaded_run *loaded, const struct feature
         fputc(',', file);
         table_put_class(file, loaded, features->labels[i]);
         fputc(',', file);
-        table_put_class(file, loaded, features->predictions[i]);
+        if (features->predictions[i] != NO_PREDICTION)
+            table_put_class(file, loaded, features->predictions[i]);
         fputc('\n', file);
     }
     return table_close(file, path, err);
@@ -44,8 +45,9 @@ static bool extract(struct loaded_run *loaded, struct features *features, struct
             ? loaded_run_evaluate(loaded, &result, features, err)
             : error_set(err, "%s: the network's last layer is not a dense one, whose inputs would be the features",
                         loaded->path);
+    good = good && write_features(loaded, features, to, err) && loaded_run_check_finite(loaded, &result, err);
     evaluation_free(&result);
-    return good && write_features(loaded, features, to, err);
+    return good;
 }
 
 static enum exit_status run(int operand_count, const char *const *operands) {

@@ -131,23 +131,44 @@ static bool save(struct session *s, struct error *err) {
     return link_and_prune(s, err);
 }
 
+/* A test that is finite: whether it is the best so far. */
+static bool take_test(struct session *s, const struct evaluation *result) {
+    bool is_best = s->point.best.iteration < 0 || result->accuracy > s->point.best.accuracy;
+    if (is_best)
+        s->point.best = (struct best_test){s->trainer.iteration, result->accuracy};
+    log_line(&s->log, "iteration %" PRId64 ": test accuracy %.4f, loss %.4f%s", s->trainer.iteration, result->accuracy,
+             result->loss, is_best ? ", the best so far" : "");
+    return is_best;
+}
+
+/* A test that is not finite. Whether to go on all the same. */
+static bool after_failed_test(struct session *s, const struct evaluation *result, struct error *err) {
+    const char *what = result->not_finite.data;
+    bool skip = s->experiment->train.on_divergence == DIVERGENCE_SKIP;
+    if (skip)
+        report_failed_test(&s->log, s->trainer.iteration, what);
+    else
+        report_failed_last_test(err, s->trainer.iteration, what, s->point.saved);
+    return skip;
+}
+
 /* Tests, and makes the checkpoint that `best` will point to when the test was the best so far. */
 static bool test(struct session *s, struct error *err) {
     struct evaluation result;
     double before = clock_seconds();
+    bool is_best = false;
     bool good =
         evaluate_split(s->experiment, &s->trainer.model, &s->trainer.loss, &s->dataset, SPLIT_TEST, &result, NULL, err);
-    evaluation_free(&result);
-    if (!good)
-        return false;
-    bool is_best = s->point.best.iteration < 0 || result.accuracy > s->point.best.accuracy;
-    if (is_best)
-        s->point.best = (struct best_test){s->trainer.iteration, result.accuracy};
-    log_line(&s->log, "iteration %" PRId64 ": test accuracy %.4f, loss %.4f%s", s->trainer.iteration, result.accuracy,
-             result.loss, is_best ? ", the best so far" : "");
     curves_leave_out(&s->curves, clock_seconds() - before); /* tests do not count as training time */
-    curves_add_test(&s->curves, s->trainer.iteration, &result, &s->log);
-    return !is_best || save(s, err);
+    if (good) {
+        curves_add_test(&s->curves, s->trainer.iteration, &result, &s->log);
+        if (evaluation_is_finite(&result))
+            is_best = take_test(s, &result);
+        else
+            good = after_failed_test(s, &result, err);
+    }
+    evaluation_free(&result);
+    return good && (!is_best || save(s, err));
 }
 
 /* Of a loss with a margin alone: without one, other causes are likelier. */
@@ -231,8 +252,7 @@ static bool train(struct session *s, struct error *err) {
     if (good && s->trainer.iteration < train->iterations)
         return end_early(s, err);
     if (good)
-        log_line(&s->log, "done: best test accuracy %.4f at iteration %" PRId64 "; %.0f s; results in %s",
-                 s->point.best.accuracy, s->point.best.iteration, curves_seconds(&s->curves), s->dir.path);
+        report_done(&s->log, s->point.best.iteration, s->point.best.accuracy, curves_seconds(&s->curves), s->dir.path);
     return good;
 }
 
