@@ -25,23 +25,13 @@ struct session {
     struct resume_point point; /* of a resume now */
     struct text skipped;       /* a line for each damaged checkpoint that was passed over */
     struct plateau chance;
-    int skips; /* updates left out, one after the other */
+    int skips;                         /* updates left out, one after the other */
+    bool lacks_links, warned_of_links; /* the links could not be made: the last time; at all */
 };
 
 enum { MOST_SKIPS = 20 }; /* more in a row, and nothing will change any more */
 
 /* --- Opening ----------------------------------------------------------------------------------------------------- */
-
-/* Points `latest` and `best` to where they belong, then removes what is not kept. */
-static bool link_and_prune(const struct session *s, struct error *err) {
-    int64_t saved = s->point.saved, best = s->point.best.iteration;
-    if (!run_dir_link(&s->dir, "latest", saved, err))
-        return false;
-    if (best >= 0 && !run_dir_link(&s->dir, "best", best, err))
-        return false;
-    run_dir_prune(&s->dir, saved, s->experiment->train.keep, best);
-    return true;
-}
 
 /* Starts a new run from the weights of train.init_from. */
 static bool initialise(struct session *s, struct error *err) {
@@ -64,7 +54,7 @@ static bool resume(struct session *s, struct error *err) {
         return false;
     if (s->point.saved < 0)
         return initialise(s, err); /* the run was stopped before its first checkpoint: it begins again */
-    return link_and_prune(s, err); /* as the process that was killed would have */
+    return true;
 }
 
 static bool write_spec(const struct session *s, struct error *err) {
@@ -106,17 +96,33 @@ static void report_start(struct session *s, bool resume) {
     bool loaded = s->point.saved >= 0;
     report_opening(&s->log, &s->trainer, &s->dataset, *s->experiment->train.init_from && !loaded, s->dir.path);
     report_skipped(&s->log, s->skipped.data);
+    if (s->dir.lockless)
+        log_warning(&s->log, "%s: its file system has no locks, so nothing keeps a second training out of this folder",
+                    s->dir.path);
     if (loaded)
         log_line(&s->log, "resumed at iteration %" PRId64, s->trainer.iteration);
     else if (resume)
         log_line(&s->log, "there was no checkpoint yet: begun again");
 }
 
-/* --- Running ----------------------------------------------------------------------------------------------------- */
+/* --- Checkpoints ------------------------------------------------------------------------------------------------- */
 
-static bool is_due(const struct session *s, int every) {
-    int64_t iteration = s->trainer.iteration;
-    return iteration == s->experiment->train.iterations || (every && iteration % every == 0);
+/* Points `latest` and `best` to where they belong. Nothing needs the links, and some file systems have none, so a run
+ * goes on without them. */
+static void link_checkpoints(struct session *s) {
+    struct error why;
+    int64_t best = s->point.best.iteration;
+    s->lacks_links = !run_dir_link(&s->dir, "latest", s->point.saved, &why);
+    s->lacks_links |= best >= 0 && !run_dir_link(&s->dir, "best", best, &why);
+    if (s->lacks_links && !s->warned_of_links)
+        log_warning(&s->log, "%s; going on without links: eval.csv says which checkpoint is the best", why.text);
+    s->warned_of_links |= s->lacks_links;
+}
+
+/* As it is after each checkpoint: what is not kept goes when the links are right. */
+static void tidy(struct session *s) {
+    link_checkpoints(s);
+    run_dir_prune(&s->dir, s->point.saved, s->experiment->train.keep, s->point.best.iteration);
 }
 
 static bool save(struct session *s, struct error *err) {
@@ -128,7 +134,15 @@ static bool save(struct session *s, struct error *err) {
         !checkpoint_save(run_dir_checkpoint(&s->dir, iteration, path), &s->trainer, &s->dataset, s->point.best, err))
         return false;
     s->point.saved = iteration;
-    return link_and_prune(s, err);
+    tidy(s);
+    return true;
+}
+
+/* --- Running ----------------------------------------------------------------------------------------------------- */
+
+static bool is_due(const struct session *s, int every) {
+    int64_t iteration = s->trainer.iteration;
+    return iteration == s->experiment->train.iterations || (every && iteration % every == 0);
 }
 
 /* A test that is finite: whether it is the best so far. */
@@ -272,10 +286,14 @@ enum session_end session_run(const struct experiment *experiment, const struct s
     bool good = open_session(&s, options, err);
     if (good) {
         report_start(&s, options->mode == RUN_RESUME);
+        if (s.point.saved >= 0)
+            tidy(&s); /* as the process that was killed would have */
         good = train(&s, err);
         if (!good)
             log_line(&s.log, "stopped: %s", err->text);
     }
+    if (s.lacks_links && s.point.saved >= 0)
+        link_checkpoints(&s); /* what failed for a moment only */
     bool early = good && s.trainer.iteration < experiment->train.iterations;
     close_session(&s);
     return !good ? SESSION_FAILED : early ? SESSION_INTERRUPTED : SESSION_DONE;
