@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "data/standardize.h"
@@ -119,10 +120,20 @@ static void link_checkpoints(struct session *s) {
     s->warned_of_links |= s->lacks_links;
 }
 
-/* As it is after each checkpoint: what is not kept goes when the links are right. */
-static void tidy(struct session *s) {
+/* As it is after each checkpoint: what is not kept goes when the links are right. An error where there are no links
+ * since there is no folder any more. */
+static bool tidy(struct session *s, struct error *err) {
+    char path[PATH_BYTES];
     link_checkpoints(s);
+    if (s->lacks_links && access(run_dir_checkpoint(&s->dir, s->point.saved, path), F_OK))
+        return error_set_errno(err, "%s: has gone", path);
     run_dir_prune(&s->dir, s->point.saved, s->experiment->train.keep, s->point.best.iteration);
+    return true;
+}
+
+/* As the process that was killed would have. */
+static bool tidy_resumed(struct session *s, struct error *err) {
+    return s->point.saved < 0 || tidy(s, err);
 }
 
 static bool save(struct session *s, struct error *err) {
@@ -134,8 +145,7 @@ static bool save(struct session *s, struct error *err) {
         !checkpoint_save(run_dir_checkpoint(&s->dir, iteration, path), &s->trainer, &s->dataset, s->point.best, err))
         return false;
     s->point.saved = iteration;
-    tidy(s);
-    return true;
+    return tidy(s, err);
 }
 
 /* --- Running ----------------------------------------------------------------------------------------------------- */
@@ -286,9 +296,7 @@ enum session_end session_run(const struct experiment *experiment, const struct s
     bool good = open_session(&s, options, err);
     if (good) {
         report_start(&s, options->mode == RUN_RESUME);
-        if (s.point.saved >= 0)
-            tidy(&s); /* as the process that was killed would have */
-        good = train(&s, err);
+        good = tidy_resumed(&s, err) && train(&s, err);
         if (!good)
             log_line(&s.log, "stopped: %s", err->text);
     }
