@@ -131,10 +131,10 @@ START_TEST(a_run_is_not_resumed_with_another_spec) {
     run(0, "train spec.yaml");
     run(1, "train spec.yaml --resume --set seed=2 --set train.iterations=30");
     ck_assert_str_eq(errors, "spherenet: runs/tiny/checkpoints/iteration-00000024.safetensors.gz: the run began with "
-                             "another spec: it had \"seed: 1\", now \"seed: 2\"; change it back, or start another run "
-                             "with --set name=... or --run-dir\n");
+                             "another spec; change it back, or start another run with --set name=... or --run-dir:\n"
+                             "  seed: it had 1, now 2\n");
     run(1, "train spec.yaml --resume --set train.batch_size=8");
-    expect_error("it had \"batch_size: 16\", now \"batch_size: 8\"");
+    expect_error("\n  train.batch_size: it had 16, now 8\n");
     run(0, "train spec.yaml --resume --set train.threads=2 --set train.keep=9 --set train.log_every=3");
 }
 END_TEST

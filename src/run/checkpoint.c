@@ -8,6 +8,7 @@
 
 #include "base/version.h"
 #include "data/class_names.h"
+#include "data/contents.h"
 
 /* Where a stored tensor lies in memory: its values, or what the optimizer has for them. */
 struct place {
@@ -77,15 +78,20 @@ bool checkpoint_save(const char *path, const struct trainer *trainer, const stru
     struct text spec = {0}, classes = {0};
     experiment_emit(&spec, trainer->experiment);
     class_names_list(&classes, dataset);
-    const struct stored_text texts[] = {
+    const struct stored_text possible[] = {
         {"version", SPHERENET_VERSION},
         {"iteration", arena_printf(&arena, "%" PRId64, trainer->iteration)},
         {"best_iteration", arena_printf(&arena, "%" PRId64, best.iteration)},
         {"best_accuracy", arena_printf(&arena, "%.17g", best.accuracy)},
         {"spec", spec.data},
-        {"classes", classes.data},
+        {"classes", classes.data ? classes.data : ""},
+        {"data", contents_text(&arena, dataset)},
     };
-    int text_count = (int)(sizeof texts / sizeof *texts) - (classes.length == 0);
+    struct stored_text texts[sizeof possible / sizeof *possible];
+    int text_count = 0;
+    for (size_t i = 0; i < sizeof possible / sizeof *possible; i++)
+        if (*possible[i].value)
+            texts[text_count++] = possible[i];
     struct tensor_contents contents = {list.infos, list.count, texts, text_count, give, list.places};
     bool good = safetensors_write(path, &contents, err);
     text_free(&spec);
@@ -123,6 +129,11 @@ bool checkpoint_classes_agree(const struct safetensors *file, const char *path, 
                               struct error *err) {
     const char *classes = safetensors_text(file, "classes");
     return !classes || class_names_agree(classes, path, dataset, err);
+}
+
+bool checkpoint_data_agree(const struct safetensors *file, const char *path, const struct dataset *dataset,
+                           struct error *err) {
+    return contents_agree(safetensors_text(file, "data"), path, dataset, err);
 }
 
 static bool read_integer(const struct safetensors *file, const char *path, const char *key, int64_t lowest,

@@ -1,32 +1,21 @@
 #include "run/resume.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "spec/difference.h"
+
 /* --- Another spec ------------------------------------------------------------------------------------------------ */
 
-/* What may change when a run is resumed: how long it goes on, and what it reports and keeps. */
-static void copy_changeable(struct experiment *to, const struct experiment *from) {
-    int batch_size = to->train.batch_size;
-    to->train = from->train;
-    to->train.batch_size = batch_size;
-    to->name = from->name;
-    ((struct data_config *)to->data.config)->loader_threads = experiment_data(from)->loader_threads;
-}
-
-static bool first_difference(const char *a, const char *b, char *line_a, char *line_b, int size) {
-    while (*a || *b) {
-        int length_a = (int)strcspn(a, "\n"), length_b = (int)strcspn(b, "\n");
-        if (length_a != length_b || memcmp(a, b, (size_t)length_a)) {
-            snprintf(line_a, (size_t)size, "%.*s", length_a, a);
-            snprintf(line_b, (size_t)size, "%.*s", length_b, b);
+/* What may change when a run is resumed: how long it goes on, what it reports and keeps, and where the data lie, as
+ * long as they are the same. */
+static bool may_change(const void *context, const char *key) {
+    static const char *const keys[] = {"name", "data.path", "data.test_limit", "data.loader_threads"};
+    (void)context;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (!strcmp(key, keys[i]))
             return true;
-        }
-        a += length_a + (a[length_a] == '\n');
-        b += length_b + (b[length_b] == '\n');
-    }
-    return false;
+    return !strncmp(key, "train.", 6) && strcmp(key, "train.batch_size") != 0;
 }
 
 /* Mean and deviation of the pixels stay those that were measured when the run began. */
@@ -39,31 +28,39 @@ static void keep_measured(const struct experiment *now, const struct experiment 
     }
 }
 
+static bool check_differences(const struct experiment *now, const struct experiment *before, const char *path,
+                              struct error *err) {
+    struct text a = {0}, b = {0};
+    struct error_list differences = {0};
+    experiment_emit(&a, before);
+    experiment_emit(&b, now);
+    spec_differences(&differences, a.data, b.data, may_change, NULL);
+    const char *list = error_list_end(&differences);
+    bool same = !*list;
+    if (!same)
+        error_set(err,
+                  "%s: the run began with another spec; change it back, or start another run with --set name=... or "
+                  "--run-dir:%s",
+                  path, list);
+    error_list_free(&differences);
+    text_free(&a);
+    text_free(&b);
+    return same;
+}
+
 /* The spec that a run began with and the one it is resumed with must train the same way. */
 static bool check_same_spec(const struct experiment *now, const char *stored, const char *path, struct error *err) {
     struct experiment before;
     struct diagnostics diags = {0};
-    struct text a = {0}, b = {0};
-    char line_a[200], line_b[200];
     bool good = experiment_parse_stored(&before, path, stored, NULL, 0, &diags);
-    if (!good) {
-        error_set(err, "%s: its spec is not valid any more:\n%s", path, diags.text.data);
-    } else {
-        copy_changeable(&before, now);
+    if (good) {
         keep_measured(now, &before);
-        experiment_emit(&a, &before);
-        experiment_emit(&b, now);
-        good = !first_difference(a.data, b.data, line_a, line_b, sizeof line_a);
-        if (!good)
-            error_set(err,
-                      "%s: the run began with another spec: it had \"%s\", now \"%s\"; change it back, or start "
-                      "another run with --set name=... or --run-dir",
-                      path, line_a + strspn(line_a, " "), line_b + strspn(line_b, " "));
+        good = check_differences(now, &before, path, err);
+    } else {
+        error_set(err, "%s: its spec is not valid any more:\n%s", path, diags.text.data);
     }
     experiment_free(&before);
     text_free(&diags.text);
-    text_free(&a);
-    text_free(&b);
     return good;
 }
 
@@ -80,8 +77,9 @@ static enum found load_checkpoint(const char *path, const struct dataset *datase
     if (!safetensors_open(&file, path, err))
         return err->code == ERROR_NO_MEMORY ? FOUND_OTHER : FOUND_DAMAGED;
     const char *spec = checkpoint_spec(&file, path, err);
-    if (spec && (!check_same_spec(trainer->experiment, spec, path, err) ||
-                 !checkpoint_classes_agree(&file, path, dataset, err)))
+    if (spec &&
+        (!check_same_spec(trainer->experiment, spec, path, err) ||
+         !checkpoint_classes_agree(&file, path, dataset, err) || !checkpoint_data_agree(&file, path, dataset, err)))
         found = FOUND_OTHER;
     else if (spec && checkpoint_progress(&file, path, &trainer->iteration, best, err) &&
              checkpoint_load(&file, path, trainer, err))

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "data/contents.h"
 #include "data/standardize.h"
 #include "loss/loss.h"
 #include "run/checkpoint.h"
@@ -79,7 +80,7 @@ static bool open_session(struct session *s, const struct session_options *option
     const struct experiment *experiment = s->experiment;
     char path[PATH_BYTES];
     if (!dataset_load(&s->dataset, experiment->data, (uint64_t)experiment->seed, err) ||
-        !trainer_open(&s->trainer, experiment, err))
+        !contents_measure(&s->dataset, err) || !trainer_open(&s->trainer, experiment, err))
         return false;
     if (options->mode != RUN_RESUME && !initialise(s, err))
         return false;
