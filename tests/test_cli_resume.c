@@ -53,7 +53,7 @@ START_TEST(a_finished_run_says_so) {
     run(0, "train spec.yaml --resume");
     expect_output("the run is finished: 24 of 24 iterations; to go on, give a larger train.iterations\n");
     expect_same_lines(read_text("runs/tiny/train.csv"), before, "train.csv");
-    run(0, "train spec.yaml --resume --set train.iterations=30 --set schedule.warmup=5");
+    run(0, "train spec.yaml --resume --set train.iterations=30 --set schedule.start=24");
     ck_assert_int_eq(check_table("runs/tiny/train.csv", train_header, 12, 1, 1, 30), 30);
     expect_link("runs/tiny", "latest", 30);
 }
@@ -215,9 +215,9 @@ END_TEST
 
 /* A table that another program wrote is left as it is. */
 START_TEST(tables_of_others_are_refused) {
-    run(0, "train spec.yaml");
+    run(0, "train spec.yaml --set schedule=constant");
     ck_assert_int_eq(shell("sed -i '1s/epoch/step/' runs/tiny/eval.csv; cp runs/tiny/eval.csv kept.csv"), 0);
-    run(1, "train spec.yaml --resume --set train.iterations=30");
+    run(1, "train spec.yaml --set schedule=constant --resume --set train.iterations=30");
     ck_assert_str_eq(errors,
                      "spherenet: runs/tiny/eval.csv: its first line is not the header that this program writes; "
                      "move the file away, or resume with the program that wrote it\n");

@@ -51,11 +51,16 @@ static bool initialise(struct session *s, struct error *err) {
     return good;
 }
 
+/* A run without a checkpoint of its own. */
+static bool begin(struct session *s, struct error *err) {
+    return resume_nothing(s->experiment, err) && initialise(s, err);
+}
+
 static bool resume(struct session *s, struct error *err) {
     if (!resume_load(&s->dir, &s->dataset, &s->trainer, &s->point, &s->skipped, err))
         return false;
     if (s->point.saved < 0)
-        return initialise(s, err); /* the run was stopped before its first checkpoint: it begins again */
+        return begin(s, err); /* the run was stopped before its first checkpoint: it begins again */
     return true;
 }
 
@@ -82,7 +87,7 @@ static bool open_session(struct session *s, const struct session_options *option
     if (!dataset_load(&s->dataset, experiment->data, (uint64_t)experiment->seed, err) ||
         !contents_measure(&s->dataset, err) || !trainer_open(&s->trainer, experiment, err))
         return false;
-    if (options->mode != RUN_RESUME && !initialise(s, err))
+    if (options->mode != RUN_RESUME && !begin(s, err))
         return false;
     snprintf(path, sizeof path, "runs/%s", experiment->name);
     if (!run_dir_open(&s->dir, options->run_dir ? options->run_dir : path, options->mode, err))
