@@ -69,6 +69,16 @@ static void calm_idle_threads(void) {
         restart_set("GOMP_SPINCOUNT", "20000");
 }
 
+/* Where address space is limited, OpenBLAS's own threads, which are not used, might wait for memory for ever, and the
+ * program for them when it ends. */
+static void drop_idle_blas_threads(void) {
+    const char *threads = getenv(BLAS_THREADS_VARIABLE);
+    if (mem_address_bound("").name && (!threads || strcmp(threads, "1") != 0)) {
+        restart_set(BLAS_THREADS_VARIABLE, "1");
+        restart_if_due();
+    }
+}
+
 /* An empty name is none, but OpenBLAS would look for it, and then not choose as it does without. */
 static void drop_empty_core(void) {
     const char *core = getenv(BLAS_CORE_VARIABLE);
@@ -98,6 +108,7 @@ int main(int argc, char **argv) {
     restart_remember(argv);
     calm_idle_threads();
     drop_empty_core();
+    drop_idle_blas_threads();
     secure_streams();
     gemm_setup();
     const char *word = argc > 1 ? argv[1] : "help";
