@@ -1,10 +1,17 @@
-/* Under limits of address space, and asked to end while a product does: the program ends by itself, and says why. */
+/* Under limits of address space the program ends by itself, and says why. */
 #include <sys/resource.h>
 
 #include "base/mem.h"
 #include "support/program.h"
 #include "support/run_folder.h"
 #include "support/suite.h"
+
+/* AddressSanitizer takes all of the address space. */
+#ifdef __SANITIZE_ADDRESS__
+enum { SANITIZED = true };
+#else
+enum { SANITIZED = false };
+#endif
 
 /* The exit status of the program under a limit as ulimit sets it; 137: it had to be killed. */
 static int status_within(const char *limit, const char *arguments) {
@@ -102,17 +109,18 @@ END_TEST
 
 Suite *test_suite(void) {
     Suite *suite = suite_create("address space");
+    TCase *bounds = suite_group(suite, "bounds", 30, NULL, NULL);
+    tcase_add_test(bounds, a_system_that_promises_no_more_than_it_has_counts);
+
     TCase *limits = suite_group(suite, "limits", 300, program_set_up, program_tear_down);
-    tcase_set_tags(limits, "memory"); /* sanitizers take all of the address space */
+    tcase_set_tags(limits, "memory");
+    if (SANITIZED)
+        return suite;
+    tcase_add_test(limits, limits_of_the_process_count);
     tcase_add_loop_test(limits, what_needs_no_network_needs_little, 0, COUNT(small_limits));
     tcase_add_loop_test(limits, a_training_that_openblas_has_no_room_for_is_refused, 0, COUNT(small_limits));
     tcase_add_test(limits, every_limit_ends_in_a_message_or_a_training);
     tcase_add_test(limits, a_network_beyond_the_limit_is_refused_by_its_name);
     tcase_add_test(limits, the_results_are_those_without_a_limit);
-
-    TCase *bounds = suite_group(suite, "bounds", 30, NULL, NULL);
-    tcase_set_tags(bounds, "memory");
-    tcase_add_test(bounds, limits_of_the_process_count);
-    tcase_add_test(bounds, a_system_that_promises_no_more_than_it_has_counts);
     return suite;
 }

@@ -90,6 +90,13 @@ void report_done(struct log *log, int64_t best_iteration, double best_accuracy, 
         log_line(log, "done: no test was finite, so there is no best; %.0f s; results in %s", seconds, folder);
 }
 
+const char *report_given_up(char *text, size_t bytes, int64_t saved) {
+    char checkpoint[64];
+    snprintf(text, bytes, "spherenet: this iteration does not end, so it is given up; %s\n",
+             last_checkpoint(saved, checkpoint, sizeof checkpoint));
+    return text;
+}
+
 void report_ended(struct log *log, int64_t iteration, int signal, int64_t saved) {
     char checkpoint[64];
     log_line(log, "ended at iteration %" PRId64 " by signal %d (%s); %s", iteration, signal, strsignal(signal),

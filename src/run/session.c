@@ -1,6 +1,7 @@
 #include "run/session.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -27,9 +28,15 @@ struct session {
     struct resume_point point; /* of a resume now */
     struct text skipped;       /* a line for each damaged checkpoint that was passed over */
     struct plateau chance;
+    double longest_step;               /* seconds */
     int skips;                         /* updates left out, one after the other */
     bool lacks_links, warned_of_links; /* the links could not be made: the last time; at all */
 };
+
+enum {
+    LEAST_PATIENCE = 10,
+    PATIENCE = 20
+}; /* with a step that a signal waits for: seconds, and longest steps so far */
 
 enum { MOST_SKIPS = 20 }; /* more in a row, and nothing will change any more */
 
@@ -222,12 +229,24 @@ static bool after_divergence(struct session *s, int batch_size, const struct ste
     return skip;
 }
 
+/* A signal is not held up for ever by a step that does not end. */
+static struct step_result compute_step(struct session *s, const struct batch *batch) {
+    char farewell[160];
+    double before = clock_seconds();
+    interrupt_watch(fmax(LEAST_PATIENCE, PATIENCE * s->longest_step),
+                    report_given_up(farewell, sizeof farewell, s->point.saved));
+    struct step_result result = trainer_step(&s->trainer, batch);
+    interrupt_unwatch();
+    s->longest_step = fmax(s->longest_step, clock_seconds() - before);
+    return result;
+}
+
 static bool step(struct session *s, struct loader *loader, struct error *err) {
     const struct train_config *train = &s->experiment->train;
     const struct batch *batch = loader_next(loader);
     if (!batch)
         return loader_good(loader, err);
-    struct step_result result = trainer_step(&s->trainer, batch);
+    struct step_result result = compute_step(s, batch);
     curves_count_step(&s->curves);
     if (result.updated)
         s->skips = 0;
