@@ -205,7 +205,7 @@ START_TEST(overrides_are_checked_as_the_spec_is) {
         "(iterations, batch_size, eval_every, checkpoint_every, log_every, keep, on_divergence, threads, "
         "openblas_core, "
         "init_from, "
-        "init_classifier)\n");
+        "init_classifier, init_map)\n");
 }
 END_TEST
 

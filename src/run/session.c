@@ -11,6 +11,7 @@
 #include "loss/loss.h"
 #include "run/checkpoint.h"
 #include "run/curves.h"
+#include "run/init_from.h"
 #include "run/interrupt.h"
 #include "run/report.h"
 #include "run/resume.h"
@@ -26,17 +27,18 @@ struct session {
     struct log log;
     struct curves curves;
     struct resume_point point; /* of a resume now */
+    struct text init_notes;    /* lines on the weights of train.init_from */
     struct text skipped;       /* a line for each damaged checkpoint that was passed over */
     struct plateau chance;
+    int64_t averaged; /* iteration whose network's batch normalisation was averaged anew; -1: none */
+    bool lag_told;
     double longest_step;               /* seconds */
     int skips;                         /* updates left out, one after the other */
     bool lacks_links, warned_of_links; /* the links could not be made: the last time; at all */
 };
 
-enum {
-    LEAST_PATIENCE = 10,
-    PATIENCE = 20
-}; /* with a step that a signal waits for: seconds, and longest steps so far */
+/* With a step that a signal waits for: seconds, and longest steps so far. */
+enum { LEAST_PATIENCE = 10, PATIENCE = 20 };
 
 enum { MOST_SKIPS = 20 }; /* more in a row, and nothing will change any more */
 
@@ -53,7 +55,8 @@ static bool initialise(struct session *s, struct error *err) {
         return true;
     if (!checkpoint_open(train->init_from, path, &file, err))
         return false;
-    bool good = checkpoint_initialise(&file, path, &s->trainer.model, drawn, err);
+    bool good = init_from_file(&file, path, &(struct init_request){&train->init_map, drawn}, &s->trainer.model,
+                               &s->init_notes, err);
     safetensors_close(&file);
     return good;
 }
@@ -109,6 +112,8 @@ static bool open_session(struct session *s, const struct session_options *option
 static void report_start(struct session *s, bool resume) {
     bool loaded = s->point.saved >= 0;
     report_opening(&s->log, &s->trainer, &s->dataset, *s->experiment->train.init_from && !loaded, s->dir.path);
+    if (s->init_notes.length)
+        log_line(&s->log, "%s", s->init_notes.data);
     report_skipped(&s->log, s->skipped.data);
     if (s->dir.lockless)
         log_warning(&s->log, "%s: its file system has no locks, so nothing keeps a second training out of this folder",
@@ -149,12 +154,20 @@ static bool tidy_resumed(struct session *s, struct error *err) {
     return s->point.saved < 0 || tidy(s, err);
 }
 
+/* Before a test and before a checkpoint, so that neither depends on when the other is made. */
+static bool average_anew(struct session *s, struct error *err) {
+    if (!s->experiment->train.batch_norm_images || s->averaged == s->trainer.iteration)
+        return true;
+    s->averaged = s->trainer.iteration;
+    return trainer_average_anew(&s->trainer, &s->dataset, err);
+}
+
 static bool save(struct session *s, struct error *err) {
     char path[PATH_BYTES];
     int64_t iteration = s->trainer.iteration;
     if (s->point.saved == iteration)
         return true;
-    if (!curves_sync(&s->curves, err) ||
+    if (!average_anew(s, err) || !curves_sync(&s->curves, err) ||
         !checkpoint_save(run_dir_checkpoint(&s->dir, iteration, path), &s->trainer, &s->dataset, s->point.best, err))
         return false;
     s->point.saved = iteration;
@@ -189,10 +202,27 @@ static bool after_failed_test(struct session *s, const struct evaluation *result
     return skip;
 }
 
+enum { LAG_IMAGES = 10 }; /* the fewest that tell it from chance */
+#define LAG 0.1           /* of accuracy */
+
+/* Whether a test sees a much worse network than the training does, as of the batch that was just trained on. */
+static void watch_lag(struct session *s, const struct batch *batch, const struct step_result *step) {
+    if (s->lag_told || !model_has_averages(&s->trainer.model))
+        return;
+    double test = trainer_test_batch(&s->trainer, batch), lag = step->accuracy - test;
+    if (lag < LAG || lag * batch->count < LAG_IMAGES)
+        return;
+    report_lag(&s->log, s->trainer.iteration, step->accuracy, test);
+    s->lag_told = true;
+}
+
 /* Tests, and makes the checkpoint that `best` will point to when the test was the best so far. */
-static bool test(struct session *s, struct error *err) {
+static bool test(struct session *s, const struct batch *batch, const struct step_result *step, struct error *err) {
     struct evaluation result;
     double before = clock_seconds();
+    if (!average_anew(s, err))
+        return false;
+    watch_lag(s, batch, step);
     bool is_best = false;
     bool good =
         evaluate_split(s->experiment, &s->trainer.model, &s->trainer.loss, &s->dataset, SPLIT_TEST, &result, NULL, err);
@@ -258,7 +288,7 @@ static bool step(struct session *s, struct loader *loader, struct error *err) {
     log_progress(&s->log, &progress, train->batch_size);
     if (is_due(s, train->log_every))
         curves_add_step(&s->curves, s->trainer.iteration, &result, &s->log);
-    if (is_due(s, train->eval_every) && !test(s, err))
+    if (is_due(s, train->eval_every) && !test(s, batch, &result, err))
         return false;
     return !is_due(s, train->checkpoint_every) || save(s, err);
 }
@@ -311,12 +341,14 @@ static void close_session(struct session *s) {
     trainer_close(&s->trainer);
     dataset_free(&s->dataset);
     run_dir_close(&s->dir);
+    text_free(&s->init_notes);
     text_free(&s->skipped);
 }
 
 enum session_end session_run(const struct experiment *experiment, const struct session_options *options,
                              struct error *err) {
-    struct session s = {.experiment = experiment, .point = RESUME_NOTHING, .curves = CURVES_CLOSED, .dir.lock = -1};
+    struct session s = {
+        .experiment = experiment, .point = RESUME_NOTHING, .curves = CURVES_CLOSED, .dir.lock = -1, .averaged = -1};
     interrupt_listen(options->quiet);
     bool good = open_session(&s, options, err);
     if (good) {
