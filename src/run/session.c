@@ -93,23 +93,24 @@ static bool open_files(struct session *s, bool quiet, struct error *err) {
 /* Nothing of an earlier run is touched before data and network stand. */
 static bool open_session(struct session *s, const struct session_options *options, struct error *err) {
     const struct experiment *experiment = s->experiment;
+    bool resumes = options->mode == RUN_RESUME || options->mode == RUN_AUTO_RESUME;
     char path[PATH_BYTES];
     if (!dataset_load(&s->dataset, experiment->data, (uint64_t)experiment->seed, err) ||
         !contents_measure(&s->dataset, err) || !trainer_open(&s->trainer, experiment, err))
         return false;
-    if (options->mode != RUN_RESUME && !begin(s, err))
+    if (!resumes && !begin(s, err))
         return false;
     snprintf(path, sizeof path, "runs/%s", experiment->name);
     if (!run_dir_open(&s->dir, options->run_dir ? options->run_dir : path, options->mode, err))
         return false;
-    if (options->mode == RUN_RESUME && !resume(s, err))
+    if (resumes && !resume(s, err))
         return false;
     if (s->point.saved < 0 && !standardize(&s->dataset, experiment->data, err))
         return false;
     return open_files(s, options->quiet, err);
 }
 
-static void report_start(struct session *s, bool resume) {
+static void report_start(struct session *s, enum run_mode mode) {
     bool loaded = s->point.saved >= 0;
     report_opening(&s->log, &s->trainer, &s->dataset, *s->experiment->train.init_from && !loaded, s->dir.path);
     if (s->init_notes.length)
@@ -120,7 +121,9 @@ static void report_start(struct session *s, bool resume) {
                     s->dir.path);
     if (loaded)
         log_line(&s->log, "resumed at iteration %" PRId64, s->trainer.iteration);
-    else if (resume)
+    else if (mode == RUN_AUTO_RESUME && !s->dir.held)
+        log_line(&s->log, "there was no run yet: begun");
+    else if (mode == RUN_RESUME || mode == RUN_AUTO_RESUME)
         log_line(&s->log, "there was no checkpoint yet: begun again");
 }
 
@@ -352,7 +355,7 @@ enum session_end session_run(const struct experiment *experiment, const struct s
     interrupt_listen(options->quiet);
     bool good = open_session(&s, options, err);
     if (good) {
-        report_start(&s, options->mode == RUN_RESUME);
+        report_start(&s, options->mode);
         good = tidy_resumed(&s, err) && train(&s, err);
         if (!good)
             log_line(&s.log, "stopped: %s", err->text);
