@@ -40,19 +40,19 @@ static void spin(double seconds) {
 
 static void spin_for_ever(void) {
     interrupt_watch(1, "given up\n");
-    raise(SIGTERM);
+    kill(getpid(), SIGTERM);
     spin(1e9);
 }
 
 static void spin_after_a_signal(void) {
-    raise(SIGHUP);
+    kill(getpid(), SIGHUP);
     interrupt_watch(1, "given up\n");
     spin(1e9);
 }
 
 static void end_in_time(void) {
     interrupt_watch(1, "given up\n");
-    raise(SIGTERM);
+    kill(getpid(), SIGTERM);
     interrupt_unwatch();
     spin(1.5);
 }
@@ -61,7 +61,7 @@ static void compute_long_without_a_signal(void) {
     interrupt_watch(1, "given up\n");
     spin(1.5);
     interrupt_unwatch();
-    raise(SIGINT);
+    kill(getpid(), SIGINT);
     spin(1.5);
 }
 

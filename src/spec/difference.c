@@ -69,17 +69,22 @@ static void compare_lists(struct comparison *c, const char *key, const struct no
                 i < b->count ? b->children[i] : NULL);
 }
 
+static void compare_values(struct comparison *c, const char *key, const struct node *a, const struct node *b) {
+    const char *before = value_text(c, a), *now = value_text(c, b);
+    if (strcmp(before, now) != 0 && !c->may_differ(c->context, key))
+        error_list_add(c->differences, "%s: it had %s, now %s", key, before, now);
+}
+
+/* NULL: the key is not there. */
 static void compare(struct comparison *c, const char *key, const struct node *a, const struct node *b) {
-    bool inner = a && b && a->type == b->type && a->type != NODE_SCALAR;
-    if (inner && a->type == NODE_MAP)
+    if (!a || !b || a->type != b->type || a->type == NODE_SCALAR)
+        compare_values(c, key, a, b);
+    else if (a->type == NODE_MAP)
         compare_maps(c, key, a, b);
-    else if (inner && !(holds_scalars(a) && holds_scalars(b)))
+    else if (holds_scalars(a) && holds_scalars(b))
+        compare_values(c, key, a, b);
+    else
         compare_lists(c, key, a, b);
-    else {
-        const char *before = value_text(c, a), *now = value_text(c, b);
-        if (strcmp(before, now) && !c->may_differ(c->context, key))
-            error_list_add(c->differences, "%s: it had %s, now %s", key, before, now);
-    }
 }
 
 static const struct node *read_spec(struct comparison *c, const char *text) {
