@@ -263,7 +263,7 @@ install: $(PROGRAM) pages ## install below PREFIX=/usr/local, or what DESTDIR pu
 	    $(INSTALL) -D -m $$mode "$${file%%:*}" $(INTO)/"$${file#*:}"; \
 	done
 	@$(foreach tool,$(TOOLS),ln -sf ../share/spherenet/tools/$(tool) $(INTO)/bin/spherenet-$(call hyphens,$(tool)) &&) :
-	@sed -i 's|/usr/local|$(PREFIX)|g' $(INTO)/share/man/man1/spherenet.1
+	@sed -i 's|/usr/local|$(subst &,\&,$(PREFIX))|g' $(INTO)/share/man/man1/spherenet.1
 	@echo "installed below" $(INTO)
 
 # Folders that others may use stay.

@@ -1,5 +1,6 @@
 #include "data/class_names.h"
 
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,7 +88,7 @@ bool class_names_read(struct dataset *dataset, const char *folder, const char *n
 }
 
 /* Adds the name of one line "label code ..." to the list. */
-static bool add_mapped(struct text *list, const char *path, const char *line, int label, struct error *err) {
+static bool add_mapped(struct text *list, const char *path, const char *line, int64_t label, struct error *err) {
     char *end;
     long found = strtol(line, &end, 10);
     bool good = end != line && found == label;
@@ -98,7 +99,8 @@ static bool add_mapped(struct text *list, const char *path, const char *line, in
         text_add(list, &character, 1);
     }
     if (!good)
-        return error_set(err, "%s: expected a line of the label %d and the ASCII codes of its characters", path, label);
+        return error_set(err, "%s: expected a line of the label %" PRId64 " and the ASCII codes of its characters",
+                         path, label);
     text_add(list, "\n", 1);
     return true;
 }
@@ -107,7 +109,7 @@ static bool add_mapped(struct text *list, const char *path, const char *line, in
 static bool map(struct text *list, const struct file *file, int first_label, struct error *err) {
     const char *at = (const char *)file->bytes, *end = at + file->size, *next;
     bool good = true;
-    for (int label = first_label; good && at < end; at = next, label++) {
+    for (int64_t label = first_label; good && at < end; at = next, label++) {
         char line[NAME_MAX_BYTES];
         size_t length = line_length(at, end, &next);
         while (length && at[length - 1] == ' ')

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/number.h"
 
+enum { COLUMNS_MAX = 1001 }; /* of labels: label_column, counted from 0, goes to 1000 */
 enum { SIDE_MAX = 1024, BLOCK_BYTES = 1 << 20, LABELS_AT_ONCE = 1 << 12 };
 enum { TYPICAL_RATE = 8 };           /* bytes that a gzipped byte of pictures becomes, at most but for rare ones */
 static const double rounding = 1e-6; /* of black and white, which decimal fractions are not exact */
@@ -271,6 +272,9 @@ static bool check_columns(const struct idx_labels *labels, const struct idx_file
         error_set(err, "%s: holds %s; labels have 1 or 2", idx->file.path,
                   idx_describe(&found, idx->type, idx->dimensions));
     text_free(&found);
+    if (good && idx->dimensions == 2 && idx->sizes[1] > COLUMNS_MAX)
+        return error_set(err, "%s: has %u columns of labels, more than the %d that are read", idx->file.path,
+                         idx->sizes[1], COLUMNS_MAX);
     if (!good || (uint32_t)labels->column < idx->sizes[1])
         return good;
     return error_set(err, "%s: has %u column%s of labels, so there is no column %d, counted from 0", idx->file.path,

@@ -57,6 +57,11 @@ static double running_decay(const struct batch_norm_config *config, const struct
     return config->decay * (1 - pow(config->decay, seen - 1)) / (1 - pow(config->decay, seen));
 }
 
+/* What is given no weight may be anything, NaN too. */
+static real moved(double decay, real running, double batch) {
+    return (real)((decay > 0 ? decay * (double)running : 0) + (1 - decay) * batch);
+}
+
 /* With u = s data + t the layer's input: its mean is s mean + t, its variance s^2 variance. */
 static void batch_norm_fold(struct layer *layer, const struct step *step, struct view *view) {
     struct batch_norm *norm = layer->state;
@@ -72,8 +77,8 @@ static void batch_norm_fold(struct layer *layer, const struct step *step, struct
         if (step->mode == STEP_TRAIN) {
             mean = s * (double)view->mean[c] + t;
             variance = s * s * (double)view->variance[c];
-            norm->next_mean[c] = (real)(decay * (double)norm->running_mean[c] + (1 - decay) * mean);
-            norm->next_var[c] = (real)(decay * (double)norm->running_var[c] + (1 - decay) * variance);
+            norm->next_mean[c] = moved(decay, norm->running_mean[c], mean);
+            norm->next_var[c] = moved(decay, norm->running_var[c], variance);
         }
         double inverse = 1 / sqrt(variance + config->epsilon), scale = (double)norm->weight[c] * inverse;
         norm->inverse[c] = (real)inverse;

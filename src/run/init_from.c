@@ -117,8 +117,10 @@ static void check_rule(struct start *start, const struct text_map *map, const st
 
 static void check_double(const struct start *start, int stored, struct error_list *mistakes) {
     const struct stored_tensors *all = &start->stored;
+    if (!is_wanted(start, stored))
+        return;
     int first = stored_find(all, all->names[stored]);
-    if (first < stored && is_wanted(start, stored))
+    if (first < stored)
         error_list_add(mistakes, "both \"%.200s\" and \"%.200s\" would be \"%.200s\"", all->file->tensors[first].name,
                        all->file->tensors[stored].name, all->names[stored]);
 }
@@ -135,6 +137,15 @@ static bool check_map(struct start *start, const struct text_map *map, struct er
         error_set(err, "%s: train.init_map does not fit it:%s", start->stored.path, text);
     error_list_free(&mistakes);
     return good;
+}
+
+/* A tensor's name for a line of its own: none that it begins or ends itself. */
+static const char *in_line(struct arena *arena, const char *name) {
+    char *line = arena_printf(arena, "%.200s", name);
+    for (char *c = line; *c; c++)
+        if ((unsigned char)*c < ' ')
+            *c = '?';
+    return line;
 }
 
 /* --- Differences ------------------------------------------------------------------------------------------------- */
@@ -162,10 +173,11 @@ static void list_differences(struct error_list *differences, struct start *start
 }
 
 /* Where something is missing, what is left may be it under another name. */
-static void list_left(struct error_list *differences, const struct start *start) {
+static void list_left(struct error_list *differences, struct start *start) {
     for (int i = 0; i < start->stored.file->tensor_count; i++)
         if (is_left(start, i))
-            error_list_add(differences, "has a tensor \"%.200s\", which the network has not", start->stored.names[i]);
+            error_list_add(differences, "has a tensor \"%s\", which the network has not",
+                           in_line(&start->arena, start->stored.names[i]));
 }
 
 static bool check_same_network(struct start *start, struct error *err) {
@@ -199,7 +211,7 @@ static void note_left(struct start *start, struct text *notes) {
     for (int i = 0; i < start->stored.file->tensor_count; i++) {
         const struct tensor_info *tensor = &start->stored.file->tensors[i];
         if (is_left(start, i))
-            error_list_add(&lines, "\"%.200s\" %.20s %s", tensor->name, tensor->dtype,
+            error_list_add(&lines, "\"%s\" %.20s %s", in_line(&start->arena, tensor->name), tensor->dtype,
                            shape_text(&start->arena, tensor));
     }
     add_note(notes, "weights: left in the file, since the network has no such tensors", &lines);

@@ -161,16 +161,17 @@ static bool tidy_resumed(struct session *s, struct error *err) {
 static bool average_anew(struct session *s, struct error *err) {
     if (!s->experiment->train.batch_norm_images || s->averaged == s->trainer.iteration)
         return true;
+    double before = clock_seconds();
+    bool good = trainer_average_anew(&s->trainer, &s->dataset, err);
+    curves_leave_out(&s->curves, clock_seconds() - before);
     s->averaged = s->trainer.iteration;
-    return trainer_average_anew(&s->trainer, &s->dataset, err);
+    return good;
 }
 
-static bool save(struct session *s, struct error *err) {
+static bool write_checkpoint(struct session *s, struct error *err) {
     char path[PATH_BYTES];
     int64_t iteration = s->trainer.iteration;
-    if (s->point.saved == iteration)
-        return true;
-    if (!average_anew(s, err) || !curves_sync(&s->curves, err) ||
+    if (!curves_sync(&s->curves, err) ||
         !checkpoint_save(run_dir_checkpoint(&s->dir, iteration, path), &s->trainer, &s->dataset, s->point.best, err))
         return false;
     s->point.saved = iteration;
@@ -205,12 +206,16 @@ static bool after_failed_test(struct session *s, const struct evaluation *result
     return skip;
 }
 
+static bool save(struct session *s, struct error *err) {
+    return s->point.saved == s->trainer.iteration || (average_anew(s, err) && write_checkpoint(s, err));
+}
+
 enum { LAG_IMAGES = 10 }; /* the fewest that tell it from chance */
 #define LAG 0.1           /* of accuracy */
 
 /* Whether a test sees a much worse network than the training does, as of the batch that was just trained on. */
 static void watch_lag(struct session *s, const struct batch *batch, const struct step_result *step) {
-    if (s->lag_told || !model_has_averages(&s->trainer.model))
+    if (s->lag_told || s->experiment->train.batch_norm_images || !model_has_averages(&s->trainer.model))
         return;
     double test = trainer_test_batch(&s->trainer, batch), lag = step->accuracy - test;
     if (lag < LAG || lag * batch->count < LAG_IMAGES)
@@ -222,9 +227,9 @@ static void watch_lag(struct session *s, const struct batch *batch, const struct
 /* Tests, and makes the checkpoint that `best` will point to when the test was the best so far. */
 static bool test(struct session *s, const struct batch *batch, const struct step_result *step, struct error *err) {
     struct evaluation result;
-    double before = clock_seconds();
     if (!average_anew(s, err))
         return false;
+    double before = clock_seconds();
     watch_lag(s, batch, step);
     bool is_best = false;
     bool good =
@@ -310,9 +315,9 @@ static bool run_steps(struct session *s, struct loader *loader, struct error *er
     return true;
 }
 
-/* Ended by a signal: what was trained so far is kept. */
+/* Ended by a signal: what was trained so far is kept, at once, as it is. */
 static bool end_early(struct session *s, struct error *err) {
-    if (s->trainer.iteration > 0 && !save(s, err))
+    if (s->trainer.iteration > 0 && s->point.saved != s->trainer.iteration && !write_checkpoint(s, err))
         return false;
     report_ended(&s->log, s->trainer.iteration, interrupt_signal(), s->point.saved);
     return true;

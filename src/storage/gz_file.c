@@ -14,17 +14,27 @@ static bool present(const char *path) {
     return stat(path, &status) == 0 || (errno != ENOENT && errno != ENOTDIR);
 }
 
-/* The path of the plain or the compressed file, to be freed; NULL when there is neither. */
+static bool is_folder(const char *path) {
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+/* The path of the plain or the compressed file, to be freed; NULL when there is neither. A folder of that name, as
+ * programs that unpack make one, counts only where there is no file. */
 static char *locate(const char *folder, const char *name) {
-    static const char *const suffixes[] = {"", ".gz"};
-    for (int i = 0; i < 2; i++) {
-        struct text path = {0};
-        text_printf(&path, "%s/%s%s", folder, name, suffixes[i]);
-        if (present(path.data))
-            return path.data;
-        text_free(&path);
-    }
-    return NULL;
+    struct text plain = {0}, compressed = {0};
+    text_printf(&plain, "%s/%s", folder, name);
+    text_printf(&compressed, "%s.gz", plain.data);
+    bool is_plain = present(plain.data), is_compressed = present(compressed.data);
+    struct text *found = is_plain && !(is_compressed && is_folder(plain.data)) ? &plain
+                         : is_compressed                                       ? &compressed
+                                                                               : NULL;
+    char *path = found ? found->data : NULL;
+    if (found != &plain)
+        text_free(&plain);
+    if (found != &compressed)
+        text_free(&compressed);
+    return path;
 }
 
 bool file_exists(const char *folder, const char *name) {

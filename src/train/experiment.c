@@ -17,7 +17,7 @@ static const struct param train_params[] = {
     TRAIN_INT(batch_size, "128", 1, 65536, "images in a batch"),
     TRAIN_INT(eval_every, "500", 0, 2e9, "iterations between tests; 0: at the end only"),
     TRAIN_INT(
-        batch_norm_images, "0", 0, 1e9,
+        batch_norm_images, "0", 0, 1e6,
         "training images over which batch normalisation's mean and variance are averaged anew before each test and "
         "checkpoint; 0: the running averages are taken"),
     TRAIN_INT(checkpoint_every, "1000", 0, 2e9, "iterations between checkpoints; 0: at the end only"),
