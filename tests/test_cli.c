@@ -136,10 +136,9 @@ START_TEST(all_mistakes_of_the_command_line_and_the_spec_at_once) {
 }
 END_TEST
 
-/* A full disk or a closed pipe behind standard output is a failure that is told. */
+/* A full disk behind standard output is a failure that is told. */
 START_TEST(standard_output_cannot_be_written) {
-    static const char *const arguments[] = {"help",           "help spec", "list",
-                                            "show spec.yaml", "--version", "train spec.yaml"};
+    static const char *const arguments[] = {"help", "help spec", "list", "show spec.yaml", "--version"};
     run(1, "%s >/dev/full", arguments[_i]);
     ck_assert_str_eq(errors, "spherenet: standard output cannot be written\n");
 }
@@ -220,7 +219,7 @@ Suite *test_suite(void) {
     tcase_add_test(lines, more_memory_than_there_is);
     tcase_add_test(lines, an_empty_run_dir_is_refused);
     tcase_add_test(lines, names_that_are_no_folders);
-    tcase_add_loop_test(lines, standard_output_cannot_be_written, 0, 6);
+    tcase_add_loop_test(lines, standard_output_cannot_be_written, 0, 5);
     tcase_add_test(lines, a_closed_standard_output_does_no_harm);
 
     TCase *files = suite_group(suite, "files", 120, program_set_up, program_tear_down);

@@ -137,8 +137,10 @@ END_TEST
 START_TEST(seconds_go_on_when_a_run_is_resumed) {
     const char *options = "--set train.log_every=1 --set train.checkpoint_every=0";
     int iterations = train_for_a_while(options);
-    run(0, "train spec.yaml --quiet --resume --set train.eval_every=0 --set train.iterations=%d %s", iterations + 50,
-        options);
+    run(0,
+        "train spec.yaml --quiet --resume --set train.eval_every=0 --set train.iterations=%d %s --set "
+        "schedule.start=%d",
+        iterations + 50, options, iterations);
     double before = 0;
     for (int iteration = iterations - 50; iteration <= iterations + 50; iteration++) {
         double seconds = train_value("runs/tiny", iteration, SECONDS);

@@ -192,7 +192,7 @@ END_TEST
 START_TEST(a_diverging_run_stops) {
     run(1, DIVERGING);
     expect_error("spherenet: iteration ");
-    expect_error(": the loss is nan; first in the output of layer ");
+    expect_error("the loss is nan; first in the output of layer ");
     expect_error("values are not finite; the last checkpoint is that of iteration 8. Lower optimizer.learning_rate");
     struct tensor_file file;
     read_tensors(&file, checkpoint("runs/tiny", 8));

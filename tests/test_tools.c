@@ -129,10 +129,10 @@ END_TEST
 START_TEST(a_sweep_does_not_take_the_runs_of_another_spec) {
     SKIP_IF(!can_sweep(), "python3-yaml is not installed");
     disk_write_text("tiny.sweep", tiny_sweep);
-    ck_assert_int_eq(sweep("tiny.sweep --out sweep --set train.iterations=6"), 0);
-    ck_assert_int_eq(sweep("tiny.sweep --out sweep"), 0);
+    ck_assert_int_eq(sweep("tiny.sweep --out sweep --set schedule=constant --set train.iterations=6"), 0);
+    ck_assert_int_eq(sweep("tiny.sweep --out sweep --set schedule=constant"), 0);
     ck_assert_ptr_nonnull(strstr(read_text("sweep/runs.csv"), "\ncosine,plain,1,finished,24,"));
-    ck_assert_int_eq(sweep("tiny.sweep --out sweep --set optimizer.learning_rate=1"), 1);
+    ck_assert_int_eq(sweep("tiny.sweep --out sweep --set schedule=constant --set optimizer.learning_rate=1"), 1);
     ck_assert_ptr_nonnull(strstr(read_text("sweep/runs.csv"), "\nlinear,margin,1,failed,0,,,,,"));
     expect_output("the run began with another spec");
 }

@@ -20,9 +20,20 @@ void *mem_realloc(void *memory, size_t bytes);
 /* Zeroed, 64-byte aligned; NULL when there is not enough. Pass to free. */
 void *mem_block(size_t bytes);
 
-/* Bytes that the machine, and the control groups of this process, have left. `root` goes before every path that is
- * read: "" for the system itself. */
-size_t mem_available(const char *root);
+/* What keeps this process from taking more memory. */
+struct mem_bound {
+    double bytes;     /* that can still be had; INFINITY: nothing does */
+    const char *name; /* as in "NAME leaves so many bytes"; NULL: nothing does */
+};
+
+/* Of the machine, the control groups and the limits of this process, what leaves least. `root` goes before every path
+ * that is read: "" for the system itself. */
+struct mem_bound mem_bound(const char *root);
+size_t mem_available(const char *root); /* its bytes */
+
+/* Of what counts memory that is mapped, whether it is used or not: ulimit -v and -d, and a system that promises no more
+ * than it has. */
+struct mem_bound mem_address_bound(const char *root);
 
 /* Gives memory that was freed back to the system, where the C library would keep it. */
 void mem_trim(void);

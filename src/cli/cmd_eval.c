@@ -134,7 +134,8 @@ static bool write_report(struct report *report, struct error *err) {
     print(report);
     return write_table(report, "per_class.csv", put_classes, err) &&
            (!report->result.confusion || write_table(report, "confusion.csv", put_confusion, err)) &&
-           (!has_features || write_table(report, "angles.csv", put_angles, err));
+           (!has_features || write_table(report, "angles.csv", put_angles, err)) &&
+           loaded_run_check_finite(loaded, &report->result, err);
 }
 
 static enum exit_status run(int operand_count, const char *const *operands) {

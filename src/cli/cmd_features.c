@@ -31,7 +31,8 @@ static bool write_features(const struct loaded_run *loaded, const struct feature
         fputc(',', file);
         table_put_class(file, loaded, features->labels[i]);
         fputc(',', file);
-        table_put_class(file, loaded, features->predictions[i]);
+        if (features->predictions[i] != NO_PREDICTION)
+            table_put_class(file, loaded, features->predictions[i]);
         fputc('\n', file);
     }
     return table_close(file, path, err);
@@ -58,8 +59,9 @@ static bool extract(struct loaded_run *loaded, struct features *features, struct
     if (!make_folder_of(to, err) || !table_check(to, err))
         return false;
     bool good = loaded_run_evaluate(loaded, &result, features, err);
+    good = good && write_features(loaded, features, to, err) && loaded_run_check_finite(loaded, &result, err);
     evaluation_free(&result);
-    return good && write_features(loaded, features, to, err);
+    return good;
 }
 
 static enum exit_status run(int operand_count, const char *const *operands) {

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "cli/output.h"
 #include "cli/restart.h"
 #include "run/interrupt.h"
 #include "run/session.h"
@@ -21,32 +22,34 @@ static const struct option options[] = {
 };
 
 /* A word as a shell takes it. */
-static void print_word(const char *word) {
+static void put_word(FILE *out, const char *word) {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./=:,+-@%";
     if (*word && !word[strspn(word, plain)]) {
-        printf(" %s", word);
+        fprintf(out, " %s", word);
         return;
     }
-    printf(" '");
+    fputs(" '", out);
     for (; *word; word++)
-        printf(*word == '\'' ? "'\\''" : "%c", *word);
-    printf("'");
+        fprintf(out, *word == '\'' ? "'\\''" : "%c", *word);
+    fputs("'", out);
 }
 
+/* Ctrl-C also ends a `tee` that reads the output; then standard error may still have a reader. */
 static void print_how_to_resume(const char *spec) {
-    printf("to go on:");
-    print_word(restart_program());
-    printf(" train");
-    print_word(spec);
+    FILE *out = output_has_reader() ? stdout : stderr;
+    fputs("to go on:", out);
+    put_word(out, restart_program());
+    fputs(" train", out);
+    put_word(out, spec);
     for (int i = 0; i < overrides.count; i++) {
-        printf(" --set");
-        print_word(overrides.items[i]);
+        fputs(" --set", out);
+        put_word(out, overrides.items[i]);
     }
     if (run_dir) {
-        printf(" --run-dir");
-        print_word(run_dir);
+        fputs(" --run-dir", out);
+        put_word(out, run_dir);
     }
-    printf(" --resume\n");
+    fputs(" --resume\n", out);
 }
 
 static enum exit_status status_of(enum session_end end, const char *spec, const struct error *err) {
@@ -103,5 +106,6 @@ const struct command command_train = {
     .options = options,
     .least_operands = 1,
     .most_operands = 1,
+    .logged = true,
     .run = run,
 };

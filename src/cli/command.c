@@ -164,6 +164,8 @@ bool command_take_machine(const struct experiment *experiment, const char *spec,
         restart_set(BLAS_CORE_VARIABLE, wish);
     restart_if_due();
     threads_use(experiment->threads);
+    if (!blas_take_memory(experiment->threads, err))
+        return false;
     return used || error_set_errno(err,
                                    "the program cannot start over for train.openblas_core; set " BLAS_CORE_VARIABLE
                                    "=%s in the environment",

@@ -33,6 +33,7 @@ struct command {
     const char *details;  /* what `help NAME` says beyond that; NULL: nothing */
     const struct option *options;
     int least_operands, most_operands;
+    bool logged; /* all it prints is in a log, too: its exit status is another matter than who reads the output */
     enum exit_status (*run)(int operand_count, const char *const *operands);
 };
 

@@ -92,6 +92,13 @@ bool loaded_run_evaluate(struct loaded_run *loaded, struct evaluation *result, s
                           width ? features : NULL, err);
 }
 
+bool loaded_run_check_finite(const struct loaded_run *loaded, const struct evaluation *result, struct error *err) {
+    return evaluation_is_finite(result) ||
+           error_set(err,
+                     "%s: the network is broken: on the %s images %s; predictions that are not numbers count as wrong",
+                     loaded->path, split_names[loaded->split], result->not_finite.data);
+}
+
 /* --- Tables ------------------------------------------------------------------------------------------------------ */
 
 /* A file that was not there is not there afterwards. Pipes and devices are left alone. */

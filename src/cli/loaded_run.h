@@ -30,6 +30,10 @@ void loaded_run_close(struct loaded_run *loaded);
 bool loaded_run_evaluate(struct loaded_run *loaded, struct evaluation *result, struct features *features,
                          struct error *err);
 
+/* The error says what was not finite, where anything was: what such a network makes of images is told and written, but
+ * it is a failure. */
+bool loaded_run_check_finite(const struct loaded_run *loaded, const struct evaluation *result, struct error *err);
+
 /* Whether a table can be written there, to be asked before the work that it takes. */
 bool table_check(const char *path, struct error *err);
 

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "base/version.h"
 #include "cli/command.h"
+#include "cli/output.h"
 #include "cli/restart.h"
 #include "kernel/gemm.h"
 #include "machine/cpu.h"
@@ -69,6 +70,16 @@ static void calm_idle_threads(void) {
         restart_set("GOMP_SPINCOUNT", "20000");
 }
 
+/* Where address space is limited, OpenBLAS's own threads, which are not used, might wait for memory for ever, and the
+ * program for them when it ends. */
+static void drop_idle_blas_threads(void) {
+    const char *threads = getenv(BLAS_THREADS_VARIABLE);
+    if (mem_address_bound("").name && (!threads || strcmp(threads, "1") != 0)) {
+        restart_set(BLAS_THREADS_VARIABLE, "1");
+        restart_if_due();
+    }
+}
+
 /* An empty name is none, but OpenBLAS would look for it, and then not choose as it does without. */
 static void drop_empty_core(void) {
     const char *core = getenv(BLAS_CORE_VARIABLE);
@@ -90,12 +101,10 @@ static void print_version(void) {
         fprintf(stderr, "spherenet: warning: %s\n", warning);
 }
 
-/* What was printed is on its way, or the status says that it is not. */
-static int finish(enum exit_status status) {
-    if (!fflush(stdout) && !ferror(stdout))
-        return (int)status;
-    fprintf(stderr, "spherenet: standard output cannot be written\n");
-    return EXIT_FAILED;
+/* What could not be printed matters, but where a log holds it too, or where nobody reads on. */
+static int finish(enum exit_status status, bool logged) {
+    bool told = output_finish();
+    return (int)(told || logged || status ? status : EXIT_FAILED);
 }
 
 int main(int argc, char **argv) {
@@ -103,12 +112,13 @@ int main(int argc, char **argv) {
     restart_remember(argv);
     calm_idle_threads();
     drop_empty_core();
+    drop_idle_blas_threads();
     secure_streams();
     gemm_setup();
     const char *word = argc > 1 ? argv[1] : "help";
     if (!strcmp(word, "--version")) {
         print_version();
-        return finish(EXIT_DONE);
+        return finish(EXIT_DONE, false);
     }
     if (!strcmp(word, "--help") || !strcmp(word, "-h"))
         word = "help";
@@ -118,12 +128,12 @@ int main(int argc, char **argv) {
     for (int i = 2; i < argc; i++) {
         if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
             command_help(command);
-            return finish(EXIT_DONE);
+            return finish(EXIT_DONE, false);
         }
     }
     const char *operands[MAX_OPERANDS];
     int operand_count;
     if (!command_parse(command, argc - 2 < 0 ? 0 : argc - 2, argv + 2, &operand_count, operands))
         return EXIT_USAGE;
-    return finish(command->run(operand_count, operands));
+    return finish(command->run(operand_count, operands), command->logged);
 }

@@ -29,6 +29,7 @@ struct dataset {
     void *images; /* the type's own: where it takes pixels from */
     /* [classes]; NULL: "class 0", "class 1", ... Set by describe; load may know better. */
     const char *const *class_names;
+    uint64_t checksum;   /* of the training images: data/contents.h; 0: not measured */
     struct arena memory; /* of what is freed with the dataset, such as names that were read */
 };
 

@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/mman.h>
 
+#include "base/mem.h"
 #include "machine/openblas_cores.h"
 
 static bool is_auto(const char *wish) {
@@ -70,6 +72,43 @@ const char *blas_library(void) {
     snprintf(text, sizeof text, "%s, %s kernels%s%s%s", version(), openblas_get_corename(), core ? " (" : "", vectors,
              core ? ")" : "");
     return text;
+}
+
+/* --- Memory ------------------------------------------------------------------------------------------------------ */
+
+static const double buffer_bytes = 1 << 27; /* of one thread */
+
+/* The library keeps buffers that are given back for the next product. Builds that hide these functions take theirs when
+ * the first product comes. */
+static void take_buffers(int threads) {
+    void *(*take)(int);
+    void (*give_back)(void *);
+    *(void **)&take = dlsym(RTLD_DEFAULT, "blas_memory_alloc");
+    *(void **)&give_back = dlsym(RTLD_DEFAULT, "blas_memory_free");
+    if (!take || !give_back)
+        return;
+    void **buffers = mem_alloc((size_t)threads * sizeof *buffers);
+    for (int i = 0; i < threads; i++)
+        buffers[i] = take(0);
+    for (int i = 0; i < threads; i++)
+        give_back(buffers[i]);
+    free(buffers);
+}
+
+bool blas_take_memory(int threads, struct error *err) {
+    struct mem_bound bound = mem_address_bound("");
+    if (!bound.name)
+        return true;
+    size_t bytes = (size_t)(threads * buffer_bytes);
+    void *trial = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (trial == MAP_FAILED)
+        return error_set(err,
+                         "OpenBLAS takes %.0f MB of address space for each of %d thread%s, and %s leaves %.0f MB. "
+                         "Raise the limit, or lower train.threads",
+                         buffer_bytes / 1e6, threads, threads == 1 ? "" : "s", bound.name, bound.bytes / 1e6);
+    munmap(trial, bytes);
+    take_buffers(threads);
+    return true;
 }
 
 /* --- Wishes ------------------------------------------------------------------------------------------------------ */

@@ -16,6 +16,15 @@
 /* "OpenBLAS 0.3.21, SkylakeX kernels (AVX-512)"; in static memory. */
 const char *blas_library(void);
 
+/* OpenBLAS takes memory for each thread that multiplies, and where it can have none, as under ulimit -v, it tries for
+ * ever. So where address space is limited, this has it take what so many threads need, or says that there is not
+ * enough; elsewhere it does nothing. To be called before anything large is allocated. */
+bool blas_take_memory(int threads, struct error *err);
+
+/* Its own threads, which the program does not use, take as much before main begins. With this variable set to 1, when
+ * the program is started, there are none. */
+#define BLAS_THREADS_VARIABLE "OPENBLAS_NUM_THREADS"
+
 /* Whether the wish is "auto" or a name of kernels, be they for this machine or not. */
 bool blas_core_known(const char *wish);
 

@@ -1,5 +1,6 @@
 #include "model/head.h"
 
+#include <math.h>
 #include <string.h>
 
 static bool can_put_out_cosines(const char *loss, struct choice last, struct diagnostics *diags) {
@@ -51,8 +52,11 @@ void head_of(struct head *head, const struct layer *last) {
 int head_prediction(const struct head *head, int image) {
     const real *scores = head->scores + (size_t)image * (size_t)head->classes;
     int best = 0;
-    for (int j = 1; j < head->classes; j++)
+    for (int j = 0; j < head->classes; j++) {
+        if (isnan(scores[j]))
+            return NO_PREDICTION;
         if (scores[j] > scores[best])
             best = j;
+    }
     return best;
 }

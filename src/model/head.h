@@ -43,7 +43,9 @@ bool head_choose(const struct head_request *request, struct arena *arena, const 
 /* All but the scores of the network's last layer, as far as they are known. */
 void head_of(struct head *head, const struct layer *last);
 
-/* The class with the largest score for image number `image` of the last step. */
+enum { NO_PREDICTION = -1 };
+
+/* The class with the largest score for image number `image` of the last step; NO_PREDICTION when a score is NaN. */
 int head_prediction(const struct head *head, int image);
 
 #endif

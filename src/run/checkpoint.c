@@ -8,6 +8,7 @@
 
 #include "base/version.h"
 #include "data/class_names.h"
+#include "data/contents.h"
 #include "run/stored_tensors.h"
 
 #define LEFT_OUT_KEY "updates_left_out"
@@ -19,8 +20,6 @@ static void give(const void *context, int tensor, size_t first, size_t count, re
     tensor_to_stored(values, places[tensor].tensor, places[tensor].memory, first, count);
 }
 
-enum { TEXTS_ALWAYS = 5, MOST_TEXTS = TEXTS_ALWAYS + 2 };
-
 bool checkpoint_save(const char *path, const struct trainer *trainer, const struct dataset *dataset,
                      struct best_test best, struct error *err) {
     struct arena arena = {0};
@@ -28,18 +27,21 @@ bool checkpoint_save(const char *path, const struct trainer *trainer, const stru
     struct text spec = {0}, classes = {0};
     experiment_emit(&spec, trainer->experiment);
     class_names_list(&classes, dataset);
-    struct stored_text texts[MOST_TEXTS] = {
+    const struct stored_text possible[] = {
         {"version", SPHERENET_VERSION},
         {"iteration", arena_printf(&arena, "%" PRId64, trainer->iteration)},
         {"best_iteration", arena_printf(&arena, "%" PRId64, best.iteration)},
         {"best_accuracy", arena_printf(&arena, "%.17g", best.accuracy)},
         {"spec", spec.data},
+        {"classes", classes.data ? classes.data : ""},
+        {"data", contents_text(&arena, dataset)},
+        {LEFT_OUT_KEY, trainer->left_out ? arena_printf(&arena, "%" PRId64, trainer->left_out) : ""},
     };
-    int text_count = TEXTS_ALWAYS;
-    if (classes.length)
-        texts[text_count++] = (struct stored_text){"classes", classes.data};
-    if (trainer->left_out)
-        texts[text_count++] = (struct stored_text){LEFT_OUT_KEY, arena_printf(&arena, "%" PRId64, trainer->left_out)};
+    struct stored_text texts[sizeof possible / sizeof *possible];
+    int text_count = 0;
+    for (size_t i = 0; i < sizeof possible / sizeof *possible; i++)
+        if (*possible[i].value)
+            texts[text_count++] = possible[i];
     struct tensor_contents contents = {list.infos, list.count, texts, text_count, give, list.places};
     bool good = safetensors_write(path, &contents, err);
     text_free(&spec);
@@ -77,6 +79,11 @@ bool checkpoint_classes_agree(const struct safetensors *file, const char *path, 
                               struct error *err) {
     const char *classes = safetensors_text(file, "classes");
     return !classes || class_names_agree(classes, path, dataset, err);
+}
+
+bool checkpoint_data_agree(const struct safetensors *file, const char *path, const struct dataset *dataset,
+                           struct error *err) {
+    return contents_agree(safetensors_text(file, "data"), path, dataset, err);
 }
 
 static bool read_integer(const struct safetensors *file, const char *path, const char *key, int64_t lowest,

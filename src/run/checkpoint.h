@@ -1,8 +1,9 @@
 /* Checkpoints: all that training needs to go on, in a gzipped safetensors file.
  *
  * Tensors: every tensor of the network under its own name, in the order other frameworks expect, and the optimizer's
- * state as "optimizer.SLOT.NAME". Metadata: "spec" (resolved), "iteration", "version", the best test so far,
- * "classes", their names line by line, where they have names, and "updates_left_out", where there are such. */
+ * state as "optimizer.SLOT.NAME". Metadata: "spec" (resolved), "iteration", "version", the best test so far, "classes",
+ * their names line by line, where they have names, "data", what was trained on, where that came from files, and
+ * "updates_left_out", where there are such. */
 #ifndef SPHERENET_RUN_CHECKPOINT_H
 #define SPHERENET_RUN_CHECKPOINT_H
 
@@ -34,6 +35,10 @@ bool checkpoint_progress(const struct safetensors *file, const char *path, int64
  */
 bool checkpoint_classes_agree(const struct safetensors *file, const char *path, const struct dataset *dataset,
                               struct error *err);
+
+/* Whether the file's network was trained on the images that the dataset has, if both can be told. */
+bool checkpoint_data_agree(const struct safetensors *file, const char *path, const struct dataset *dataset,
+                           struct error *err);
 
 /* Reads the file's tensors straight to their places: into the network and its optimizer with the count of updates, or
  * into a network alone. Names and shapes must agree; the first difference is the error, and then nothing is changed. */

@@ -2,14 +2,31 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t ending, checkpoint;
+static volatile sig_atomic_t ending, checkpoint, patience; /* patience: in seconds; 0: nothing is watched */
+static char farewell[256];
 static bool answers;
 
 static void tell(const char *text, size_t length) {
     ssize_t written = write(STDERR_FILENO, text, length);
     (void)written; /* nobody may be listening */
+}
+
+static void give_up(int signal) {
+    (void)signal;
+    tell(farewell, strlen(farewell));
+    _exit(128 + ending);
+}
+
+/* No earlier than now is SIGALRM taken from whoever else has a use for it. */
+static void begin_to_wait(void) {
+    struct sigaction action = {.sa_handler = give_up, .sa_flags = SA_RESTART};
+    sigfillset(&action.sa_mask);
+    sigaction(SIGALRM, &action, NULL);
+    alarm((unsigned)patience);
 }
 
 static void on_end(int signal) {
@@ -18,6 +35,8 @@ static void on_end(int signal) {
     if (ending)
         _exit(128 + signal);
     ending = signal;
+    if (patience)
+        begin_to_wait();
     if (answers)
         tell(text, sizeof text - 1);
     errno = before;
@@ -50,6 +69,19 @@ void interrupt_listen(bool quiet) {
     handle(SIGUSR2, on_end);
     handle(SIGXCPU, on_processor_limit);
     handle(SIGUSR1, on_checkpoint);
+}
+
+void interrupt_watch(double seconds, const char *text) {
+    snprintf(farewell, sizeof farewell, "%s", text);
+    patience = seconds < 1 ? 1 : seconds > 1e6 ? 1000000 : (sig_atomic_t)seconds;
+    if (ending) /* in between */
+        begin_to_wait();
+}
+
+void interrupt_unwatch(void) {
+    patience = 0;
+    if (ending)
+        alarm(0);
 }
 
 int interrupt_signal(void) {

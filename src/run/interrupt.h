@@ -10,6 +10,12 @@
  * signal is not answered on standard error. */
 void interrupt_listen(bool quiet);
 
+/* What is computed meanwhile ends by itself; but a library that waits for what it never gets does not. When a signal
+ * has asked for the end, and interrupt_unwatch is not called within so many seconds, the process ends as by a second
+ * signal, after the text on standard error. One at a time. */
+void interrupt_watch(double seconds, const char *text);
+void interrupt_unwatch(void);
+
 /* The signal that asks for the end; 0: none came. */
 int interrupt_signal(void);
 

@@ -74,11 +74,38 @@ void report_left_out(struct log *log, int64_t iteration, const char *what) {
     log_warning(log, "iteration %" PRId64 ": %s; this update is left out", iteration, what);
 }
 
+#define ADVICE "Lower optimizer.learning_rate, or set optimizer.clip_norm"
+
 void report_diverged(struct error *err, int64_t iteration, const char *what, bool too_many, int64_t saved) {
     char checkpoint[64];
-    error_set(err, "iteration %" PRId64 ": %s; %s%s. Lower optimizer.learning_rate, or set optimizer.clip_norm",
-              iteration, what, too_many ? "too many updates in a row were left out; " : "",
+    error_set(err, "iteration %" PRId64 ": %s; %s%s. " ADVICE, iteration, what,
+              too_many ? "too many updates in a row were left out; " : "",
               last_checkpoint(saved, checkpoint, sizeof checkpoint));
+}
+
+void report_failed_test(struct log *log, int64_t iteration, const char *what) {
+    log_warning(log, "iteration %" PRId64 ": on the test images %s; this test cannot be the best", iteration, what);
+}
+
+void report_failed_last_test(struct error *err, int64_t iteration, const char *what, int64_t saved) {
+    char checkpoint[64];
+    error_set(err, "iteration %" PRId64 ": on the test images %s; %s. " ADVICE, iteration, what,
+              last_checkpoint(saved, checkpoint, sizeof checkpoint));
+}
+
+void report_done(struct log *log, int64_t best_iteration, double best_accuracy, double seconds, const char *folder) {
+    if (best_iteration >= 0)
+        log_line(log, "done: best test accuracy %.4f at iteration %" PRId64 "; %.0f s; results in %s", best_accuracy,
+                 best_iteration, seconds, folder);
+    else
+        log_line(log, "done: no test was finite, so there is no best; %.0f s; results in %s", seconds, folder);
+}
+
+const char *report_given_up(char *text, size_t bytes, int64_t saved) {
+    char checkpoint[64];
+    snprintf(text, bytes, "spherenet: this iteration does not end, so it is given up; %s\n",
+             last_checkpoint(saved, checkpoint, sizeof checkpoint));
+    return text;
 }
 
 void report_ended(struct log *log, int64_t iteration, int signal, int64_t saved) {

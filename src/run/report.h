@@ -24,6 +24,16 @@ void report_lag(struct log *log, int64_t iteration, double training, double test
 void report_left_out(struct log *log, int64_t iteration, const char *what);
 void report_diverged(struct error *err, int64_t iteration, const char *what, bool too_many, int64_t saved);
 
+/* The loss of a test was not finite (`what` likewise): a warning where training goes on, an error where it does not. */
+void report_failed_test(struct log *log, int64_t iteration, const char *what);
+void report_failed_last_test(struct error *err, int64_t iteration, const char *what, int64_t saved);
+
+/* The run is done: its best test, of iteration -1 where none was finite. */
+void report_done(struct log *log, int64_t best_iteration, double best_accuracy, double seconds, const char *folder);
+
+/* For run/interrupt.h, while an iteration is computed: it was given up. Returns text. */
+const char *report_given_up(char *text, size_t bytes, int64_t saved);
+
 /* The signal ended the run. */
 void report_ended(struct log *log, int64_t iteration, int signal, int64_t saved);
 

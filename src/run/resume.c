@@ -1,32 +1,38 @@
 #include "run/resume.h"
 
-#include <stdio.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "optim/optimizer.h"
+#include "optim/schedule.h"
+#include "spec/difference.h"
+
 /* --- Another spec ------------------------------------------------------------------------------------------------ */
 
-/* What may change when a run is resumed: how long it goes on, and what it reports and keeps. */
-static void copy_changeable(struct experiment *to, const struct experiment *from) {
-    int batch_size = to->train.batch_size;
-    to->train = from->train;
-    to->train.batch_size = batch_size;
-    to->name = from->name;
-    ((struct data_config *)to->data.config)->loader_threads = experiment_data(from)->loader_threads;
+static int schedule_start(const struct experiment *experiment) {
+    return ((const struct schedule_config *)experiment->schedule.config)->start;
 }
 
-static bool first_difference(const char *a, const char *b, char *line_a, char *line_b, int size) {
-    while (*a || *b) {
-        int length_a = (int)strcspn(a, "\n"), length_b = (int)strcspn(b, "\n");
-        if (length_a != length_b || memcmp(a, b, (size_t)length_a)) {
-            snprintf(line_a, (size_t)size, "%.*s", length_a, a);
-            snprintf(line_b, (size_t)size, "%.*s", length_b, b);
-            return true;
-        }
-        a += length_a + (a[length_a] == '\n');
-        b += length_b + (b[length_b] == '\n');
-    }
-    return false;
+static bool is_one_of(const char *key, const char *const *keys) {
+    while (*keys && strcmp(*keys, key) != 0)
+        keys++;
+    return *keys;
+}
+
+static bool begins_with(const char *key, const char *beginning) {
+    return !strncmp(key, beginning, strlen(beginning));
+}
+
+/* What may change when a run is resumed: how long it goes on, what it reports and keeps, where the data lie, as long as
+ * they are the same, and the rate where a new schedule begins. */
+static bool may_change(const void *context, const char *key) {
+    static const char *const keys[] = {"name", "data.path", "data.prefix", "data.test_limit", "data.loader_threads",
+                                       NULL};
+    const bool *new_schedule = context;
+    if (*new_schedule && (begins_with(key, "schedule.") || !strcmp(key, "optimizer.learning_rate")))
+        return true;
+    return is_one_of(key, keys) || (begins_with(key, "train.") && strcmp(key, "train.batch_size") != 0);
 }
 
 /* Mean and deviation of the pixels stay those that were measured when the run began. */
@@ -39,31 +45,76 @@ static void keep_measured(const struct experiment *now, const struct experiment 
     }
 }
 
+static bool check_differences(const struct experiment *now, const struct experiment *before, const char *path,
+                              struct error *err) {
+    bool new_schedule = schedule_start(now) != schedule_start(before);
+    struct text a = {0}, b = {0};
+    struct error_list differences = {0};
+    experiment_emit(&a, before);
+    experiment_emit(&b, now);
+    spec_differences(&differences, a.data, b.data, may_change, &new_schedule);
+    const char *list = error_list_end(&differences);
+    bool same = !*list;
+    if (!same)
+        error_set(err,
+                  "%s: the run began with another spec; change it back, or start another run with --set name=... or "
+                  "--run-dir:%s",
+                  path, list);
+    error_list_free(&differences);
+    text_free(&a);
+    text_free(&b);
+    return same;
+}
+
+static double rate(const struct experiment *experiment, int64_t iteration) {
+    const struct optimizer_config *optimizer = experiment->optimizer.config;
+    return optimizer->learning_rate * schedule_factor(experiment->schedule, iteration, experiment->train.iterations);
+}
+
+static bool refuse_other_length(const struct experiment *now, const struct experiment *before, int64_t iteration,
+                                const char *path, struct error *err) {
+    const char *schedule = now->schedule.kind->name;
+    return error_set(
+        err,
+        "%s: the schedule %s spans the whole run, which was to have %d iterations and now has %d: the learning rate "
+        "would go from %.2g at iteration %" PRId64 " to %.2g at the next one. Say how it is to go on:\n"
+        "  with a rate that stays: --set 'schedule={type: constant, start: %" PRId64
+        "}' --set optimizer.learning_rate=...\n"
+        "  with a new %s from here: --set schedule.start=%" PRId64 ", and another optimizer.learning_rate if need be\n"
+        "  or start another run from these weights: --set train.init_from=%s --set name=..., without --resume",
+        path, schedule, before->train.iterations, now->train.iterations, rate(before, iteration), iteration,
+        rate(now, iteration + 1), iteration, schedule, iteration, path);
+}
+
+/* A schedule goes on as it began, or a new one begins here. */
+static bool check_schedule(const struct experiment *now, const struct experiment *before, int64_t iteration,
+                           const char *path, struct error *err) {
+    int start = schedule_start(now);
+    bool same_length = now->train.iterations == before->train.iterations;
+    if (start != schedule_start(before))
+        return start == iteration ||
+               error_set(err,
+                         "%s: schedule.start is %d, but a new schedule begins where the run goes on, at iteration "
+                         "%" PRId64,
+                         path, start, iteration);
+    return same_length || iteration >= now->train.iterations || !schedule_type_of(now->schedule)->spans_run ||
+           refuse_other_length(now, before, iteration, path, err);
+}
+
 /* The spec that a run began with and the one it is resumed with must train the same way. */
-static bool check_same_spec(const struct experiment *now, const char *stored, const char *path, struct error *err) {
+static bool check_same_spec(const struct experiment *now, const char *stored, int64_t iteration, const char *path,
+                            struct error *err) {
     struct experiment before;
     struct diagnostics diags = {0};
-    struct text a = {0}, b = {0};
-    char line_a[200], line_b[200];
     bool good = experiment_parse_stored(&before, path, stored, NULL, 0, &diags);
-    if (!good) {
-        error_set(err, "%s: its spec is not valid any more:\n%s", path, diags.text.data);
-    } else {
-        copy_changeable(&before, now);
+    if (good) {
         keep_measured(now, &before);
-        experiment_emit(&a, &before);
-        experiment_emit(&b, now);
-        good = !first_difference(a.data, b.data, line_a, line_b, sizeof line_a);
-        if (!good)
-            error_set(err,
-                      "%s: the run began with another spec: it had \"%s\", now \"%s\"; change it back, or start "
-                      "another run with --set name=... or --run-dir",
-                      path, line_a + strspn(line_a, " "), line_b + strspn(line_b, " "));
+        good = check_differences(now, &before, path, err) && check_schedule(now, &before, iteration, path, err);
+    } else {
+        error_set(err, "%s: its spec is not valid any more:\n%s", path, diags.text.data);
     }
     experiment_free(&before);
     text_free(&diags.text);
-    text_free(&a);
-    text_free(&b);
     return good;
 }
 
@@ -80,14 +131,24 @@ static enum found load_checkpoint(const char *path, const struct dataset *datase
     if (!safetensors_open(&file, path, err))
         return err->code == ERROR_NO_MEMORY ? FOUND_OTHER : FOUND_DAMAGED;
     const char *spec = checkpoint_spec(&file, path, err);
-    if (spec && (!check_same_spec(trainer->experiment, spec, path, err) ||
-                 !checkpoint_classes_agree(&file, path, dataset, err)))
-        found = FOUND_OTHER;
-    else if (spec && checkpoint_progress(&file, path, &trainer->iteration, best, err) &&
-             checkpoint_load(&file, path, trainer, err))
-        found = FOUND_GOOD;
+    if (spec && checkpoint_progress(&file, path, &trainer->iteration, best, err)) {
+        if (!check_same_spec(trainer->experiment, spec, trainer->iteration, path, err) ||
+            !checkpoint_classes_agree(&file, path, dataset, err) || !checkpoint_data_agree(&file, path, dataset, err))
+            found = FOUND_OTHER;
+        else if (checkpoint_load(&file, path, trainer, err))
+            found = FOUND_GOOD;
+    }
     safetensors_close(&file);
     return found;
+}
+
+bool resume_nothing(const struct experiment *experiment, struct error *err) {
+    int start = schedule_start(experiment);
+    return start == 0 ||
+           error_set(err,
+                     "schedule.start is %d, but the run begins at 0; it is for a run that is resumed at that iteration "
+                     "with a new schedule",
+                     start);
 }
 
 bool resume_load(const struct run_dir *dir, const struct dataset *dataset, struct trainer *trainer,

@@ -182,10 +182,13 @@ static void remove_temporaries(const struct run_dir *dir) {
     unlink(run_dir_file(dir, "spec.yaml.tmp", path));
 }
 
-/* The lock goes with the process, however it ends. */
+/* The lock goes with the process, however it ends. Some file systems have none, as Lustre unless it is mounted so. */
 static bool lock(struct run_dir *dir, struct error *err) {
     dir->lock = open(dir->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir->lock >= 0 && flock(dir->lock, LOCK_EX | LOCK_NB) == 0)
+        return true;
+    dir->lockless = dir->lock >= 0 && (errno == ENOSYS || errno == EOPNOTSUPP || errno == ENOLCK);
+    if (dir->lockless)
         return true;
     if (dir->lock >= 0 && errno == EWOULDBLOCK)
         error_set(err, "%s: another process is training in this folder", dir->path);
@@ -250,6 +253,7 @@ bool run_dir_link(const struct run_dir *dir, const char *name, int64_t iteration
     if (symlink(target, temporary) || rename(temporary, path)) {
         error_set_errno(err, "%s: cannot be made a link", path);
         unlink(temporary);
+        unlink(path);
         return false;
     }
     return true; /* not flushed: a resume makes it again */

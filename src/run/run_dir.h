@@ -4,7 +4,7 @@
  *     run.log        what ran, and where     checkpoints/          iteration-00000500.safetensors.gz ...
  *
  * In checkpoints/, latest.safetensors.gz and best.safetensors.gz are links to the newest checkpoint and to the one with
- * the best test accuracy so far. */
+ * the best test accuracy so far, where the file system has symbolic links. The program itself never reads them. */
 #ifndef SPHERENET_RUN_RUN_DIR_H
 #define SPHERENET_RUN_RUN_DIR_H
 
@@ -19,6 +19,7 @@ struct run_dir {
     char path[PATH_BYTES - 256]; /* leaves room for the names within */
     bool held;                   /* a run, before it was opened */
     int lock;                    /* descriptor of the folder, locked while the run is open; -1: closed */
+    bool lockless;               /* the file system cannot lock it, so another process may train in it */
 };
 
 enum run_mode { RUN_NEW, RUN_RESUME, RUN_AUTO_RESUME, RUN_OVERWRITE };
@@ -42,7 +43,8 @@ const char *run_dir_checkpoint(const struct run_dir *dir, int64_t iteration, cha
  * there holds none; one that cannot be read is an error, or an old checkpoint would be taken for the newest one. */
 bool run_dir_checkpoints(const struct run_dir *dir, int64_t **iterations, size_t *count, struct error *err);
 
-/* Points latest (or best) at the checkpoint of that iteration. */
+/* Points latest (or best) at the checkpoint of that iteration. Where that fails, the link is no more: one to another
+ * checkpoint would be wrong. */
 bool run_dir_link(const struct run_dir *dir, const char *name, int64_t iteration, struct error *err);
 
 /* Removes checkpoints of iterations up to `saved`, all but the `keep` newest and the best one. keep 0: removes none.

@@ -1,10 +1,12 @@
 #include "run/session.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/clock.h"
-#include "base/number.h"
+#include "data/contents.h"
 #include "data/standardize.h"
 #include "loss/loss.h"
 #include "run/checkpoint.h"
@@ -30,23 +32,17 @@ struct session {
     struct plateau chance;
     int64_t averaged; /* iteration whose network's batch normalisation was averaged anew; -1: none */
     bool lag_told;
-    int skips; /* updates left out, one after the other */
+    double longest_step;               /* seconds */
+    int skips;                         /* updates left out, one after the other */
+    bool lacks_links, warned_of_links; /* the links could not be made: the last time; at all */
 };
+
+/* With a step that a signal waits for: seconds, and longest steps so far. */
+enum { LEAST_PATIENCE = 10, PATIENCE = 20 };
 
 enum { MOST_SKIPS = 20 }; /* more in a row, and nothing will change any more */
 
 /* --- Opening ----------------------------------------------------------------------------------------------------- */
-
-/* Points `latest` and `best` to where they belong, then removes what is not kept. */
-static bool link_and_prune(const struct session *s, struct error *err) {
-    int64_t saved = s->point.saved, best = s->point.best.iteration;
-    if (!run_dir_link(&s->dir, "latest", saved, err))
-        return false;
-    if (best >= 0 && !run_dir_link(&s->dir, "best", best, err))
-        return false;
-    run_dir_prune(&s->dir, saved, s->experiment->train.keep, best);
-    return true;
-}
 
 /* Starts a new run from the weights of train.init_from. */
 static bool initialise(struct session *s, struct error *err) {
@@ -65,12 +61,17 @@ static bool initialise(struct session *s, struct error *err) {
     return good;
 }
 
+/* A run without a checkpoint of its own. */
+static bool begin(struct session *s, struct error *err) {
+    return resume_nothing(s->experiment, err) && initialise(s, err);
+}
+
 static bool resume(struct session *s, struct error *err) {
     if (!resume_load(&s->dir, &s->dataset, &s->trainer, &s->point, &s->skipped, err))
         return false;
     if (s->point.saved < 0)
-        return initialise(s, err); /* the run was stopped before its first checkpoint: it begins again */
-    return link_and_prune(s, err); /* as the process that was killed would have */
+        return begin(s, err); /* the run was stopped before its first checkpoint: it begins again */
+    return true;
 }
 
 static bool write_spec(const struct session *s, struct error *err) {
@@ -95,9 +96,9 @@ static bool open_session(struct session *s, const struct session_options *option
     bool resumes = options->mode == RUN_RESUME || options->mode == RUN_AUTO_RESUME;
     char path[PATH_BYTES];
     if (!dataset_load(&s->dataset, experiment->data, (uint64_t)experiment->seed, err) ||
-        !trainer_open(&s->trainer, experiment, err))
+        !contents_measure(&s->dataset, err) || !trainer_open(&s->trainer, experiment, err))
         return false;
-    if (!resumes && !initialise(s, err))
+    if (!resumes && !begin(s, err))
         return false;
     snprintf(path, sizeof path, "runs/%s", experiment->name);
     if (!run_dir_open(&s->dir, options->run_dir ? options->run_dir : path, options->mode, err))
@@ -115,6 +116,9 @@ static void report_start(struct session *s, enum run_mode mode) {
     if (s->init_notes.length)
         log_line(&s->log, "%s", s->init_notes.data);
     report_skipped(&s->log, s->skipped.data);
+    if (s->dir.lockless)
+        log_warning(&s->log, "%s: its file system has no locks, so nothing keeps a second training out of this folder",
+                    s->dir.path);
     if (loaded)
         log_line(&s->log, "resumed at iteration %" PRId64, s->trainer.iteration);
     else if (mode == RUN_AUTO_RESUME && !s->dir.held)
@@ -123,11 +127,34 @@ static void report_start(struct session *s, enum run_mode mode) {
         log_line(&s->log, "there was no checkpoint yet: begun again");
 }
 
-/* --- Running ----------------------------------------------------------------------------------------------------- */
+/* --- Checkpoints ------------------------------------------------------------------------------------------------- */
 
-static bool is_due(const struct session *s, int every) {
-    int64_t iteration = s->trainer.iteration;
-    return iteration == s->experiment->train.iterations || (every && iteration % every == 0);
+/* Points `latest` and `best` to where they belong. Nothing needs the links, and some file systems have none, so a run
+ * goes on without them. */
+static void link_checkpoints(struct session *s) {
+    struct error why;
+    int64_t best = s->point.best.iteration;
+    s->lacks_links = !run_dir_link(&s->dir, "latest", s->point.saved, &why);
+    s->lacks_links |= best >= 0 && !run_dir_link(&s->dir, "best", best, &why);
+    if (s->lacks_links && !s->warned_of_links)
+        log_warning(&s->log, "%s; going on without links: eval.csv says which checkpoint is the best", why.text);
+    s->warned_of_links |= s->lacks_links;
+}
+
+/* As it is after each checkpoint: what is not kept goes when the links are right. An error where there are no links
+ * since there is no folder any more. */
+static bool tidy(struct session *s, struct error *err) {
+    char path[PATH_BYTES];
+    link_checkpoints(s);
+    if (s->lacks_links && access(run_dir_checkpoint(&s->dir, s->point.saved, path), F_OK))
+        return error_set_errno(err, "%s: has gone", path);
+    run_dir_prune(&s->dir, s->point.saved, s->experiment->train.keep, s->point.best.iteration);
+    return true;
+}
+
+/* As the process that was killed would have. */
+static bool tidy_resumed(struct session *s, struct error *err) {
+    return s->point.saved < 0 || tidy(s, err);
 }
 
 /* Before a test and before a checkpoint, so that neither depends on when the other is made. */
@@ -148,7 +175,35 @@ static bool write_checkpoint(struct session *s, struct error *err) {
         !checkpoint_save(run_dir_checkpoint(&s->dir, iteration, path), &s->trainer, &s->dataset, s->point.best, err))
         return false;
     s->point.saved = iteration;
-    return link_and_prune(s, err);
+    return tidy(s, err);
+}
+
+/* --- Running ----------------------------------------------------------------------------------------------------- */
+
+static bool is_due(const struct session *s, int every) {
+    int64_t iteration = s->trainer.iteration;
+    return iteration == s->experiment->train.iterations || (every && iteration % every == 0);
+}
+
+/* A test that is finite: whether it is the best so far. */
+static bool take_test(struct session *s, const struct evaluation *result) {
+    bool is_best = s->point.best.iteration < 0 || result->accuracy > s->point.best.accuracy;
+    if (is_best)
+        s->point.best = (struct best_test){s->trainer.iteration, result->accuracy};
+    log_line(&s->log, "iteration %" PRId64 ": test accuracy %.4f, loss %.4f%s", s->trainer.iteration, result->accuracy,
+             result->loss, is_best ? ", the best so far" : "");
+    return is_best;
+}
+
+/* A test that is not finite. Whether to go on all the same. */
+static bool after_failed_test(struct session *s, const struct evaluation *result, struct error *err) {
+    const char *what = result->not_finite.data;
+    bool skip = s->experiment->train.on_divergence == DIVERGENCE_SKIP;
+    if (skip)
+        report_failed_test(&s->log, s->trainer.iteration, what);
+    else
+        report_failed_last_test(err, s->trainer.iteration, what, s->point.saved);
+    return skip;
 }
 
 static bool save(struct session *s, struct error *err) {
@@ -176,19 +231,19 @@ static bool test(struct session *s, const struct batch *batch, const struct step
         return false;
     double before = clock_seconds();
     watch_lag(s, batch, step);
+    bool is_best = false;
     bool good =
         evaluate_split(s->experiment, &s->trainer.model, &s->trainer.loss, &s->dataset, SPLIT_TEST, &result, NULL, err);
-    evaluation_free(&result);
-    if (!good)
-        return false;
-    bool is_best = s->point.best.iteration < 0 || result.accuracy > s->point.best.accuracy;
-    if (is_best)
-        s->point.best = (struct best_test){s->trainer.iteration, result.accuracy};
-    log_line(&s->log, "iteration %" PRId64 ": test accuracy %.4f, loss %.4f%s", s->trainer.iteration, result.accuracy,
-             shown(result.loss), is_best ? ", the best so far" : "");
     curves_leave_out(&s->curves, clock_seconds() - before); /* tests do not count as training time */
-    curves_add_test(&s->curves, s->trainer.iteration, &result, &s->log);
-    return !is_best || save(s, err);
+    if (good) {
+        curves_add_test(&s->curves, s->trainer.iteration, &result, &s->log);
+        if (evaluation_is_finite(&result))
+            is_best = take_test(s, &result);
+        else
+            good = after_failed_test(s, &result, err);
+    }
+    evaluation_free(&result);
+    return good && (!is_best || save(s, err));
 }
 
 /* Of a loss with a margin alone: without one, other causes are likelier. */
@@ -212,12 +267,24 @@ static bool after_divergence(struct session *s, int batch_size, const struct ste
     return skip;
 }
 
+/* A signal is not held up for ever by a step that does not end. */
+static struct step_result compute_step(struct session *s, const struct batch *batch) {
+    char farewell[160];
+    double before = clock_seconds();
+    interrupt_watch(fmax(LEAST_PATIENCE, PATIENCE * s->longest_step),
+                    report_given_up(farewell, sizeof farewell, s->point.saved));
+    struct step_result result = trainer_step(&s->trainer, batch);
+    interrupt_unwatch();
+    s->longest_step = fmax(s->longest_step, clock_seconds() - before);
+    return result;
+}
+
 static bool step(struct session *s, struct loader *loader, struct error *err) {
     const struct train_config *train = &s->experiment->train;
     const struct batch *batch = loader_next(loader);
     if (!batch)
         return loader_good(loader, err);
-    struct step_result result = trainer_step(&s->trainer, batch);
+    struct step_result result = compute_step(s, batch);
     curves_count_step(&s->curves);
     if (result.updated)
         s->skips = 0;
@@ -273,8 +340,7 @@ static bool train(struct session *s, struct error *err) {
     if (good && s->trainer.iteration < train->iterations)
         return end_early(s, err);
     if (good)
-        log_line(&s->log, "done: best test accuracy %.4f at iteration %" PRId64 "; %.0f s; results in %s",
-                 s->point.best.accuracy, s->point.best.iteration, curves_seconds(&s->curves), s->dir.path);
+        report_done(&s->log, s->point.best.iteration, s->point.best.accuracy, curves_seconds(&s->curves), s->dir.path);
     return good;
 }
 
@@ -296,10 +362,12 @@ enum session_end session_run(const struct experiment *experiment, const struct s
     bool good = open_session(&s, options, err);
     if (good) {
         report_start(&s, options->mode);
-        good = train(&s, err);
+        good = tidy_resumed(&s, err) && train(&s, err);
         if (!good)
             log_line(&s.log, "stopped: %s", err->text);
     }
+    if (s.lacks_links && s.point.saved >= 0)
+        link_checkpoints(&s); /* what failed for a moment only */
     bool early = good && s.trainer.iteration < experiment->train.iterations;
     close_session(&s);
     return !good ? SESSION_FAILED : early ? SESSION_INTERRUPTED : SESSION_DONE;

@@ -41,13 +41,14 @@ static const struct tensor *first_value(const struct model *model) {
 static void describe_loss(struct text *out, const struct model *model, int n, double loss) {
     size_t values = 0;
     const struct tensor *tensor = first_value(model);
-    const struct layer *layer = tensor ? NULL : first_output(&model->chain, n, &values);
+    bool kept = !model->planner.forward_only; /* else a later layer's output may stand where an earlier one's was */
+    const struct layer *layer = tensor || !kept ? NULL : first_output(&model->chain, n, &values);
     text_printf(out, "the loss is %s", isnan(loss) ? "nan" : "infinite");
     if (tensor)
         text_printf(out, ", and so are weights: first in tensor %s", tensor->name);
     else if (layer)
         text_printf(out, "; first in the output of layer %s, %zu values are not finite", layer->name, values);
-    else
+    else if (kept)
         text_printf(out, ", though the outputs of all layers are finite");
 }
 

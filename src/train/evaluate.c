@@ -1,10 +1,12 @@
 #include "train/evaluate.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "data/loader.h"
+#include "train/divergence.h"
 
-/* Fewer than five classes have a larger logit than the label's; a NaN counts as larger. */
+/* Fewer than five classes have a larger logit than the label's. */
 static bool in_top5(const real *logits, int classes, int label) {
     int larger = 0;
     for (int j = 0; j < classes; j++)
@@ -40,6 +42,7 @@ void evaluation_free(struct evaluation *evaluation) {
     free(evaluation->class_correct);
     free(evaluation->confusion);
     evaluation->class_images = evaluation->class_correct = evaluation->confusion = NULL;
+    text_free(&evaluation->not_finite);
 }
 
 static void predict(struct tally *tally, const struct step *step, const struct head *head, const int32_t *labels) {
@@ -49,7 +52,7 @@ static void predict(struct tally *tally, const struct step *step, const struct h
     for (int i = 0; i < step->n; i++) {
         const real *row = head->scores + (size_t)i * (size_t)classes;
         tally->predictions[i] = head_prediction(head, i);
-        top5 += in_top5(row, classes, labels[i]);
+        top5 += tally->predictions[i] != NO_PREDICTION && in_top5(row, classes, labels[i]);
     }
     tally->top5 += top5;
 }
@@ -59,7 +62,7 @@ static void count_batch(struct tally *tally, struct evaluation *result, const st
         int label = batch->labels[i], predicted = tally->predictions[i];
         result->class_images[label]++;
         result->class_correct[label] += predicted == label;
-        if (result->confusion)
+        if (result->confusion && predicted != NO_PREDICTION)
             result->confusion[(size_t)label * (size_t)result->classes + (size_t)predicted]++;
         tally->right += predicted == label;
     }
@@ -85,7 +88,10 @@ static void evaluate_batches(struct model *model, const struct loss *loss, struc
         predict(tally, &step, head, batch->labels);
         if (features)
             take_features(model, batch, tally->predictions, features, result->images);
-        tally->loss += batch->count * loss_evaluate(loss, &step, head, batch->labels);
+        double fit = loss_evaluate(loss, &step, head, batch->labels);
+        if (!isfinite(fit) && !result->not_finite.data)
+            divergence_describe(&result->not_finite, model, batch->count, fit);
+        tally->loss += batch->count * fit;
         count_batch(tally, result, batch);
     }
 }
@@ -103,7 +109,7 @@ bool evaluate_split(const struct experiment *experiment, struct model *model, co
         evaluate_batches(model, loss, loader, &tally, result, features);
         good = loader_good(loader, err);
         loader_close(loader);
-        result->loss = tally.loss / result->images;
+        result->loss = isnan(tally.loss) ? NAN : tally.loss / result->images; /* without a sign, which would be shown */
         result->accuracy = (double)tally.right / result->images;
         result->top5 = (double)tally.top5 / result->images;
     }
