@@ -42,8 +42,11 @@ static const char *value_text(struct comparison *c, const struct node *node) {
 
 static void compare(struct comparison *c, const char *key, const struct node *a, const struct node *b);
 
-static bool holds_scalars(const struct node *list) {
-    return list->count == 0 || list->children[0]->type == NODE_SCALAR;
+/* Told whole: a scalar, or a list of them. */
+static bool is_value(const struct node *node) {
+    if (node->type == NODE_LIST)
+        return node->count == 0 || node->children[0]->type == NODE_SCALAR;
+    return node->type == NODE_SCALAR;
 }
 
 static const char *kind_of(const struct node *map) {
@@ -77,12 +80,10 @@ static void compare_values(struct comparison *c, const char *key, const struct n
 
 /* NULL: the key is not there. */
 static void compare(struct comparison *c, const char *key, const struct node *a, const struct node *b) {
-    if (!a || !b || a->type != b->type || a->type == NODE_SCALAR)
+    if (!a || !b || a->type != b->type || (is_value(a) && is_value(b)))
         compare_values(c, key, a, b);
     else if (a->type == NODE_MAP)
         compare_maps(c, key, a, b);
-    else if (holds_scalars(a) && holds_scalars(b))
-        compare_values(c, key, a, b);
     else
         compare_lists(c, key, a, b);
 }
