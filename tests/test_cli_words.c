@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "machine/cpu.h"
+#include "machine/threads.h"
 #include "support/program.h"
 #include "support/run_folder.h"
 #include "support/suite.h"
@@ -134,12 +136,10 @@ static const struct {
     {"OMP_NUM_THREADS=2 OMP_THREAD_LIMIT=4", ", 2 threads (OMP_NUM_THREADS)"},
     {"OMP_NUM_THREADS=0", NULL},
     {"OMP_NUM_THREADS=-1", NULL},
-    {"OMP_NUM_THREADS=", NULL},
     {"OMP_NUM_THREADS=many", NULL},
     {"OMP_NUM_THREADS=3,", NULL},
     {"OMP_NUM_THREADS=3,x", NULL},
     {"OMP_NUM_THREADS=3x", NULL},
-    {"OMP_NUM_THREADS=99999999999999999999", NULL},
 };
 
 static const char *machine_of(const char *environment) {
@@ -157,6 +157,15 @@ static const char *machine_of(const char *environment) {
 START_TEST(the_number_of_threads_is_that_of_openmps_environment) {
     const char *bare = machine_of(""), *machine = threads[_i].machine;
     ck_assert_str_eq(machine_of(threads[_i].environment), machine ? arena_printf(&arena, "%s%s", bare, machine) : bare);
+}
+END_TEST
+
+/* Of which LLVM's OpenMP library ends the program before it begins. */
+START_TEST(an_empty_number_of_threads_and_a_huge_one_are_none) {
+    ck_assert_int_eq(setenv("OMP_NUM_THREADS", "", 1), 0);
+    ck_assert_int_eq(threads_decide(0), cpu_count());
+    ck_assert_int_eq(setenv("OMP_NUM_THREADS", "99999999999999999999", 1), 0);
+    ck_assert_int_eq(threads_decide(0), cpu_count());
 }
 END_TEST
 
@@ -240,6 +249,7 @@ Suite *test_suite(void) {
     tcase_add_test(words, names_of_layers_reach_no_terminal_raw);
     tcase_add_test(words, batch_normalisation_of_one_value_is_a_mistake);
     tcase_add_loop_test(words, the_number_of_threads_is_that_of_openmps_environment, 0, COUNT(threads));
+    tcase_add_test(words, an_empty_number_of_threads_and_a_huge_one_are_none);
     tcase_add_test(words, a_run_says_whence_its_threads_are);
     tcase_add_test(words, tables_are_checked_before_the_work_they_take);
     tcase_add_test(words, out_makes_all_folders_on_the_way);
