@@ -29,7 +29,7 @@ struct augment_context {
 struct placement {
     bool flipped;
     int down, right;
-    bool mirror;
+    bool mirrors_border;
 };
 
 struct augmentation {
