@@ -71,3 +71,8 @@ void diagnose(struct diagnostics *diags, const char *source, int line, const cha
 bool diagnostics_full(const struct diagnostics *diags) {
     return diags->count >= MAX_LISTED;
 }
+
+struct node *node_given(const struct node *map, const char *key) {
+    struct node *node = node_get(map, key);
+    return node && node_is_null(node) ? NULL : node;
+}

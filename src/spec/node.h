@@ -46,6 +46,8 @@ struct node *node_empty_map(struct arena *arena, const char *source, int line);
 
 /* The child of that key, or NULL. */
 struct node *node_get(const struct node *map, const char *key);
+/* The same, but NULL too where the value is null, which is "not given". */
+struct node *node_given(const struct node *map, const char *key);
 
 /* Appends a child. key, key_line: in a map. */
 void node_add(struct arena *arena, struct node *parent, const char *key, int key_line, struct node *child);

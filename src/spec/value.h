@@ -34,14 +34,27 @@ extern const struct value_type value_types[PARAM_TYPES]; /* by enum param_type; 
 
 /* --- Reading ----------------------------------------------------------------------------------------------------- */
 
+enum { MAX_KEYS = 64 }; /* of a section, and rows of a registry */
+
+/* "PATH.KEY", or the key alone where the path is empty. */
+const char *bind_path(struct binder *b, const char *path, const char *key);
+
 /* "PLACE: MESSAGE" */
 void bind_complain(const struct reading *r, const char *message);
+/* "WHAT; did you mean NEAREST? (all, the, names)". nearest NULL: "WHAT; expected one of (all, the, names)". */
+void bind_complain_names(const struct reading *r, const char *what, const char *nearest, const char *const *names,
+                         size_t count);
 /* The value is none of the names. */
 void bind_complain_value(const struct reading *r, const char *const *names, size_t count);
 /* The value is none of the parameter's type. */
 void bind_complain_type(const struct reading *r);
 /* The same, with what to do about it. */
 void bind_complain_advice(const struct reading *r, const char *advice);
+
+/* Adds a diagnostic for each key of the map that the section cannot have, or has twice; in keys.c. registry: of the
+ * section's `type`, NULL: it has none. */
+void check_keys(struct binder *b, const struct param *params, const struct registry *registry, const struct node *map,
+                const char *path);
 
 /* Those of the types below, in bind.c. */
 void bind_section(void *section, const struct reading *r);
