@@ -37,10 +37,9 @@ static int expected_records(const struct cifar_layout *layout, const char *folde
     return smaller((int)files * records, most < INT_MAX ? (int)most : INT_MAX);
 }
 
-/* Of a file that has been found wrong: says what it is where that can be told. */
+/* Of a file that has been found wrong, and is in memory: says what it is where that can be told. */
 static bool explain(const struct file *file, struct error *err) {
-    const char *what = not_data_kind(file->bytes, size_smaller(file->size, NOT_DATA_BYTES));
-    return what ? error_set(err, "%s: %s", file->path, what) : false;
+    return not_data_explain_bytes(file->path, file->bytes, file->size, err);
 }
 
 static bool check_size(const struct file *file, size_t record_bytes, struct error *err) {
@@ -92,10 +91,12 @@ static bool load_folder(struct dataset *dataset, int split, const struct cifar_l
     struct text advice = {0};
     bool good = class_names_read(dataset, folder, layout->names_file, err);
     text_printf(&advice, "%s", layout->advice);
-    not_data_remark(&advice, folder);
     for (const char *const *names = layout->files[split]; good && *names && dataset->splits[split].count < limit;
-         names++)
+         names++) {
+        if (!file_exists(folder, *names))
+            not_data_remark(&advice, folder);
         good = load_file(dataset, split, layout, folder, limit, names, advice.data, err);
+    }
     text_free(&advice);
     return good;
 }

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/number.h"
 #include "data/class_names.h"
 #include "data/idx_images.h"
 #include "data/not_data.h"
@@ -31,17 +30,18 @@ static bool find(struct idx_folder *folder, const struct idx_config *config, str
     return idx_folder_find(folder, config->path, *config->prefix ? config->prefix : NULL, below, err);
 }
 
-/* "data.path is ..." and what is in the folder instead. To be freed. */
-static char *advise(const struct idx_folder *folder) {
+/* "data.path is ..." and, where a file of the split is missing, what is in the folder instead. To be freed. */
+static char *advise(const struct idx_folder *folder, int split) {
     struct text text = {0};
     text_printf(&text, "%s", advice);
-    not_data_remark(&text, folder->path);
+    if (!idx_folder_has(folder, split))
+        not_data_remark(&text, folder->path);
     return text.data;
 }
 
 static bool look_at_images(struct idx_layout *layout, const struct idx_folder *folder, struct error *err) {
     struct idx_file idx;
-    char *where = advise(folder);
+    char *where = advise(folder, SPLIT_TRAIN);
     bool good = idx_open(&idx, folder->path, folder->names[SPLIT_TRAIN][IDX_IMAGES], where, err);
     good = good && idx_complete(layout, &idx, err);
     idx_close(&idx);
@@ -143,12 +143,12 @@ static const struct {
 };
 
 static void set_emnist_names(struct dataset *dataset, const char *prefix) {
-    const char **names = arena_alloc(&dataset->memory, (size_t)dataset->classes * sizeof *names);
     for (size_t i = 0; i < sizeof emnist_names / sizeof *emnist_names; i++) {
         const char *all = emnist_names[i].names;
         size_t length = emnist_names[i].length;
         if (strcmp(emnist_names[i].prefix, prefix) || strlen(all) != (size_t)dataset->classes * length)
             continue;
+        const char **names = arena_alloc(&dataset->memory, (size_t)dataset->classes * sizeof *names);
         for (int k = 0; k < dataset->classes; k++)
             names[k] = arena_printf(&dataset->memory, "%.*s", (int)length, all + (size_t)k * length);
         dataset->class_names = names;
@@ -173,7 +173,7 @@ static bool load_from(struct dataset *dataset, const struct idx_config *config, 
     int first, classes;
     if (!look_at_labels(&first, &classes, config, folder, err) || !read_names(dataset, folder, first, err))
         return false;
-    char *where = advise(folder);
+    char *where = advise(folder, split);
     const struct idx_request request = {
         .layout = config->layout,
         .limit = data_config_limit(&config->common, split),

@@ -1,6 +1,5 @@
 /* MNIST and Fashion-MNIST: their four IDX files, 28x28 grey images of 10 classes. */
 #include <stddef.h>
-#include <string.h>
 
 #include "data/idx_images.h"
 #include "data/not_data.h"
@@ -60,7 +59,7 @@ static bool check_images(const struct source *source, const struct idx_folder *f
     return good;
 }
 
-/* What else is in the folder where the file is not. */
+/* What else is in the folder where a file is not. */
 static void add_remark(struct text *advice, const char *path, const struct source *source) {
     struct idx_folder other;
     struct error several;
@@ -80,16 +79,18 @@ static bool load(struct dataset *dataset, const struct mnist_config *config, con
                  struct error *err) {
     struct idx_folder folder;
     struct text advice = {0};
+    if (!idx_folder_find(&folder, config->path, "", source->below, err))
+        return false;
     text_printf(&advice, "%s", source->advice);
-    add_remark(&advice, config->path, source);
+    if (!idx_folder_has(&folder, split))
+        add_remark(&advice, config->path, source);
     const struct idx_request request = {
         .layout = {.black = 0},
         .limit = data_config_limit(&config->common, split),
         .advice = advice.data,
         .classes_hint = "; data: {type: idx} reads other classes",
     };
-    bool good = idx_folder_find(&folder, config->path, "", source->below, err) &&
-                check_images(source, &folder, split, advice.data, err) &&
+    bool good = check_images(source, &folder, split, advice.data, err) &&
                 idx_load_split(dataset, split, &folder, &request, err);
     idx_folder_free(&folder);
     text_free(&advice);

@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "base/number.h"
 #include "data/not_data.h"
 #include "storage/gzip_reader.h"
 

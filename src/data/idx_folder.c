@@ -1,10 +1,12 @@
 #include "data/idx_folder.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#include "storage/folder.h"
+#include "storage/gz_file.h"
 
 /* What a name tells of a file. */
 struct entry {
@@ -85,12 +87,11 @@ static bool parse(struct arena *arena, const char *name, struct entry *entry) {
 /* Where a program that unpacks has put the file into a folder of its name, the file there. */
 static void look_inside(struct arena *arena, const char *path, const char *found, struct entry *entry) {
     struct entry inner;
-    DIR *names = opendir(arena_printf(arena, "%s/%s", path, found));
-    for (struct dirent *name; names && (name = readdir(names));)
-        if (parse(arena, name->d_name, &inner) && inner.split == entry->split && inner.kind == entry->kind)
+    int count;
+    const char *const *names = folder_names(arena, arena_printf(arena, "%s/%s", path, found), &count);
+    for (int i = count - 1; i >= 0; i--) /* of several, the first */
+        if (parse(arena, names[i], &inner) && inner.split == entry->split && inner.kind == entry->kind)
             entry->name = arena_printf(arena, "%s/%s", found, inner.name);
-    if (names)
-        closedir(names);
 }
 
 static int compare(const void *a, const void *b) {
@@ -98,18 +99,17 @@ static int compare(const void *a, const void *b) {
 }
 
 static void list(struct listing *listing, struct arena *arena, const char *path) {
-    DIR *names = opendir(path);
+    int count;
+    const char *const *names = folder_names(arena, path, &count);
     *listing = (struct listing){0};
-    for (struct dirent *found; names && (found = readdir(names));) {
+    for (int i = 0; i < count; i++) {
         struct entry entry;
-        if (*found->d_name == '.' || !parse(arena, found->d_name, &entry))
+        if (!parse(arena, names[i], &entry))
             continue;
-        look_inside(arena, path, found->d_name, &entry);
+        look_inside(arena, path, names[i], &entry);
         listing->entries = arena_grow(arena, listing->entries, listing->count, sizeof entry);
         listing->entries[listing->count++] = entry;
     }
-    if (names)
-        closedir(names);
     if (listing->count)
         qsort(listing->entries, (size_t)listing->count, sizeof *listing->entries, compare);
 }
@@ -180,6 +180,11 @@ bool idx_folder_find(struct idx_folder *folder, const char *path, const char *pr
             folder->names[entry->split][entry->kind] = entry->name;
     }
     return true;
+}
+
+bool idx_folder_has(const struct idx_folder *folder, int split) {
+    return file_exists(folder->path, folder->names[split][IDX_IMAGES]) &&
+           file_exists(folder->path, folder->names[split][IDX_LABELS]);
 }
 
 void idx_folder_free(struct idx_folder *folder) {

@@ -24,6 +24,8 @@ struct idx_folder {
  * NULL-terminated. Pass to idx_folder_free; on failure nothing is left. */
 bool idx_folder_find(struct idx_folder *folder, const char *path, const char *prefix, const char *const *below,
                      struct error *err);
+/* Whether both files of the split are there. */
+bool idx_folder_has(const struct idx_folder *folder, int split);
 void idx_folder_free(struct idx_folder *folder);
 
 #endif

@@ -1,14 +1,13 @@
 #include "data/not_data.h"
 
-#include <dirent.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
 
 #include "base/mem.h"
 #include "base/number.h"
+#include "storage/folder.h"
 #include "storage/gzip_reader.h"
 
 /* --- Files ------------------------------------------------------------------------------------------------------- */
@@ -16,7 +15,8 @@
 #define PAGE "is a web page, not data: download it again, from an address that gives the file itself"
 #define PICKLE "is a Python pickle, which is not read: get the binary version of the dataset"
 
-enum { MARK_BYTES = 64 }; /* from the beginning, in which all marks but that of tar archives are */
+enum { NOT_DATA_BYTES = 512 }; /* from a file's beginning that are looked at */
+enum { MARK_BYTES = 64 };      /* from the beginning, in which all marks but that of tar archives are */
 
 static const struct {
     size_t at, count;
@@ -48,7 +48,8 @@ static const struct {
     {0, 3, "\xff\xd8\xff", "is a JPEG picture, not a file of many images"},
 };
 
-const char *not_data_kind(const uint8_t *bytes, size_t size) {
+/* What the first bytes tell a file to be, and what to do; NULL where they tell nothing. */
+static const char *kind_of(const uint8_t *bytes, size_t size) {
     size_t blanks = 0;
     while (blanks < size && strchr(" \t\r\n", bytes[blanks]) && bytes[blanks])
         blanks++;
@@ -63,11 +64,15 @@ const char *not_data_kind(const uint8_t *bytes, size_t size) {
     return NULL;
 }
 
+bool not_data_explain_bytes(const char *path, const uint8_t *bytes, size_t size, struct error *err) {
+    const char *what = kind_of(bytes, size_smaller(size, NOT_DATA_BYTES));
+    return what ? error_set(err, "%s: %s", path, what) : false;
+}
+
 bool not_data_explain(struct file *file, struct error *err) {
     struct error ignored;
     file_fill(file, NOT_DATA_BYTES, &ignored);
-    const char *what = not_data_kind(file->bytes, size_smaller(file->size, NOT_DATA_BYTES));
-    return what ? error_set(err, "%s: %s", file->path, what) : false;
+    return not_data_explain_bytes(file->path, file->bytes, file->size, err);
 }
 
 bool not_data_explain_path(const char *path, struct error *err) {
@@ -75,10 +80,9 @@ bool not_data_explain_path(const char *path, struct error *err) {
     uint8_t bytes[MARK_BYTES];
     size_t size = 0;
     struct gzip_reader *reader = gzip_reader_open(path, &ignored);
-    const char *what =
-        reader && gzip_reader_read(reader, bytes, sizeof bytes, &size, &ignored) ? not_data_kind(bytes, size) : NULL;
+    bool is_read = reader && gzip_reader_read(reader, bytes, sizeof bytes, &size, &ignored);
     gzip_reader_close(reader);
-    return what ? error_set(err, "%s: %s", path, what) : false;
+    return is_read ? not_data_explain_bytes(path, bytes, size, err) : false;
 }
 
 /* --- Folders ----------------------------------------------------------------------------------------------------- */
@@ -112,31 +116,6 @@ static const struct {
     {".part", "a download that did not end"},
 };
 
-struct listing {
-    struct arena memory;
-    const char **names;
-    size_t count;
-};
-
-static int compare(const void *a, const void *b) {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* In the order of the names. */
-static void list(struct listing *listing, const char *folder) {
-    DIR *entries = opendir(folder);
-    for (struct dirent *entry; entries && (entry = readdir(entries));) {
-        if (*entry->d_name == '.')
-            continue;
-        listing->names = arena_grow(&listing->memory, listing->names, (int)listing->count, sizeof *listing->names);
-        listing->names[listing->count++] = arena_string(&listing->memory, entry->d_name);
-    }
-    if (entries)
-        closedir(entries);
-    if (listing->count)
-        qsort(listing->names, listing->count, sizeof *listing->names, compare);
-}
-
 static bool ends_with(const char *name, const char *end) {
     size_t length = strlen(name), count = strlen(end);
     return length >= count && !strcasecmp(name + length - count, end);
@@ -151,24 +130,25 @@ static bool has_folder(const char *folder, const char *name) {
     return found;
 }
 
-static void remark_on_things(struct text *text, const struct listing *listing) {
+static void remark_on_things(struct text *text, const char *const *names, int count) {
     for (size_t i = 0; i < sizeof things / sizeof *things; i++)
-        for (size_t n = 0; n < listing->count; n++)
-            if (ends_with(listing->names[n], things[i].end)) {
-                text_printf(text, "; there is %s, %s", listing->names[n], things[i].what);
+        for (int n = 0; n < count; n++)
+            if (ends_with(names[n], things[i].end)) {
+                text_printf(text, "; there is %s, %s", names[n], things[i].what);
                 return;
             }
 }
 
 void not_data_remark(struct text *text, const char *folder) {
     static const char *const splits[] = {"train", "test"};
-    struct listing listing = {0};
+    struct arena arena = {0};
+    int count;
     for (int i = 0; i < 2; i++)
         if (has_folder(folder, splits[i])) {
             text_printf(text, "; there is the folder %s: pictures in folders are not read", splits[i]);
             return;
         }
-    list(&listing, folder);
-    remark_on_things(text, &listing);
-    arena_free(&listing.memory);
+    const char *const *names = folder_names(&arena, folder, &count);
+    remark_on_things(text, names, count);
+    arena_free(&arena);
 }

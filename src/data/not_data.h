@@ -6,13 +6,11 @@
 #include "base/text.h"
 #include "storage/gz_file.h"
 
-enum { NOT_DATA_BYTES = 512 }; /* from a file's beginning that are looked at */
+/* Replaces the error of a file that could not be taken for data by what its first bytes tell it to be, and what to do,
+ * where they tell something: "is a web page, ...". Returns false. */
+bool not_data_explain_bytes(const char *path, const uint8_t *bytes, size_t size, struct error *err);
 
-/* What the first bytes of a file tell it to be, and what to do: "is a web page, ..."; NULL where they tell nothing. */
-const char *not_data_kind(const uint8_t *bytes, size_t size);
-
-/* Replaces the error of a file that could not be taken for data by what it is, where it is one of those. Returns false.
- */
+/* The same of an open file, which is read on where too little of it has been. */
 bool not_data_explain(struct file *file, struct error *err);
 
 /* The same of a file that should be a tar archive, gzipped or not. */

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/number.h"
 #include "storage/gzip_reader.h"
 
 enum { BLOCK_BYTES = 512, FIRST_BYTES = 1 << 20 };
