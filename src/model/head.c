@@ -48,11 +48,13 @@ void head_of(struct head *head, const struct layer *last) {
     head->lengths_gradient = classifier.lengths_gradient;
 }
 
-int head_prediction(const struct head *head, int image) {
+struct ranking head_ranking(const struct head *head, int image, int label) {
     const real *scores = head->scores + (size_t)image * (size_t)head->classes;
-    int best = 0;
+    struct ranking ranking = {0};
     for (int j = 1; j < head->classes; j++)
-        if (scores[j] > scores[best])
-            best = j;
-    return best;
+        if (scores[j] > scores[ranking.best])
+            ranking.best = j;
+    for (int j = 0; j < head->classes; j++)
+        ranking.above += j != label && !(scores[j] <= scores[label]);
+    return ranking;
 }

@@ -43,7 +43,13 @@ bool head_choose(const struct head_request *request, struct arena *arena, const 
 /* All but the scores of the network's last layer, as far as they are known. */
 void head_of(struct head *head, const struct layer *last);
 
-/* The class with the largest score for image number `image` of the last step. */
-int head_prediction(const struct head *head, int image);
+/* Where an image's classes stand. */
+struct ranking {
+    int best;  /* the first of the classes with the largest score */
+    int above; /* classes with a larger score than the label's; a NaN counts as larger */
+};
+
+/* By the scores of image number `image` of the last step. */
+struct ranking head_ranking(const struct head *head, int image, int label);
 
 #endif
