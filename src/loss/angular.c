@@ -3,7 +3,8 @@
  *
  *     w_softmax, a_softmax, ga_softmax    method of the paper, section 3; a_softmax is SphereFace's
  *     cosface                             s (cos theta_y - m): Wang et al. 2018, "CosFace"
- *     arcface                             s cos(theta_y + m): Deng et al. 2019, "ArcFace" */
+ *     arcface                             s cos(theta_y + m), beyond pi continued as s (-cos(theta_y + m) - 2):
+ *                                         Deng et al. 2019, "ArcFace" */
 #include <math.h>
 #include <string.h>
 
@@ -247,7 +248,9 @@ static const struct param cosface_params[] = {
 };
 static const struct param arcface_params[] = {
     SCALE_KEY,
-    REAL_KEY(struct angular_config, plus, "margin", "0.5", 0, 3.14, "added to the target's angle, in radians"),
+    REAL_KEY(
+        struct angular_config, plus, "margin", "0.5", 0, 3.14,
+        "added to the target's angle, in radians; beyond pi the logit is -cos(theta + m) - 2, which goes on falling"),
     ANNEALING_KEY(at_once),
     END_OF_KEYS,
 };
