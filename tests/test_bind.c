@@ -45,6 +45,7 @@ struct sample {
     int colour;
     unsigned colours;
     struct int_list list;
+    struct text_map texts;
     struct inner section, included;
     struct choice row;
     struct choice shape;
@@ -61,6 +62,7 @@ static const struct param sample_params[] = {
     {.key = "colour", .type = PARAM_ENUM, PLACE(colour), .fallback = "green", .names = colours},
     {.key = "colours", .type = PARAM_FLAGS, PLACE(colours), .fallback = "[]", .names = colours},
     {.key = "list", .type = PARAM_INTS, PLACE(list), .fallback = "[1, 2]", .min = 0, .max = 100},
+    {.key = "texts", .type = PARAM_TEXTS, PLACE(texts), .fallback = "{}"},
     {.key = "section", .type = PARAM_SECTION, PLACE(section), .params = inner_params},
     {.type = PARAM_INCLUDE, PLACE(included), .params = inner_params},
     {.key = "row", .type = PARAM_ROW, PLACE(row), .fallback = "point", .registry = &shapes},
@@ -85,6 +87,7 @@ START_TEST(defaults_are_bound) {
     ck_assert_int_eq(s.colour, 1);
     ck_assert_uint_eq(s.colours, 0);
     ck_assert(s.list.count == 2 && s.list.values[0] == 1 && s.list.values[1] == 2);
+    ck_assert_int_eq(s.texts.count, 0);
     ck_assert_int_eq(s.section.depth, 7);
     ck_assert_int_eq(s.included.depth, 7);
     ck_assert_ptr_eq(s.row.kind, &point);
@@ -94,7 +97,7 @@ START_TEST(defaults_are_bound) {
 END_TEST
 
 static const char *const full = "whole: -5\nfraction: 1e-3\nflag: false\ntext: 'true'\ncolour: blue\n"
-                                "colours: [blue, red]\nlist: [0, 100, 7]\nsection: {depth: 9}\ndepth: 1\n"
+                                "colours: [blue, red]\nlist: [0, 100, 7]\ntexts: {a.b: 'true', '': \"x: y\"}\nsection: {depth: 9}\ndepth: 1\n"
                                 "row: circle\nsize: 4\nshape: {type: circle, size: 0x1p3}\n"
                                 "shapes: [point, {type: circle, size: -2.5}, {type: point}]\n";
 
@@ -107,6 +110,11 @@ static void check_full(const struct sample *s) {
     ck_assert_int_eq(s->colour, 2);
     ck_assert_uint_eq(s->colours, 5);
     ck_assert(s->list.count == 3 && s->list.values[1] == 100 && s->list.values[2] == 7);
+    ck_assert_int_eq(s->texts.count, 2);
+    ck_assert_str_eq(s->texts.pairs[0].from, "a.b");
+    ck_assert_str_eq(s->texts.pairs[0].to, "true");
+    ck_assert_str_eq(s->texts.pairs[1].from, "");
+    ck_assert_str_eq(s->texts.pairs[1].to, "x: y");
     ck_assert_int_eq(s->section.depth, 9);
     ck_assert_int_eq(s->included.depth, 1);
     ck_assert_ptr_eq(s->row.kind, &circle);
@@ -121,7 +129,7 @@ static void check_full(const struct sample *s) {
 START_TEST(every_type_is_bound_and_written_back) {
     struct sample s = bind(full);
     check_full(&s);
-    ck_assert_int_eq(s.shapes.choices[1].line, 13);
+    ck_assert_int_eq(s.shapes.choices[1].line, 14);
     struct text written = {0};
     spec_emit(&written, &s, sample_params);
     struct sample again = bind(written.data);
@@ -196,7 +204,7 @@ START_TEST(every_mistake_is_reported_with_its_line) {
          "shapes:\n  - circle\n  - {type: circle, size: big, colour: red}\n");
     ck_assert_str_eq(messages(),
                      "a.yaml:3: whle: unknown key \"whle\"; did you mean \"whole\"? (whole, fraction, flag, text, "
-                     "colour, colours, list, section, depth, row, shape, shapes)\n"
+                     "colour, colours, list, texts, section, depth, row, shape, shapes)\n"
                      "a.yaml:5: text: this key was given before; keep one of the two\n"
                      "a.yaml:1: whole: missing; expected a whole number from -5 to 50 (help of whole)\n"
                      "a.yaml:1: fraction: found \"2\"; " FRACTION

@@ -26,7 +26,7 @@ static int check_tables(const char *prefix, int classes, int images) {
                          5);
         ck_assert(class == i && counts[0] == i && counts[i + 1] == correct);
         ck_assert_int_eq(counts[1] + counts[2] + counts[3] + counts[4], count);
-        ck_assert_double_eq_tol(accuracy, count ? (double)correct / count : 0, 1e-5);
+        ck_assert(count ? fabs(accuracy - (double)correct / count) <= 1e-5 : isnan(accuracy));
         total += count;
         right += correct;
     }
@@ -51,6 +51,20 @@ START_TEST(eval_agrees_with_the_run) {
     check_tables("tables/train", 4, 64);
     run(0, "eval runs/tiny --set data.test_images=9 --out tables");
     check_tables("tables/test", 4, 9);
+}
+END_TEST
+
+START_TEST(a_test_does_not_depend_on_the_size_of_its_batches) {
+    run(0, "train spec.yaml");
+    run(0, "eval runs/tiny --out whole");
+    const char *line = arena_string(&arena, strstr(output, "accuracy "));
+    static const int sizes[] = {1, 3, 64};
+    for (int i = 0; i < 3; i++) {
+        run(0, "eval runs/tiny --out parts --set train.batch_size=%d", sizes[i]);
+        ck_assert_msg(!strncmp(strstr(output, "accuracy "), line, strcspn(line, "\n")), "batches of %d: %s", sizes[i],
+                      output);
+        ck_assert_str_eq(read_text("parts/test_per_class.csv"), read_text("whole/test_per_class.csv"));
+    }
 }
 END_TEST
 
@@ -157,9 +171,10 @@ START_TEST(features_and_their_angles_agree) {
 }
 END_TEST
 
-START_TEST(a_mean_over_no_pair_is_nan) {
+START_TEST(a_mean_over_nothing_is_nan) {
     run(0, "train spec.yaml");
     run(0, "eval runs/tiny --set data.test_images=1 --out .");
+    check_tables("test", 4, 1);
     ck_assert_ptr_nonnull(strstr(strchr(read_text("test_angles.csv"), '\n'), ",nan,nan,"));
     ck_assert_ptr_null(strstr(read_text("test_angles.csv"), "-nan"));
 }
@@ -208,9 +223,10 @@ Suite *test_suite(void) {
     Suite *suite = suite_create("eval");
     TCase *evaluation = suite_group(suite, "eval, features, show", 120, program_set_up, program_tear_down);
     tcase_add_test(evaluation, eval_agrees_with_the_run);
+    tcase_add_test(evaluation, a_test_does_not_depend_on_the_size_of_its_batches);
     tcase_add_test(evaluation, eval_refuses_what_does_not_fit);
     tcase_add_test(evaluation, features_and_their_angles_agree);
-    tcase_add_test(evaluation, a_mean_over_no_pair_is_nan);
+    tcase_add_test(evaluation, a_mean_over_nothing_is_nan);
     tcase_add_test(evaluation, features_need_a_classifier);
     tcase_add_loop_test(evaluation, show_writes_the_network_out, 0, COUNT(families));
     return suite;

@@ -28,10 +28,35 @@ START_TEST(a_run_is_not_overwritten_silently) {
     ck_assert_int_eq(check_table("runs/tiny/train.csv", train_header, 12, 1, 1, 8), 8);
     ck_assert(!disk_exists(checkpoint("runs/tiny", 24)));
     run(2, "train spec.yaml --overwrite --resume");
-    ck_assert_str_eq(errors, "spherenet train: --resume and --overwrite exclude each other\n");
+    ck_assert_str_eq(errors, "spherenet train: --resume, --auto-resume and --overwrite exclude each other\n");
     run(1, "train spec.yaml --resume --run-dir elsewhere");
-    ck_assert_str_eq(errors, "spherenet: elsewhere: there is no run to resume; leave --resume out to start one\n");
+    ck_assert_str_eq(errors, "spherenet: elsewhere: there is no run to resume; leave --resume out to start one, or "
+                             "give --auto-resume, which starts one where there is none\n");
     ck_assert(!disk_exists("elsewhere"));
+}
+END_TEST
+
+/* The system goes on asking every second until the run has ended. */
+START_TEST(a_limit_on_processor_time_ends_a_run_with_a_checkpoint) {
+    ck_assert_int_eq(shell("ulimit -S -t 3; \"$SPHERENET\" train spec.yaml --set train.iterations=100000000"
+                           " --set train.checkpoint_every=0 --set train.eval_every=0 >output.txt 2>errors.txt"),
+                     128 + SIGXCPU);
+    ck_assert_ptr_nonnull(strstr(read_text("output.txt"), "--resume\n"));
+    ck_assert_int_eq(count_checkpoints("runs/tiny"), 1);
+}
+END_TEST
+
+/* What a batch system repeats. */
+START_TEST(one_command_starts_a_run_and_goes_on_with_it) {
+    run(0, "train spec.yaml --run-dir job --auto-resume --set train.iterations=11 --set schedule=constant");
+    expect_output("there was no run yet: begun\n");
+    run(0, "train spec.yaml --run-dir whole --set schedule=constant");
+    run(0, "train spec.yaml --run-dir job --auto-resume --set schedule=constant");
+    expect_output("resumed at iteration 11\n");
+    ck_assert(equal_tensors(checkpoint("job", 24), checkpoint("whole", 24)));
+    run(0, "train spec.yaml --run-dir job --auto-resume --set schedule=constant");
+    expect_output("the run is finished: ");
+    run(2, "train spec.yaml --auto-resume --overwrite");
 }
 END_TEST
 
@@ -352,6 +377,8 @@ Suite *test_suite(void) {
     Suite *suite = suite_create("resume");
     TCase *again = suite_group(suite, "runs that are there", 120, program_set_up, program_tear_down);
     tcase_add_test(again, a_run_is_not_overwritten_silently);
+    tcase_add_test(again, one_command_starts_a_run_and_goes_on_with_it);
+    tcase_add_test(again, a_limit_on_processor_time_ends_a_run_with_a_checkpoint);
     tcase_add_test(again, a_failing_start_leaves_the_old_run);
     tcase_add_test(again, a_finished_run_says_so);
     tcase_add_test(again, an_extended_run_equals_a_long_one);

@@ -259,7 +259,7 @@ static void randomise_tensors(const struct model *model) {
         const struct tensor *tensor = model->tensors[i];
         for (size_t j = 0; j < tensor->count; j++) {
             real normal = (real)rng_normal(&rng);
-            tensor->value[j] = tensor->role == ROLE_BUFFER ? real_abs(normal) : normal;
+            tensor->value[j] = tensor->role >= ROLE_BUFFER ? real_abs(normal) : normal;
         }
     }
 }

@@ -36,17 +36,20 @@ static bool has(const char *program) {
 /* --- Installing -------------------------------------------------------------------------------------------------- */
 
 static const char *const installed_files = "bin/spherenet\n"
+                                           "bin/spherenet-get-data\n"
                                            "bin/spherenet-plot-curves\n"
                                            "bin/spherenet-plot-features\n"
                                            "bin/spherenet-sweep\n"
                                            "share/bash-completion/completions/spherenet\n"
                                            "share/fish/vendor_completions.d/spherenet.fish\n"
+                                           "share/man/man1/spherenet-get-data.1\n"
                                            "share/man/man1/spherenet-plot-curves.1\n"
                                            "share/man/man1/spherenet-plot-features.1\n"
                                            "share/man/man1/spherenet-sweep.1\n"
                                            "share/man/man1/spherenet.1\n"
                                            "share/man/man5/spherenet-spec.5\n"
                                            "share/spherenet/tools/common.py\n"
+                                           "share/spherenet/tools/get_data\n"
                                            "share/spherenet/tools/plot_curves\n"
                                            "share/spherenet/tools/plot_features\n"
                                            "share/spherenet/tools/plotting.py\n"
@@ -247,9 +250,9 @@ END_TEST
 
 /* --- Links ------------------------------------------------------------------------------------------------------- */
 
-static const char *const linked_tools[] = {"bench_peers", "check",    "coverage", "fit_vmath.py", "install_packages",
-                                           "lint",        "man_page", "memcheck", "plot_curves",  "plot_features",
-                                           "quickstart",  "soak",     "sweep"};
+static const char *const linked_tools[] = {"bench_peers",      "check",      "coverage", "fit_vmath.py", "get_data",
+                                           "install_packages", "lint",       "man_page", "memcheck",     "plot_curves",
+                                           "plot_features",    "quickstart", "soak",     "sweep"};
 
 START_TEST(tools_work_through_links) {
     SKIP_IF(!disk_exists("/usr/bin/python3"), "there is no /usr/bin/python3");

@@ -131,6 +131,17 @@ START_TEST(a_training_step_ranks_the_logits_without_margin) {
 }
 END_TEST
 
+START_TEST(a_training_batch_as_a_test_sees_it_ranks_the_logits) {
+    open_training(own_k[_i]);
+    const real *k = draw_k();
+    const struct batch *batch = loader_next(loader);
+    model_forward(&trainer.model, model_step(&trainer.model, batch->count, STEP_EVALUATE), batch->images);
+    struct counts counts = expected_counts(batch, k);
+    ck_assert_double_eq_tol(trainer_test_batch(&trainer, batch), (double)counts.right / batch->count, 1e-12);
+    close_training();
+}
+END_TEST
+
 /* At k = 0.01 the logits of most classes are 1 or -1 in double, the cosines differ. */
 static const char *const shared_k[] = {
     DATA("20") "loss: {type: w_softmax, angular: sigmoid, k: 0.01}",
@@ -153,6 +164,7 @@ Suite *test_suite(void) {
     TCase *own = suite_group(suite, "a k for each class", 60, NULL, NULL);
     tcase_add_loop_test(own, a_test_ranks_the_logits_where_every_class_has_its_own_k, 0, COUNT(own_k));
     tcase_add_loop_test(own, a_training_step_ranks_the_logits_without_margin, 0, COUNT(own_k));
+    tcase_add_loop_test(own, a_training_batch_as_a_test_sees_it_ranks_the_logits, 0, COUNT(own_k));
     TCase *shared = suite_group(suite, "one activation", 60, NULL, NULL);
     tcase_add_loop_test(shared, cosines_rank_where_all_classes_share_an_activation_that_has_saturated, 0,
                         COUNT(shared_k));

@@ -74,7 +74,7 @@ static int signal_run(const char *dir, int number, int times_before) {
     }
 }
 
-static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
+static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR2, SIGUSR1};
 
 START_TEST(no_signal_loses_work) {
     int times = 0, runs = 0, wanted = kills_wanted(10);

@@ -202,10 +202,11 @@ START_TEST(overrides_are_checked_as_the_spec_is) {
         "--set network.layers[0].units=0: network.layers[0].units: found \"0\"; expected a whole number from 1 to "
         "1000000\n"
         "--set train.batch_sise=3: train.batch_sise: unknown key \"batch_sise\"; did you mean \"batch_size\"? "
-        "(iterations, batch_size, eval_every, checkpoint_every, log_every, keep, on_divergence, threads, "
+        "(iterations, batch_size, eval_every, batch_norm_images, checkpoint_every, log_every, keep, on_divergence, "
+        "threads, "
         "openblas_core, "
         "init_from, "
-        "init_classifier)\n");
+        "init_classifier, init_map)\n");
 }
 END_TEST
 

@@ -18,6 +18,7 @@ static const struct {
     {"check", "no-such-target"},
     {"coverage", ""},
     {"fit_vmath.py", "--no-such-option"},
+    {"get_data", "no-such-dataset"},
     {"install_packages", "nothing"},
     {"lint", "--no-such-option"},
     {"man_page", ""},

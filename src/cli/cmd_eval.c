@@ -1,4 +1,5 @@
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -30,7 +31,7 @@ static void put_classes(FILE *file, const struct report *report) {
     for (int i = 0; i < e->classes; i++) {
         int64_t images = e->class_images[i], right = e->class_correct[i];
         fprintf(file, "%d,%" PRId64 ",%" PRId64 ",%.6g,", i, images, right,
-                images ? (double)right / (double)images : 0);
+                images ? (double)right / (double)images : NAN); /* of no image it is not known */
         table_put_class(file, &report->loaded, i);
         fputc('\n', file);
     }

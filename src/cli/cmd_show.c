@@ -57,7 +57,7 @@ static void print_spec(const struct experiment *experiment) {
     struct experiment explicit = *experiment;
     struct layers_config written_out = {experiment->layers};
     struct text text = {0};
-    explicit.network.kind = &network_layers.kind;
+    explicit.network.kind = registry_find(&network_registry, "layers");
     explicit.network.config = &written_out;
     experiment_emit(&text, &explicit);
     fputs(text.data, stdout);

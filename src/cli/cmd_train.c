@@ -8,12 +8,13 @@
 
 static struct values overrides;
 static const char *run_dir;
-static bool resume, overwrite, quiet;
+static bool resume, auto_resume, overwrite, quiet;
 
 static const struct option options[] = {
     SET_OPTION(&overrides),
     {"run-dir", OPTION_VALUE, &run_dir, "DIR", "where the run is kept; else runs/NAME"},
     {"resume", OPTION_FLAG, &resume, NULL, "go on from the newest checkpoint"},
+    {"auto-resume", OPTION_FLAG, &auto_resume, NULL, "the same, or start the run where there is none yet"},
     {"overwrite", OPTION_FLAG, &overwrite, NULL, "replace the run that is there"},
     {"quiet", OPTION_FLAG, &quiet, NULL, "say nothing but errors"},
     {0},
@@ -64,8 +65,8 @@ static enum exit_status status_of(enum session_end end, const char *spec, const 
 
 static enum exit_status run(int operand_count, const char *const *operands) {
     (void)operand_count;
-    if (resume && overwrite) {
-        fprintf(stderr, "spherenet train: --resume and --overwrite exclude each other\n");
+    if (resume + auto_resume + overwrite > 1) {
+        fprintf(stderr, "spherenet train: --resume, --auto-resume and --overwrite exclude each other\n");
         return EXIT_USAGE;
     }
     if (run_dir && !*run_dir) {
@@ -76,9 +77,10 @@ static enum exit_status run(int operand_count, const char *const *operands) {
     struct error err;
     struct session_options session = {
         .run_dir = run_dir,
-        .mode = resume      ? RUN_RESUME
-                : overwrite ? RUN_OVERWRITE
-                            : RUN_NEW,
+        .mode = resume        ? RUN_RESUME
+                : auto_resume ? RUN_AUTO_RESUME
+                : overwrite   ? RUN_OVERWRITE
+                              : RUN_NEW,
         .quiet = quiet,
     };
     enum exit_status status = EXIT_USAGE;

@@ -1,6 +1,7 @@
 #include "data/class_names.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,17 +68,68 @@ static bool split(struct dataset *dataset, const char *path, const char *at, con
     return check_distinct(path, names, count, err);
 }
 
+bool class_names_take(struct dataset *dataset, const char *path, const uint8_t *bytes, size_t size, struct error *err) {
+    const char *at = (const char *)bytes;
+    while (size && (at[size - 1] == '\n' || at[size - 1] == '\r'))
+        size--;
+    return split(dataset, path, at, size ? at + size : at, err);
+}
+
 bool class_names_read(struct dataset *dataset, const char *folder, const char *name, struct error *err) {
     struct file file;
     if (!file_exists(folder, name))
         return true;
     if (!file_read(&file, folder, name, LIST_MAX_BYTES, "", err))
         return false;
-    size_t size = file.size;
-    while (size && (file.bytes[size - 1] == '\n' || file.bytes[size - 1] == '\r'))
-        size--;
-    const char *bytes = (const char *)file.bytes;
-    bool good = split(dataset, file.path, bytes, size ? bytes + size : bytes, err);
+    bool good = class_names_take(dataset, file.path, file.bytes, file.size, err);
+    file_free(&file);
+    return good;
+}
+
+/* Adds the name of one line "label code ..." to the list. */
+static bool add_mapped(struct text *list, const char *path, const char *line, int label, struct error *err) {
+    char *end;
+    long found = strtol(line, &end, 10);
+    bool good = end != line && found == label;
+    for (const char *at = end; good && *at; at = end) {
+        long code = strtol(at, &end, 10);
+        char character = (char)code;
+        good = end != at && code > ' ' && code < 0x7f;
+        text_add(list, &character, 1);
+    }
+    if (!good)
+        return error_set(err, "%s: expected a line of the label %d and the ASCII codes of its characters", path, label);
+    text_add(list, "\n", 1);
+    return true;
+}
+
+/* Lines of a mapping to lines of names. */
+static bool map(struct text *list, const struct file *file, int first_label, struct error *err) {
+    const char *at = (const char *)file->bytes, *end = at + file->size, *next;
+    bool good = true;
+    for (int label = first_label; good && at < end; at = next, label++) {
+        char line[NAME_MAX_BYTES];
+        size_t length = line_length(at, end, &next);
+        while (length && at[length - 1] == ' ')
+            length--;
+        snprintf(line, sizeof line, "%.*s", (int)length, at);
+        good = length ? add_mapped(list, file->path, line, label, err) : true;
+    }
+    return good;
+}
+
+bool class_names_read_mapping(struct dataset *dataset, const char *folder, const char *name, int first_label,
+                              struct error *err) {
+    struct file file;
+    struct text list = {0};
+    if (!file_exists(folder, name))
+        return true;
+    if (!file_read(&file, folder, name, LIST_MAX_BYTES, "", err))
+        return false;
+    text_add(&list, "", 0);
+    bool good = map(&list, &file, first_label, err) &&
+                class_names_take(dataset, file.path, (const uint8_t *)list.data, list.length, err);
+    text_free(&list);
     file_free(&file);
     return good;
 }

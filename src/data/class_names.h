@@ -9,6 +9,14 @@
  * end do not count. There must be as many names as classes, no two alike, of printable UTF-8. */
 bool class_names_read(struct dataset *dataset, const char *folder, const char *name, struct error *err);
 
+/* The same from the bytes of a file. */
+bool class_names_take(struct dataset *dataset, const char *path, const uint8_t *bytes, size_t size, struct error *err);
+
+/* The same from a mapping of EMNIST: lines of a label and the codes of the characters that have it, one or several:
+ * "10 65" is A, "1 65 97" Aa. Labels count from first_label. */
+bool class_names_read_mapping(struct dataset *dataset, const char *folder, const char *name, int first_label,
+                              struct error *err);
+
 /* The list; nothing where the dataset's classes have numbers alone. */
 void class_names_list(struct text *list, const struct dataset *dataset);
 

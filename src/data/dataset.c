@@ -7,12 +7,17 @@
 
 #include "base/mem.h"
 
-extern const struct dataset_type dataset_cifar10, dataset_cifar100, dataset_mnist, dataset_fashion_mnist,
+extern const struct dataset_type dataset_cifar10, dataset_cifar100, dataset_mnist, dataset_fashion_mnist, dataset_idx,
     dataset_synthetic;
 
 static const struct kind *const dataset_rows[] = {
-    &dataset_cifar10.kind,       &dataset_cifar100.kind,  &dataset_mnist.kind,
-    &dataset_fashion_mnist.kind, &dataset_synthetic.kind, NULL,
+    &dataset_cifar10.kind,
+    &dataset_cifar100.kind,
+    &dataset_mnist.kind,
+    &dataset_fashion_mnist.kind,
+    &dataset_idx.kind,
+    &dataset_synthetic.kind,
+    NULL,
 };
 
 const struct registry dataset_registry = {.noun = "dataset", .rows = dataset_rows};

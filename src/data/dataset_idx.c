@@ -1,185 +1,241 @@
-/* MNIST and datasets in its format, IDX: a big-endian magic number (0x0000TTDD: element type, number of dimensions),
- * one big-endian 32-bit size for each dimension, then the elements. */
+/* Any images in IDX files, the format of MNIST: EMNIST, KMNIST, QMNIST, and what people make. What the files do not say
+ * the keys do. */
+#include <limits.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "data/image_arrays.h"
-#include "storage/gz_file.h"
+#include "base/number.h"
+#include "data/class_names.h"
+#include "data/idx_images.h"
+#include "data/not_data.h"
 
-enum { SIDE = 28, IMAGE_BYTES = SIDE * SIDE, CLASSES = 10 };
-enum { MAGIC_LABELS = 0x801, MAGIC_IMAGES = 0x803 }; /* unsigned bytes in 1 and 3 dimensions */
-enum { DIMENSIONS_MAX = 3 };
-enum { FILE_MAX_BYTES = 512 << 20 }; /* the largest official file has 47 MB */
+enum { CLASSES_MAX = 1000000, FIRST_LABEL_AUTO = -1 };
 
 struct idx_config {
     struct data_config common;
-    const char *path;
+    const char *path, *prefix;
+    struct idx_layout layout;
+    int classes;     /* 0: as many as the training labels tell of */
+    int first_label; /* FIRST_LABEL_AUTO: 0 or 1, where the training labels begin */
+    int label_column;
 };
 
-static const char *const image_files[] = {
-    [SPLIT_TRAIN] = "train-images-idx3-ubyte", [SPLIT_TEST] = "t10k-images-idx3-ubyte"};
-static const char *const label_files[] = {
-    [SPLIT_TRAIN] = "train-labels-idx1-ubyte", [SPLIT_TEST] = "t10k-labels-idx1-ubyte"};
+static const char *const below[] = {"raw",  "MNIST/raw", "FashionMNIST/raw", "KMNIST/raw", "EMNIST/raw", "QMNIST/raw",
+                                    "gzip", NULL};
+static const char *const advice = "data.path is the folder of the dataset's four IDX files";
 
-static uint32_t big_endian(const uint8_t *bytes) {
-    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+/* --- Facts ------------------------------------------------------------------------------------------------------- */
+
+static bool find(struct idx_folder *folder, const struct idx_config *config, struct error *err) {
+    return idx_folder_find(folder, config->path, *config->prefix ? config->prefix : NULL, below, err);
 }
 
-static size_t header_bytes(int dimensions) {
-    return 4 + 4 * (size_t)dimensions;
+/* "data.path is ..." and what is in the folder instead. To be freed. */
+static char *advise(const struct idx_folder *folder) {
+    struct text text = {0};
+    text_printf(&text, "%s", advice);
+    not_data_remark(&text, folder->path);
+    return text.data;
 }
 
-static bool read_header(struct file *file, uint32_t magic, uint32_t sizes[DIMENSIONS_MAX], struct error *err) {
-    int dimensions = magic & 0xff;
-    if (!file_fill(file, header_bytes(dimensions), err))
-        return false;
-    if (file->size < header_bytes(dimensions))
-        return error_set(err, "%s: its %zu bytes are too few for an IDX header", file->path, file->size);
-    if (big_endian(file->bytes) != magic)
-        return error_set(err, "%s: begins with 0x%08x where an IDX file of %s has 0x%08x", file->path,
-                         big_endian(file->bytes), magic == MAGIC_IMAGES ? "images" : "labels", magic);
-    for (int i = 0; i < dimensions; i++)
-        sizes[i] = big_endian(file->bytes + 4 + 4 * i);
-    return true;
+static bool look_at_images(struct idx_layout *layout, const struct idx_folder *folder, struct error *err) {
+    struct idx_file idx;
+    char *where = advise(folder);
+    bool good = idx_open(&idx, folder->path, folder->names[SPLIT_TRAIN][IDX_IMAGES], where, err);
+    good = good && idx_complete(layout, &idx, err);
+    idx_close(&idx);
+    free(where);
+    return good;
 }
 
-static bool refuse_size(const struct file *file, uint32_t count, uint64_t expected, const char *found, size_t bytes,
-                        struct error *err) {
-    return error_set(err, "%s: its header tells of %u records, which makes %llu bytes, but there are %s%zu", file->path,
-                     count, (unsigned long long)expected, found, bytes);
-}
+struct range {
+    int64_t least, most;
+};
 
-/* Reads the records, of which the file must hold as many as its header tells of, no less and no more. The size of the
- * file on the disk is asked first, so that a header that lies takes no memory. */
-static bool read_records(struct file *file, int dimensions, uint32_t count, uint64_t element_bytes, struct error *err) {
-    uint64_t expected = header_bytes(dimensions) + count * element_bytes;
-    if (count == 0)
-        return error_set(err, "%s: holds no records", file->path);
-    if (expected > file->most || (!file->compressed && expected < file->most))
-        return refuse_size(file, count, expected, file->compressed ? "at most " : "", file->most, err);
-    if (expected > FILE_MAX_BYTES)
-        return error_set(err, "%s: holds more than %d bytes, the most such a file may", file->path, FILE_MAX_BYTES);
-    if (!file_fill(file, expected + 1, err))
-        return false;
-    if (file->size != expected)
-        return refuse_size(file, count, expected, file->size > expected ? "at least " : "", file->size, err);
-    return true;
-}
-
-static bool read_images(struct file *file, uint32_t *count, struct error *err) {
-    uint32_t sizes[DIMENSIONS_MAX] = {0};
-    if (!read_header(file, MAGIC_IMAGES, sizes, err))
-        return false;
-    *count = sizes[0];
-    if (sizes[1] != SIDE || sizes[2] != SIDE)
-        return error_set(err, "%s: its images are %ux%u, not %dx%d", file->path, sizes[1], sizes[2], SIDE, SIDE);
-    return read_records(file, 3, *count, IMAGE_BYTES, err);
-}
-
-/* `in_file` is set to the number of images in the file, of which the split takes at most `limit`. */
-static bool load_images(struct dataset *dataset, int split, struct file *file, int limit, uint32_t *in_file,
-                        struct error *err) {
-    if (!read_images(file, in_file, err))
-        return false;
-    int count = *in_file < (uint32_t)limit ? (int)*in_file : limit;
-    if (!image_arrays_reserve(dataset, split, count, err))
-        return false;
-    dataset->splits[split].count = count;
-    memcpy(image_arrays_pixels(dataset, split), file->bytes + header_bytes(3), (size_t)count * IMAGE_BYTES);
-    return true;
-}
-
-static bool load_labels(struct split *split, struct file *file, uint32_t images, struct error *err) {
-    uint32_t sizes[DIMENSIONS_MAX] = {0};
-    if (!read_header(file, MAGIC_LABELS, sizes, err) || !read_records(file, 1, sizes[0], 1, err))
-        return false;
-    if (sizes[0] != images)
-        return error_set(err, "%s: holds %u labels, but there are %u images", file->path, sizes[0], images);
-    for (int i = 0; i < split->count; i++)
-        split->labels[i] = file->bytes[header_bytes(1) + (size_t)i];
-    return dataset_check_labels(file->path, split->labels, split->count, CLASSES, err);
-}
-
-static bool load_split(struct dataset *dataset, int split, const struct idx_config *config, const char *advice,
+static bool read_range(struct range *range, const struct idx_config *config, const struct idx_folder *folder,
                        struct error *err) {
-    struct file file;
-    uint32_t images;
-    if (!file_open(&file, config->path, image_files[split], advice, err))
+    struct idx_labels labels = {.column = config->label_column};
+    struct idx_file idx;
+    if (!idx_open(&idx, folder->path, folder->names[SPLIT_TRAIN][IDX_LABELS], advice, err))
         return false;
-    bool ok = load_images(dataset, split, &file, data_config_limit(&config->common, split), &images, err);
-    file_free(&file); /* before the next is read */
-    if (!ok || !file_open(&file, config->path, label_files[split], advice, err))
+    bool good = idx_read_labels(&labels, &idx, err);
+    *range = (struct range){INT64_MAX, INT64_MIN};
+    for (int i = 0; good && i < labels.count; i++) {
+        range->least = labels.labels[i] < range->least ? labels.labels[i] : range->least;
+        range->most = labels.labels[i] > range->most ? labels.labels[i] : range->most;
+    }
+    free(labels.labels);
+    idx_close(&idx);
+    return good;
+}
+
+/* Completes the two where they are to follow from the training labels. */
+static bool look_at_labels(int *first, int *classes, const struct idx_config *config, const struct idx_folder *folder,
+                           struct error *err) {
+    struct range range;
+    *first = config->first_label;
+    *classes = config->classes;
+    if (*first != FIRST_LABEL_AUTO && *classes)
+        return true;
+    if (!read_range(&range, config, folder, err))
         return false;
-    ok = load_labels(&dataset->splits[split], &file, images, err);
-    file_free(&file);
-    return ok;
+    if (*first == FIRST_LABEL_AUTO)
+        *first = range.least == 1;
+    if (*classes)
+        return true;
+    int64_t count = range.most - *first + 1;
+    *classes = count > 1 && count <= CLASSES_MAX ? (int)count : 0;
+    return *classes || error_set(err,
+                                 "%s/%s: labels are %lld to %lld, which makes no 2 to %d classes from %d on; set "
+                                 "data.classes and data.first_label",
+                                 folder->path, folder->names[SPLIT_TRAIN][IDX_LABELS], (long long)range.least,
+                                 (long long)range.most, CLASSES_MAX, *first);
 }
 
-static bool mnist_load(struct dataset *dataset, const void *config, int split, uint64_t seed, struct error *err) {
-    (void)seed;
-    return load_split(dataset, split, config, "get the four files of MNIST and set data.path to their folder", err);
+/* Whether the keys tell all that the files would. */
+static bool is_complete(const struct idx_config *config) {
+    return config->classes && config->layout.height && config->layout.width && config->layout.channels;
 }
 
-static bool fashion_mnist_load(struct dataset *dataset, const void *config, int split, uint64_t seed,
-                               struct error *err) {
-    (void)seed;
-    return load_split(dataset, split, config,
-                      "install Debian's package dataset-fashion-mnist, or get the four files from "
-                      "https://github.com/zalandoresearch/fashion-mnist and set data.path to their folder",
-                      err);
+static bool look(struct idx_layout *layout, int *classes, const struct idx_config *config, struct error *err) {
+    struct idx_folder folder;
+    int first;
+    if (!find(&folder, config, err))
+        return false;
+    bool good = look_at_images(layout, &folder, err) && look_at_labels(&first, classes, config, &folder, err);
+    idx_folder_free(&folder);
+    return good;
 }
 
-static const char *const digits[CLASSES] = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
-static const char *const clothes[CLASSES] = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
-                                             "Sandal",      "Shirt",   "Sneaker",  "Bag",   "Ankle boot"};
+static bool check_scale(const struct idx_layout *layout, struct error *err) {
+    return layout->black != layout->white || layout->black == 0 ||
+           error_set(err, "black and white are both %.9g, so they make no pixels", layout->black);
+}
 
-static bool describe(struct dataset *dataset, const char *const *class_names) {
-    dataset->height = dataset->width = SIDE;
-    dataset->channels = 1;
-    dataset->classes = CLASSES;
-    dataset->class_names = class_names;
+static bool describe(struct dataset *dataset, const void *config, struct error *err) {
+    const struct idx_config *settings = config;
+    struct idx_layout layout = settings->layout;
+    int classes = settings->classes;
+    if (!check_scale(&layout, err) || (!is_complete(settings) && !look(&layout, &classes, settings, err)))
+        return false;
+    dataset->height = layout.height;
+    dataset->width = layout.width;
+    dataset->channels = layout.channels;
+    dataset->classes = classes;
     return true;
 }
 
-static bool mnist_describe(struct dataset *dataset, const void *config, struct error *err) {
-    (void)config, (void)err;
-    return describe(dataset, digits);
-}
+/* --- Loading ----------------------------------------------------------------------------------------------------- */
 
-static bool fashion_mnist_describe(struct dataset *dataset, const void *config, struct error *err) {
-    (void)config, (void)err;
-    return describe(dataset, clothes);
-}
-
-#define COMMON_ROW INCLUDED_KEYS(struct idx_config, common, data_config_params)
-#define PATH_ROW(default_path)                                                                                         \
-    TEXT_KEY(struct idx_config, path, "path", default_path,                                                            \
-             "folder of train- and t10k-images-idx3-ubyte, train- and t10k-labels-idx1-ubyte (or .gz)")
-
-static const struct param mnist_params[] = {COMMON_ROW, PATH_ROW("data/mnist"), END_OF_KEYS};
-static const struct param fashion_mnist_params[] = {COMMON_ROW, PATH_ROW("/usr/share/datasets/fashion-mnist"),
-                                                    END_OF_KEYS};
-
-extern const struct dataset_type dataset_mnist, dataset_fashion_mnist;
-
-const struct dataset_type dataset_mnist = {
-    .kind = {.name = "mnist",
-             .help = "MNIST: 28x28 grey images of 10 handwritten digits, 60000 to train and 10000 to test",
-             .params = mnist_params,
-             .config_size = sizeof(struct idx_config)},
-    .describe = mnist_describe,
-    .load = mnist_load,
-    .fetch = image_arrays_fetch,
-    .release = image_arrays_release,
+/* What EMNIST's mappings say, for files without them. */
+static const struct {
+    const char *prefix;
+    size_t length; /* of a name, in characters */
+    const char *names;
+} emnist_names[] = {
+    {"emnist-byclass-", 1, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"},
+    {"emnist-bymerge-", 1, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt"},
+    {"emnist-balanced-", 1, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt"},
+    {"emnist-letters-", 2, "AaBbCcDdEeFfGgHhIiJjKkLlMmNnOoPpQqRrSsTtUuVvWwXxYyZz"},
+    {"emnist-digits-", 1, "0123456789"},
+    {"emnist-mnist-", 1, "0123456789"},
 };
 
-const struct dataset_type dataset_fashion_mnist = {
-    .kind = {.name = "fashion_mnist",
-             .help = "Fashion-MNIST: 28x28 grey images of 10 kinds of clothing, 60000 to train and 10000 to test",
-             .params = fashion_mnist_params,
+static void set_emnist_names(struct dataset *dataset, const char *prefix) {
+    const char **names = arena_alloc(&dataset->memory, (size_t)dataset->classes * sizeof *names);
+    for (size_t i = 0; i < sizeof emnist_names / sizeof *emnist_names; i++) {
+        const char *all = emnist_names[i].names;
+        size_t length = emnist_names[i].length;
+        if (strcmp(emnist_names[i].prefix, prefix) || strlen(all) != (size_t)dataset->classes * length)
+            continue;
+        for (int k = 0; k < dataset->classes; k++)
+            names[k] = arena_printf(&dataset->memory, "%.*s", (int)length, all + (size_t)k * length);
+        dataset->class_names = names;
+    }
+}
+
+static bool read_names(struct dataset *dataset, const struct idx_folder *folder, int first_label, struct error *err) {
+    struct text list = {0}, mapping = {0};
+    text_printf(&list, "%sclass_names.txt", folder->prefix);
+    text_printf(&mapping, "%smapping.txt", folder->prefix);
+    set_emnist_names(dataset, folder->prefix);
+    bool good = file_exists(folder->path, list.data)
+                    ? class_names_read(dataset, folder->path, list.data, err)
+                    : class_names_read_mapping(dataset, folder->path, mapping.data, first_label, err);
+    text_free(&list);
+    text_free(&mapping);
+    return good;
+}
+
+static bool load_from(struct dataset *dataset, const struct idx_config *config, const struct idx_folder *folder,
+                      int split, struct error *err) {
+    int first, classes;
+    if (!look_at_labels(&first, &classes, config, folder, err) || !read_names(dataset, folder, first, err))
+        return false;
+    char *where = advise(folder);
+    const struct idx_request request = {
+        .layout = config->layout,
+        .limit = data_config_limit(&config->common, split),
+        .first_label = first,
+        .label_column = config->label_column,
+        .advice = where,
+        .classes_hint = "; data.classes and data.first_label say which classes there are",
+    };
+    bool good = idx_load_split(dataset, split, folder, &request, err);
+    free(where);
+    return good;
+}
+
+static bool load(struct dataset *dataset, const void *config, int split, uint64_t seed, struct error *err) {
+    (void)seed;
+    struct idx_folder folder;
+    if (!find(&folder, config, err))
+        return false;
+    bool good = load_from(dataset, config, &folder, split, err);
+    idx_folder_free(&folder);
+    return good;
+}
+
+/* --- The row ----------------------------------------------------------------------------------------------------- */
+
+static const struct param idx_params[] = {
+    INCLUDED_KEYS(struct idx_config, common, data_config_params),
+    TEXT_KEY(struct idx_config, path, "path", "data/idx",
+             "folder of the files: [PREFIX]train-images-idx3-ubyte, [PREFIX]t10k-labels.idx1-ubyte.gz and the like, or "
+             "of a folder raw, MNIST/raw, KMNIST/raw ... with them"),
+    TEXT_KEY(struct idx_config, prefix, "prefix", "''",
+             "what the files' names begin with, such as emnist-balanced-; empty: the only files that there are"),
+    INT_KEY(struct idx_config, classes, "classes", "0", 0, CLASSES_MAX,
+            "number of classes; 0: up to the largest training label"),
+    INT_KEY(struct idx_config, first_label, "first_label", "-1", -1, INT_MAX,
+            "label of the first class; -1: 1 where that is the smallest training label, else 0"),
+    INT_KEY(struct idx_config, label_column, "label_column", "0", 0, 1000,
+            "which column has the classes where labels are a table, as in QMNIST"),
+    INT_KEY(struct idx_config, layout.height, "height", "0", 0, 1024,
+            "height of the images, in pixels; 0: as the training images' file says"),
+    INT_KEY(struct idx_config, layout.width, "width", "0", 0, 1024, "width of the images, in pixels; 0: the same"),
+    INT_KEY(struct idx_config, layout.channels, "channels", "0", 0, CHANNELS_MAX,
+            "channels of the images; 0: the same, 1 where the file has no such dimension"),
+    BOOL_KEY(struct idx_config, layout.transposed, "transposed", "false",
+             "files have images column by column, as those of EMNIST; true sets them upright"),
+    BOOL_KEY(struct idx_config, layout.channels_first, "channels_first", "false",
+             "files have one channel after the other; false: the channels of a pixel lie together"),
+    REAL_KEY(struct idx_config, layout.black, "black", "0", -1e9, 1e9, "the value in the files that is a pixel of 0"),
+    REAL_KEY(struct idx_config, layout.white, "white", "0", -1e9, 1e9,
+             "the value that is a pixel of 255; black and white 0: 0 and 255 of integers, 0 and 1 of floats"),
+    END_OF_KEYS,
+};
+
+extern const struct dataset_type dataset_idx;
+
+const struct dataset_type dataset_idx = {
+    .kind = {.name = "idx",
+             .help = "images of any size and classes in IDX files, the format of MNIST: EMNIST, KMNIST, QMNIST ...",
+             .params = idx_params,
              .config_size = sizeof(struct idx_config)},
-    .describe = fashion_mnist_describe,
-    .load = fashion_mnist_load,
+    .describe = describe,
+    .load = load,
     .fetch = image_arrays_fetch,
     .release = image_arrays_release,
 };

@@ -27,7 +27,6 @@ extern const struct registry network_registry;
 struct layers_config {
     struct choice_list layers;
 };
-extern const struct network_type network_layers;
 
 /* The layers of the network section `network`, a row of network_registry. */
 void network_expand(struct arena *arena, struct choice network, int classes, struct choice_list *layers,

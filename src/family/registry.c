@@ -1,12 +1,18 @@
 /* The networks a spec can name: one line each. */
 #include "family/family.h"
 
-extern const struct network_type network_plain, network_resnet, network_imagenet_plain, network_imagenet_resnet,
-    network_layers;
+#define NETWORKS(ROW)                                                                                                  \
+    ROW(plain)                                                                                                         \
+    ROW(resnet)                                                                                                        \
+    ROW(imagenet_plain)                                                                                                \
+    ROW(imagenet_resnet)                                                                                               \
+    ROW(layers)
 
-static const struct kind *const rows[] = {
-    &network_plain.kind,           &network_resnet.kind, &network_imagenet_plain.kind,
-    &network_imagenet_resnet.kind, &network_layers.kind, NULL,
-};
+#define DECLARE(NAME) extern const struct network_type network_##NAME;
+#define KIND(NAME) &network_##NAME.kind,
+
+NETWORKS(DECLARE)
+
+static const struct kind *const rows[] = {NETWORKS(KIND) NULL};
 
 const struct registry network_registry = {.noun = "network", .rows = rows};

@@ -3,7 +3,8 @@
  * In training mean and (biased) variance are the batch's; evaluation uses running averages. These start at 0 and
  *     running = d running + (1 - d) batch,
  * d = decay, as in the reference code; with `debias` d = decay (1 - decay^(t-1)) / (1 - decay^t) at the t-th batch,
- * which makes the same average free of its start at 0 (the first batch then counts fully). */
+ * which makes the same average free of its start at 0 (the first batch then counts fully). Batches that are averaged
+ * anew (step->averaged) count alike: the first puts its own in the place of what was there. */
 #include <math.h>
 
 #include "layer/configs.h"
@@ -37,7 +38,7 @@ static bool batch_norm_plan(struct layer *layer, struct planner *planner) {
         {"bias", ROLE_NORM, .filters = channels, .value = &norm->bias, .grad = &norm->dbias},
         {"running_mean", ROLE_BUFFER, .filters = channels, .value = &norm->running_mean, .next = &norm->next_mean},
         {"running_var", ROLE_BUFFER, .filters = channels, .value = &norm->running_var, .next = &norm->next_var},
-        {"num_batches_tracked", ROLE_BUFFER, .filters = 1, .value = &norm->seen, .next = &norm->next_seen},
+        {"num_batches_tracked", ROLE_COUNTER, .filters = 1, .value = &norm->seen, .next = &norm->next_seen},
     };
     for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++)
         plan_tensor(planner, layer->name, &tensors[i]);
@@ -47,7 +48,10 @@ static bool batch_norm_plan(struct layer *layer, struct planner *planner) {
     return true;
 }
 
-static double running_decay(const struct batch_norm_config *config, double seen) {
+/* seen: batches, this one included. */
+static double running_decay(const struct batch_norm_config *config, const struct step *step, double seen) {
+    if (step->averaged)
+        return 1 - 1.0 / step->averaged;
     if (!config->debias)
         return config->decay;
     return config->decay * (1 - pow(config->decay, seen - 1)) / (1 - pow(config->decay, seen));
@@ -59,8 +63,8 @@ static void batch_norm_fold(struct layer *layer, const struct step *step, struct
     const struct batch_norm_config *config = layer->choice.config;
     double decay = 0;
     if (step->mode == STEP_TRAIN) {
-        norm->next_seen[0] = norm->seen[0] + 1;
-        decay = running_decay(config, (double)norm->next_seen[0]);
+        norm->next_seen[0] = norm->seen[0] + !step->averaged;
+        decay = running_decay(config, step, (double)norm->next_seen[0]);
     }
     for (int c = 0; c < layer->in.channels; c++) {
         double s = view->scale ? (double)view->scale[c] : 1, t = view->scale ? (double)view->shift[c] : 0;

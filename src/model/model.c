@@ -126,6 +126,13 @@ void model_features(const struct model *model, int n, const real *images, real *
     view_read(&input, 0, n * in->height * in->width, to, NULL);
 }
 
+bool model_has_averages(const struct model *model) {
+    for (int i = 0; i < model->tensor_count; i++)
+        if (model->tensors[i]->role == ROLE_BUFFER)
+            return true;
+    return false;
+}
+
 void model_commit(struct model *model) {
     for (int i = 0; i < model->tensor_count; i++)
         if (model->tensors[i]->next)

@@ -48,6 +48,9 @@ struct step model_step(const struct model *model, int n, enum step_mode mode);
  * its lengths. No tensor changes: a training step leaves what running averages become beside them, for model_commit. */
 const real *model_forward(struct model *model, struct step step, const real *images);
 
+/* Whether there are any: those of batch normalisation. */
+bool model_has_averages(const struct model *model);
+
 /* Makes the running averages those that the last training step found. */
 void model_commit(struct model *model);
 

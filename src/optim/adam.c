@@ -9,6 +9,13 @@ struct adam_config {
     double beta1, beta2, epsilon;
 };
 
+/* The square of a larger value, which is kept, would not be finite: a little less than the root of REAL_LARGEST. */
+#ifdef SN_DOUBLE
+#define LARGEST_GRADIENT 1.3e154
+#else
+#define LARGEST_GRADIENT 1.8e19
+#endif
+
 static const struct param params[] = {
     OPTIMIZER_PARAMS("1e-3"),
     REAL_KEY(struct adam_config, beta1, "beta1", "0.9", 0, 0.999999, "decay of the mean gradient"),
@@ -59,6 +66,7 @@ const struct optimizer_type optimizer_adam = {
     .kind = {"adam", "Adam", params, sizeof(struct adam_config)},
     .slots = 2,
     .slot_names = {"exp_avg", "exp_avg_sq"},
+    .largest_gradient = LARGEST_GRADIENT,
     .update = adam_update,
 };
 
@@ -68,6 +76,7 @@ const struct optimizer_type optimizer_adamw = {
              params, sizeof(struct adam_config)},
     .slots = 2,
     .slot_names = {"exp_avg", "exp_avg_sq"},
+    .largest_gradient = LARGEST_GRADIENT,
     .decouples_decay = true,
     .update = adam_update,
 };

@@ -19,6 +19,14 @@ double gradient_norm(const real *gradient, size_t count, int threads) {
     return sqrt(sum);
 }
 
+double gradient_largest(const real *gradient, size_t count) {
+    real largest = 0;
+    for (size_t i = 0; i < count; i++)
+        if (real_abs(gradient[i]) > largest)
+            largest = real_abs(gradient[i]);
+    return (double)largest;
+}
+
 void gradient_clip(real *gradient, size_t count, double norm, double most, int threads) {
     real factor = (real)(most / (norm + 1e-6));
     if (factor >= 1)

@@ -22,7 +22,7 @@ struct span {
 /* One update of all weights. The vectors are of one length and hold the spans; what lies between them is zero. */
 struct update {
     double rate;    /* learning rate */
-    int64_t number; /* from 1 */
+    int64_t number; /* of the updates made, from 1 */
     int threads;
     size_t count; /* values in each vector */
     real *weights;
@@ -38,6 +38,7 @@ struct optimizer_type {
     const char *slot_names[OPTIMIZER_SLOTS]; /* as checkpoints call them */
     /* Weight decay acts on the weights beside the gradient (Loshchilov and Hutter 2019), so it is no penalty. */
     bool decouples_decay;
+    double largest_gradient; /* of one value that it can take; 0: whatever is finite */
     void (*update)(const void *config, const struct update *update);
 };
 

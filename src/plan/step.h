@@ -16,11 +16,12 @@ struct profile;
 struct step {
     int n; /* images of this batch, at most the planned number */
     enum step_mode mode;
-    uint64_t seed;           /* the run's */
-    int64_t iteration;       /* number of the update that is being computed, from 1; 0 in evaluation */
-    int64_t first_image;     /* training images that the run took before this batch */
-    int threads;             /* as many as memory was planned for */
-    real *scratch;           /* as much as the layer asked for, shared by all threads */
+    uint64_t seed;       /* the run's */
+    int64_t iteration;   /* number of the update that is being computed, from 1; 0 in evaluation */
+    int64_t first_image; /* training images that the run took before this batch */
+    int averaged;        /* batches over which batch normalisation averages anew, this one included; 0: it does not */
+    int threads;         /* as many as memory was planned for */
+    real *scratch;       /* as much as the layer asked for, shared by all threads */
     struct profile *profile; /* NULL: times are not measured */
 };
 

@@ -14,7 +14,8 @@ enum tensor_role {
     ROLE_NORM,          /* weight and bias of normalisation layers */
     ROLE_BIAS,
     ROLE_SHAPE, /* of an activation or a magnitude */
-    ROLE_BUFFER /* saved, but not trained: running averages */
+    ROLE_BUFFER, /* saved, but not trained: running averages */
+    ROLE_COUNTER /* the same: how many batches they are of */
 };
 
 /* A named tensor of the network, as a checkpoint shows it: filters [out, in, kH, kW], dense [out, in], else [count].

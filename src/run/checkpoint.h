@@ -1,8 +1,8 @@
 /* Checkpoints: all that training needs to go on, in a gzipped safetensors file.
  *
  * Tensors: every tensor of the network under its own name, in the order other frameworks expect, and the optimizer's
- * state as "optimizer.SLOT.NAME". Metadata: "spec" (resolved), "iteration", "version", the best test so far, and
- * "classes", their names line by line, where they have names. */
+ * state as "optimizer.SLOT.NAME". Metadata: "spec" (resolved), "iteration", "version", the best test so far,
+ * "classes", their names line by line, where they have names, and "updates_left_out", where there are such. */
 #ifndef SPHERENET_RUN_CHECKPOINT_H
 #define SPHERENET_RUN_CHECKPOINT_H
 
@@ -35,14 +35,9 @@ bool checkpoint_progress(const struct safetensors *file, const char *path, int64
 bool checkpoint_classes_agree(const struct safetensors *file, const char *path, const struct dataset *dataset,
                               struct error *err);
 
-/* Reads the file's tensors straight to their places: into the network and its optimizer, or into a network alone. Names
- * and shapes must agree; the first difference is the error, and then nothing is changed. */
+/* Reads the file's tensors straight to their places: into the network and its optimizer with the count of updates, or
+ * into a network alone. Names and shapes must agree; the first difference is the error, and then nothing is changed. */
 bool checkpoint_load(struct safetensors *file, const char *path, struct trainer *trainer, struct error *err);
 bool checkpoint_load_weights(struct safetensors *file, const char *path, struct model *model, struct error *err);
-
-/* Starts the network from the file's tensors, matched by name and shape. `drawn`: a layer whose tensors stay as they
- * were drawn; NULL: none. The error lists the differences, and counts what it has no room for. */
-bool checkpoint_initialise(struct safetensors *file, const char *path, struct model *model, const char *drawn,
-                           struct error *err);
 
 #endif

@@ -23,6 +23,12 @@ static void on_end(int signal) {
     errno = before;
 }
 
+/* The system sends one every second from the limit on. */
+static void on_processor_limit(int signal) {
+    if (!ending)
+        on_end(signal);
+}
+
 static void on_checkpoint(int signal) {
     (void)signal;
     checkpoint = 1;
@@ -41,6 +47,8 @@ void interrupt_listen(bool quiet) {
     handle(SIGINT, on_end);
     handle(SIGTERM, on_end);
     handle(SIGHUP, on_end);
+    handle(SIGUSR2, on_end);
+    handle(SIGXCPU, on_processor_limit);
     handle(SIGUSR1, on_checkpoint);
 }
 

@@ -1,5 +1,6 @@
-/* What a user asks of a run by signals: SIGINT, SIGTERM and SIGHUP that it end after a checkpoint, and a second one of
- * them at once; SIGUSR1 that it make a checkpoint and go on. */
+/* What a user or a batch system asks of a run by signals: SIGINT, SIGTERM, SIGHUP, SIGUSR2 and SIGXCPU that it end
+ * after a checkpoint, and a second one of them at once, unless it is SIGXCPU; SIGUSR1 that it make a checkpoint and go
+ * on. */
 #ifndef SPHERENET_RUN_INTERRUPT_H
 #define SPHERENET_RUN_INTERRUPT_H
 

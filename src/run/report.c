@@ -51,6 +51,15 @@ void report_chance(struct log *log, const struct trainer *trainer, double lambda
                 trainer->iteration, trainer->experiment->loss.kind->name, lambda);
 }
 
+void report_lag(struct log *log, int64_t iteration, double training, double test) {
+    log_warning(log,
+                "iteration %" PRId64
+                ": of the last training batch %.0f %% are right with its own mean and variance, and %.0f %% with batch "
+                "normalisation's running averages, which tests take: these lag behind. Lower its decay (0.9, say), or "
+                "have them averaged anew with train.batch_norm_images",
+                iteration, 100 * training, 100 * test);
+}
+
 static const char *last_checkpoint(int64_t saved, char *text, size_t bytes) {
     if (saved >= 0)
         snprintf(text, bytes, "the last checkpoint is that of iteration %" PRId64, saved);

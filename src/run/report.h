@@ -15,6 +15,9 @@ void report_skipped(struct log *log, char *lines);
 /* A warning that accuracy stays at chance under the margin of the experiment's loss. */
 void report_chance(struct log *log, const struct trainer *trainer, double lambda);
 
+/* A warning that tests lag behind: the accuracy of one batch in training, and as a test sees it. */
+void report_lag(struct log *log, int64_t iteration, double training, double test);
+
 /* The latest update was left out since something was not finite (`what`, of train/divergence.h): a warning where
  * training goes on, an error where it does not. too_many: though updates may be left out. saved: iteration of the last
  * checkpoint; -1: there is none. */

@@ -190,17 +190,19 @@ void run_dir_close(struct run_dir *dir) {
     dir->lock = -1;
 }
 
-static bool check_mode(const struct run_dir *dir, enum run_mode mode, struct error *err) {
-    bool holds;
-    if (!look_for_run(dir, &holds, err))
+static bool check_mode(struct run_dir *dir, enum run_mode mode, struct error *err) {
+    if (!look_for_run(dir, &dir->held, err))
         return false;
-    if (holds && mode == RUN_NEW)
+    if (dir->held && mode == RUN_NEW)
         return error_set(err,
                          "%s: there is a run already; --resume continues it, --overwrite replaces it, --run-dir and "
                          "--set name=... choose another place",
                          dir->path);
-    if (!holds && mode == RUN_RESUME)
-        return error_set(err, "%s: there is no run to resume; leave --resume out to start one", dir->path);
+    if (!dir->held && mode == RUN_RESUME)
+        return error_set(err,
+                         "%s: there is no run to resume; leave --resume out to start one, or give --auto-resume, which "
+                         "starts one where there is none",
+                         dir->path);
     return true;
 }
 

@@ -17,14 +17,15 @@ enum { PATH_BYTES = 4096 };
 
 struct run_dir {
     char path[PATH_BYTES - 256]; /* leaves room for the names within */
+    bool held;                   /* a run, before it was opened */
     int lock;                    /* descriptor of the folder, locked while the run is open; -1: closed */
 };
 
-enum run_mode { RUN_NEW, RUN_RESUME, RUN_OVERWRITE };
+enum run_mode { RUN_NEW, RUN_RESUME, RUN_AUTO_RESUME, RUN_OVERWRITE };
 
 /* Makes the folder (and those above it), or finds it again. RUN_NEW refuses a folder that holds a run; RUN_RESUME one
- * that does not; RUN_OVERWRITE removes the files of the run that was there. A folder that another process has open is
- * refused. */
+ * that does not; RUN_AUTO_RESUME neither; RUN_OVERWRITE removes the files of the run that was there. A folder that
+ * another process has open is refused. */
 bool run_dir_open(struct run_dir *dir, const char *path, enum run_mode mode, struct error *err);
 void run_dir_close(struct run_dir *dir); /* a closed one is allowed */
 

@@ -8,6 +8,7 @@
 #include "loss/loss.h"
 #include "run/checkpoint.h"
 #include "run/curves.h"
+#include "run/init_from.h"
 #include "run/interrupt.h"
 #include "run/report.h"
 #include "run/resume.h"
@@ -23,8 +24,11 @@ struct session {
     struct log log;
     struct curves curves;
     struct resume_point point; /* of a resume now */
+    struct text init_notes;    /* lines on the weights of train.init_from */
     struct text skipped;       /* a line for each damaged checkpoint that was passed over */
     struct plateau chance;
+    int64_t averaged; /* iteration whose network's batch normalisation was averaged anew; -1: none */
+    bool lag_told;
     int skips; /* updates left out, one after the other */
 };
 
@@ -54,7 +58,8 @@ static bool initialise(struct session *s, struct error *err) {
         return true;
     if (!checkpoint_open(train->init_from, path, &file, err))
         return false;
-    bool good = checkpoint_initialise(&file, path, &s->trainer.model, drawn, err);
+    bool good = init_from_file(&file, path, &(struct init_request){&train->init_map, drawn}, &s->trainer.model,
+                               &s->init_notes, err);
     safetensors_close(&file);
     return good;
 }
@@ -86,29 +91,34 @@ static bool open_files(struct session *s, bool quiet, struct error *err) {
 /* Nothing of an earlier run is touched before data and network stand. */
 static bool open_session(struct session *s, const struct session_options *options, struct error *err) {
     const struct experiment *experiment = s->experiment;
+    bool resumes = options->mode == RUN_RESUME || options->mode == RUN_AUTO_RESUME;
     char path[PATH_BYTES];
     if (!dataset_load(&s->dataset, experiment->data, (uint64_t)experiment->seed, err) ||
         !trainer_open(&s->trainer, experiment, err))
         return false;
-    if (options->mode != RUN_RESUME && !initialise(s, err))
+    if (!resumes && !initialise(s, err))
         return false;
     snprintf(path, sizeof path, "runs/%s", experiment->name);
     if (!run_dir_open(&s->dir, options->run_dir ? options->run_dir : path, options->mode, err))
         return false;
-    if (options->mode == RUN_RESUME && !resume(s, err))
+    if (resumes && !resume(s, err))
         return false;
     if (s->point.saved < 0 && !standardize(&s->dataset, experiment->data, err))
         return false;
     return open_files(s, options->quiet, err);
 }
 
-static void report_start(struct session *s, bool resume) {
+static void report_start(struct session *s, enum run_mode mode) {
     bool loaded = s->point.saved >= 0;
     report_opening(&s->log, &s->trainer, &s->dataset, *s->experiment->train.init_from && !loaded, s->dir.path);
+    if (s->init_notes.length)
+        log_line(&s->log, "%s", s->init_notes.data);
     report_skipped(&s->log, s->skipped.data);
     if (loaded)
         log_line(&s->log, "resumed at iteration %" PRId64, s->trainer.iteration);
-    else if (resume)
+    else if (mode == RUN_AUTO_RESUME && !s->dir.held)
+        log_line(&s->log, "there was no run yet: begun");
+    else if (mode == RUN_RESUME || mode == RUN_AUTO_RESUME)
         log_line(&s->log, "there was no checkpoint yet: begun again");
 }
 
@@ -119,22 +129,47 @@ static bool is_due(const struct session *s, int every) {
     return iteration == s->experiment->train.iterations || (every && iteration % every == 0);
 }
 
+/* Before a test and before a checkpoint, so that neither depends on when the other is made. */
+static bool average_anew(struct session *s, struct error *err) {
+    if (!s->experiment->train.batch_norm_images || s->averaged == s->trainer.iteration)
+        return true;
+    s->averaged = s->trainer.iteration;
+    return trainer_average_anew(&s->trainer, &s->dataset, err);
+}
+
 static bool save(struct session *s, struct error *err) {
     char path[PATH_BYTES];
     int64_t iteration = s->trainer.iteration;
     if (s->point.saved == iteration)
         return true;
-    if (!curves_sync(&s->curves, err) ||
+    if (!average_anew(s, err) || !curves_sync(&s->curves, err) ||
         !checkpoint_save(run_dir_checkpoint(&s->dir, iteration, path), &s->trainer, &s->dataset, s->point.best, err))
         return false;
     s->point.saved = iteration;
     return link_and_prune(s, err);
 }
 
+enum { LAG_IMAGES = 10 }; /* the fewest that tell it from chance */
+#define LAG 0.1           /* of accuracy */
+
+/* Whether a test sees a much worse network than the training does, as of the batch that was just trained on. */
+static void watch_lag(struct session *s, const struct batch *batch, const struct step_result *step) {
+    if (s->lag_told || !model_has_averages(&s->trainer.model))
+        return;
+    double test = trainer_test_batch(&s->trainer, batch), lag = step->accuracy - test;
+    if (lag < LAG || lag * batch->count < LAG_IMAGES)
+        return;
+    report_lag(&s->log, s->trainer.iteration, step->accuracy, test);
+    s->lag_told = true;
+}
+
 /* Tests, and makes the checkpoint that `best` will point to when the test was the best so far. */
-static bool test(struct session *s, struct error *err) {
+static bool test(struct session *s, const struct batch *batch, const struct step_result *step, struct error *err) {
     struct evaluation result;
     double before = clock_seconds();
+    if (!average_anew(s, err))
+        return false;
+    watch_lag(s, batch, step);
     bool good =
         evaluate_split(s->experiment, &s->trainer.model, &s->trainer.loss, &s->dataset, SPLIT_TEST, &result, NULL, err);
     evaluation_free(&result);
@@ -188,7 +223,7 @@ static bool step(struct session *s, struct loader *loader, struct error *err) {
     log_progress(&s->log, &progress, train->batch_size);
     if (is_due(s, train->log_every))
         curves_add_step(&s->curves, s->trainer.iteration, &result, &s->log);
-    if (is_due(s, train->eval_every) && !test(s, err))
+    if (is_due(s, train->eval_every) && !test(s, batch, &result, err))
         return false;
     return !is_due(s, train->checkpoint_every) || save(s, err);
 }
@@ -242,16 +277,18 @@ static void close_session(struct session *s) {
     trainer_close(&s->trainer);
     dataset_free(&s->dataset);
     run_dir_close(&s->dir);
+    text_free(&s->init_notes);
     text_free(&s->skipped);
 }
 
 enum session_end session_run(const struct experiment *experiment, const struct session_options *options,
                              struct error *err) {
-    struct session s = {.experiment = experiment, .point = RESUME_NOTHING, .curves = CURVES_CLOSED, .dir.lock = -1};
+    struct session s = {
+        .experiment = experiment, .point = RESUME_NOTHING, .curves = CURVES_CLOSED, .dir.lock = -1, .averaged = -1};
     interrupt_listen(options->quiet);
     bool good = open_session(&s, options, err);
     if (good) {
-        report_start(&s, options->mode == RUN_RESUME);
+        report_start(&s, options->mode);
         good = train(&s, err);
         if (!good)
             log_line(&s.log, "stopped: %s", err->text);

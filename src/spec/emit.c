@@ -38,14 +38,14 @@ void write_list_end(struct writer *writer) {
     emit(writer, &event, yaml_sequence_end_event_initialize(&event));
 }
 
-static void begin_map(struct writer *writer, bool one_line) {
+void write_map_begin(struct writer *writer, bool one_line) {
     yaml_event_t event;
     emit(writer, &event,
          yaml_mapping_start_event_initialize(&event, NULL, NULL, 1,
                                              one_line ? YAML_FLOW_MAPPING_STYLE : YAML_BLOCK_MAPPING_STYLE));
 }
 
-static void end_map(struct writer *writer) {
+void write_map_end(struct writer *writer) {
     yaml_event_t event;
     emit(writer, &event, yaml_mapping_end_event_initialize(&event));
 }
@@ -65,9 +65,9 @@ static void write_params(struct writer *writer, const void *section, const struc
 }
 
 void write_section(struct writer *writer, const void *section, const struct param *param) {
-    begin_map(writer, false);
+    write_map_begin(writer, false);
     write_params(writer, section, param->params);
-    end_map(writer);
+    write_map_end(writer);
 }
 
 /* The row's own keys follow in the same section. */
@@ -79,11 +79,11 @@ void write_row(struct writer *writer, const void *choice, const struct param *pa
 }
 
 static void write_choice(struct writer *writer, const struct choice *choice, bool one_line) {
-    begin_map(writer, one_line);
+    write_map_begin(writer, one_line);
     write_word(writer, "type");
     write_word(writer, choice->kind->name);
     write_params(writer, choice->config, choice->kind->params);
-    end_map(writer);
+    write_map_end(writer);
 }
 
 void write_kind(struct writer *writer, const void *choice, const struct param *param) {
@@ -126,9 +126,9 @@ void spec_emit(struct text *out, const void *section, const struct param *params
     yaml_emitter_set_unicode(emitter, 1);
     emit(&writer, &event, yaml_stream_start_event_initialize(&event, YAML_UTF8_ENCODING));
     emit(&writer, &event, yaml_document_start_event_initialize(&event, NULL, NULL, NULL, 1));
-    begin_map(&writer, false);
+    write_map_begin(&writer, false);
     write_params(&writer, section, params);
-    end_map(&writer);
+    write_map_end(&writer);
     emit(&writer, &event, yaml_document_end_event_initialize(&event, 1));
     emit(&writer, &event, yaml_stream_end_event_initialize(&event));
     yaml_emitter_delete(emitter);

@@ -23,6 +23,7 @@ enum param_type {
     PARAM_FLAGS,   /* unsigned: one bit for each of names */
     PARAM_INTS,    /* struct int_list, min and max for each */
     PARAM_REALS,   /* struct real_list, min and max for each; one number stands for a list of one */
+    PARAM_TEXTS,   /* struct text_map */
     PARAM_SECTION, /* a struct described by params */
     PARAM_INCLUDE, /* a struct described by params whose keys stand in the including section itself */
     PARAM_ROW,     /* struct choice: a row of registry, whose own keys stand in the same section */
@@ -58,6 +59,8 @@ struct param {
     { KEY_AT(STRUCT, MEMBER, KEY, PARAM_BOOL, HELP), .fallback = FALLBACK }
 #define TEXT_KEY(STRUCT, MEMBER, KEY, FALLBACK, HELP)                                                                  \
     { KEY_AT(STRUCT, MEMBER, KEY, PARAM_STRING, HELP), .fallback = FALLBACK }
+#define TEXTS_KEY(STRUCT, MEMBER, KEY, FALLBACK, HELP)                                                                 \
+    { KEY_AT(STRUCT, MEMBER, KEY, PARAM_TEXTS, HELP), .fallback = FALLBACK }
 #define ENUM_KEY(STRUCT, MEMBER, KEY, FALLBACK, NAMES, HELP)                                                           \
     { KEY_AT(STRUCT, MEMBER, KEY, PARAM_ENUM, HELP), .fallback = FALLBACK, .names = NAMES }
 #define FLAGS_KEY(STRUCT, MEMBER, KEY, FALLBACK, NAMES, HELP)                                                          \
@@ -85,6 +88,16 @@ struct int_list {
 struct real_list {
     int count; /* at least one */
     double values[REAL_LIST_MAX];
+};
+
+struct text_pair {
+    const char *from, *to;
+};
+
+/* A map of texts, in the spec's arena. */
+struct text_map {
+    int count;
+    struct text_pair *pairs;
 };
 
 /* First member of every registry row. */

@@ -175,6 +175,50 @@ static void describe_string(struct text *out, const struct param *param) {
     text_printf(out, "text");
 }
 
+static bool is_repeated(const struct text_map *map, const char *from) {
+    for (int i = 0; i < map->count; i++)
+        if (!strcmp(map->pairs[i].from, from))
+            return true;
+    return false;
+}
+
+static void add_pair(struct text_map *map, const char *from, const struct reading *r) {
+    struct text_pair pair = {.from = from};
+    read_string(&pair.to, r);
+    if (is_repeated(map, from))
+        bind_complain(r, "this key was given before; keep one of the two");
+    map->pairs = arena_grow(r->b->arena, map->pairs, map->count, sizeof pair);
+    map->pairs[map->count++] = pair;
+}
+
+static void read_texts(void *value, const struct reading *r) {
+    static const struct param text = {.type = PARAM_STRING};
+    struct text_map *map = value;
+    *map = (struct text_map){0};
+    if (r->node->type != NODE_MAP)
+        bind_complain_type(r);
+    for (int i = 0; r->node->type == NODE_MAP && i < r->node->count; i++) {
+        const char *path = arena_printf(r->b->arena, "%s.%s", r->path, r->node->keys[i]);
+        add_pair(map, r->node->keys[i], &(struct reading){r->b, &text, r->node->children[i], path});
+    }
+}
+
+static void write_texts(struct writer *writer, const void *value, const struct param *param) {
+    (void)param;
+    const struct text_map *map = value;
+    write_map_begin(writer, map->count == 0);
+    for (int i = 0; i < map->count; i++) {
+        write_word(writer, map->pairs[i].from);
+        write_word(writer, map->pairs[i].to);
+    }
+    write_map_end(writer);
+}
+
+static void describe_texts(struct text *out, const struct param *param) {
+    (void)param;
+    text_printf(out, "a map of texts to texts");
+}
+
 /* --- Names ------------------------------------------------------------------------------------------------------- */
 
 /* The index of the name, or -1 after a diagnostic. */
@@ -266,6 +310,7 @@ const struct value_type value_types[PARAM_TYPES] = {
     [PARAM_FLAGS] = {read_flags, write_flags, describe_flags},
     [PARAM_INTS] = {read_ints, write_ints, describe_ints},
     [PARAM_REALS] = {read_reals, write_reals, describe_reals},
+    [PARAM_TEXTS] = {read_texts, write_texts, describe_texts},
     [PARAM_SECTION] = {bind_section, write_section, describe_section},
     [PARAM_ROW] = {bind_row, write_row, describe_row},
     [PARAM_KIND] = {bind_kind, write_kind, describe_kind},

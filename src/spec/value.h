@@ -52,6 +52,8 @@ void bind_kinds(void *list, const struct reading *r);
 void write_word(struct writer *writer, const char *word);
 void write_list_begin(struct writer *writer, bool one_line);
 void write_list_end(struct writer *writer);
+void write_map_begin(struct writer *writer, bool one_line);
+void write_map_end(struct writer *writer);
 
 void write_section(struct writer *writer, const void *section, const struct param *param);
 void write_row(struct writer *writer, const void *choice, const struct param *param);

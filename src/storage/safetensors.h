@@ -23,10 +23,20 @@ enum {
     TENSOR_PIECE = 4096                         /* values */
 };
 
+/* What a stored tensor's values are. */
+enum tensor_values {
+    TENSOR_REALS,    /* F64, F32, F16, BF16 */
+    TENSOR_INTEGERS, /* I64, I32, I16, I8, U64, U32, U16, U8 */
+    TENSOR_OTHERS    /* what else there is: not to be read */
+};
+
 struct tensor_info {
     const char *name;
     int dims; /* 0 to TENSOR_MAX_DIMS */
     int64_t shape[TENSOR_MAX_DIMS];
+    /* Of a file that is read; what is written is REAL_NAME. */
+    const char *dtype; /* "BF16" */
+    enum tensor_values values;
 };
 
 struct stored_text {
@@ -77,9 +87,9 @@ int safetensors_find(const struct safetensors *file, const char *name);
 /* NULL when absent. */
 const char *safetensors_text(const struct safetensors *file, const char *key);
 
-/* Hands the tensor's values to `take`, piece by piece. Data of F32 and F64 tensors is converted to real; others are
- * refused when the file is opened. The data is read in its order: tensors that come later in it are best asked for
- * later. Fails when the file can no longer be read as it could be at first. */
+/* Hands the tensor's values, which must not be TENSOR_OTHERS, converted to real, to `take`, piece by piece. The data is
+ * read in its order: tensors that come later in it are best asked for later. Fails when the file can no longer be read
+ * as it could be at first. */
 bool safetensors_read(struct safetensors *file, int tensor, tensor_take *take, void *context, struct error *err);
 
 #endif

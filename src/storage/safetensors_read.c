@@ -1,7 +1,9 @@
 /* Reading safetensors files that may hold any bytes. */
 #include "storage/safetensors.h"
 
+#include <assert.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,13 +17,20 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "values are read as they lie in memory");
 
-enum { PIECE_BYTES = TENSOR_PIECE * 8 /* of the wider type */ };
+enum { WIDEST = 8 /* bytes of a value */, PIECE_BYTES = TENSOR_PIECE * WIDEST };
+
+struct dtype {
+    const char *name;
+    enum tensor_values values;
+    int width; /* bytes of a value; of TENSOR_OTHERS not known: 1 */
+    real (*value)(const unsigned char *bytes);
+};
 
 /* One tensor of the header, and where its data lies in the file, in bytes after the header. */
 struct entry {
     struct tensor_info info;
     int position; /* in the header */
-    int width;    /* bytes of a value in the file */
+    const struct dtype *dtype;
     int64_t begin, end;
 };
 
@@ -145,15 +154,79 @@ static bool check_texts(const struct safetensors_reader *reader) {
     return true;
 }
 
+/* --- Types of values --------------------------------------------------------------------------------------------- */
+
+/* A function that reads a value of a type of C. */
+#define VALUE_OF(NAME, TYPE)                                                                                           \
+    static real NAME(const unsigned char *bytes) {                                                                     \
+        TYPE value;                                                                                                    \
+        memcpy(&value, bytes, sizeof value);                                                                           \
+        return (real)value;                                                                                            \
+    }
+VALUE_OF(value_f64, double)
+VALUE_OF(value_f32, float)
+VALUE_OF(value_i64, int64_t)
+VALUE_OF(value_i32, int32_t)
+VALUE_OF(value_i16, int16_t)
+VALUE_OF(value_i8, int8_t)
+VALUE_OF(value_u64, uint64_t)
+VALUE_OF(value_u32, uint32_t)
+VALUE_OF(value_u16, uint16_t)
+VALUE_OF(value_u8, uint8_t)
+
+static float float_of_bits(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* The upper half of a float. */
+static real value_bf16(const unsigned char *bytes) {
+    uint16_t bits;
+    memcpy(&bits, bytes, sizeof bits);
+    return (real)float_of_bits((uint32_t)bits << 16);
+}
+
+/* A sign, 5 bits of exponent with a bias of 15, 10 of fraction (IEEE 754 binary16). A float has 8 with a bias of 127,
+ * and 23; its largest exponent, too, is that of infinities and NaNs. Values below 2^-14 have no leading one. */
+static real value_f16(const unsigned char *bytes) {
+    uint16_t bits;
+    memcpy(&bits, bytes, sizeof bits);
+    uint32_t sign = (uint32_t)(bits >> 15) << 31, exponent = bits >> 10 & 0x1f, fraction = bits & 0x3ff;
+    if (exponent == 0)
+        return (real)ldexpf(sign ? -(float)fraction : (float)fraction, -24);
+    uint32_t wider = exponent == 0x1f ? 0xff : exponent - 15 + 127;
+    return (real)float_of_bits(sign | wider << 23 | fraction << 13);
+}
+
+/* The last one stands for all others. */
+static const struct dtype dtypes[] = {
+    {"F64", TENSOR_REALS, 8, value_f64},    {"F32", TENSOR_REALS, 4, value_f32},
+    {"F16", TENSOR_REALS, 2, value_f16},    {"BF16", TENSOR_REALS, 2, value_bf16},
+    {"I64", TENSOR_INTEGERS, 8, value_i64}, {"I32", TENSOR_INTEGERS, 4, value_i32},
+    {"I16", TENSOR_INTEGERS, 2, value_i16}, {"I8", TENSOR_INTEGERS, 1, value_i8},
+    {"U64", TENSOR_INTEGERS, 8, value_u64}, {"U32", TENSOR_INTEGERS, 4, value_u32},
+    {"U16", TENSOR_INTEGERS, 2, value_u16}, {"U8", TENSOR_INTEGERS, 1, value_u8},
+    {NULL, TENSOR_OTHERS, 1, NULL},
+};
+
+static const struct dtype *find_dtype(const char *name) {
+    const struct dtype *dtype = dtypes;
+    while (dtype->name && strcmp(dtype->name, name) != 0)
+        dtype++;
+    return dtype;
+}
+
 /* --- The header's entries ---------------------------------------------------------------------------------------- */
 
 static bool parse_dtype(const struct safetensors_reader *reader, const json_t *object, struct entry *entry) {
     const char *dtype = json_string_value(json_object_get(object, "dtype"));
     if (!dtype)
         return damaged_tensor(reader, entry, "its dtype is missing or not a text");
-    entry->width = !strcmp(dtype, "F32") ? 4 : !strcmp(dtype, "F64") ? 8 : 0;
-    return entry->width || unsupported(reader, "tensor \"%.100s\": dtype %.20s is not supported, only F32 and F64 are",
-                                       entry->info.name, dtype);
+    entry->dtype = find_dtype(dtype);
+    entry->info.dtype = dtype;
+    entry->info.values = entry->dtype->values;
+    return true;
 }
 
 static bool parse_shape(const struct safetensors_reader *reader, const json_t *object, struct entry *entry) {
@@ -187,7 +260,7 @@ static bool parse_offsets(const struct safetensors_reader *reader, const json_t 
 /* The bytes a shape needs. Also a shape with a 0 in it overflows when its other elements do, so that no later product
  * of some of its elements can. */
 static bool shape_bytes(const struct entry *entry, int64_t *bytes) {
-    int64_t product = entry->width;
+    int64_t product = entry->dtype->width;
     bool empty = false;
     for (int d = 0; d < entry->info.dims; d++) {
         int64_t extent = entry->info.shape[d];
@@ -203,7 +276,7 @@ static bool check_size(const struct safetensors_reader *reader, const struct ent
     int64_t needed, bytes = entry->end - entry->begin;
     if (!shape_bytes(entry, &needed))
         return damaged_tensor(reader, entry, "its shape is too large");
-    return needed == bytes ||
+    return entry->dtype->values == TENSOR_OTHERS || needed == bytes ||
            damaged(reader, "tensor \"%.100s\": its shape needs %lld bytes, its data_offsets span %lld",
                    entry->info.name, (long long)needed, (long long)bytes);
 }
@@ -271,7 +344,7 @@ static bool order_entries(struct safetensors_reader *reader) {
 static bool read_piece(const struct safetensors_reader *reader, const struct entry *entry, size_t done,
                        unsigned char piece[PIECE_BYTES], size_t *bytes) {
     size_t got, left = (size_t)(entry->end - entry->begin) - done;
-    *bytes = size_smaller(left, (size_t)TENSOR_PIECE * (size_t)entry->width);
+    *bytes = size_smaller(left, (size_t)TENSOR_PIECE * (size_t)entry->dtype->width);
     return read_bytes(reader, piece, *bytes, &got) &&
            (got == *bytes || damaged_tensor(reader, entry, "the file ends within its data"));
 }
@@ -304,6 +377,15 @@ static bool expect_end(const struct safetensors_reader *reader) {
     return gzip_reader_expect_end(reader->bytes, reader->err);
 }
 
+/* The checksum says nothing of types, but it is with real numbers alone that it is written. */
+static bool check_types(const struct safetensors_reader *reader) {
+    for (int i = 0; i < reader->entry_count; i++)
+        if (reader->entries[i].dtype->values != TENSOR_REALS)
+            return damaged(reader, "tensor \"%.100s\" has the dtype %.20s beside a checksum",
+                           reader->entries[i].info.name, reader->entries[i].info.dtype);
+    return true;
+}
+
 /* Files of other programs have none. */
 static bool check_sum(const struct safetensors_reader *reader, const struct content_checksum *sum) {
     json_t *metadata = metadata_of(reader), *value;
@@ -314,8 +396,9 @@ static bool check_sum(const struct safetensors_reader *reader, const struct cont
         content_checksum_text(sum, key, json_string_value(value));
     char digits[CHECKSUM_BYTES];
     content_checksum_print(digits, content_checksum_value(sum));
-    return !strcmp(digits, stored) ||
-           damaged(reader,
+    if (!strcmp(digits, stored))
+        return check_types(reader);
+    return damaged(reader,
                    "its content has the checksum %s, but it was written with %.20s (if it was changed on purpose, take "
                    "\"" CHECKSUM_KEY "\" out of its metadata)",
                    digits, stored);
@@ -401,20 +484,9 @@ const char *safetensors_text(const struct safetensors *file, const char *key) {
 
 /* --- Values ------------------------------------------------------------------------------------------------------ */
 
-static real value_at(const unsigned char *bytes, int width) {
-    float narrow;
-    double wide;
-    if (width == sizeof narrow) {
-        memcpy(&narrow, bytes, sizeof narrow);
-        return (real)narrow;
-    }
-    memcpy(&wide, bytes, sizeof wide);
-    return (real)wide;
-}
-
-static void convert(real *into, const unsigned char *bytes, size_t count, int width) {
+static void convert(real *into, const unsigned char *bytes, size_t count, const struct dtype *dtype) {
     for (size_t i = 0; i < count; i++)
-        into[i] = value_at(bytes + i * (size_t)width, width);
+        into[i] = dtype->value(bytes + i * (size_t)dtype->width);
 }
 
 static bool skip(const struct safetensors_reader *reader, size_t count) {
@@ -443,11 +515,12 @@ static bool take_data(const struct safetensors_reader *reader, const struct entr
                       void *context) {
     unsigned char piece[PIECE_BYTES];
     real values[TENSOR_PIECE];
-    size_t width = (size_t)entry->width;
+    size_t width = (size_t)entry->dtype->width;
+    assert(entry->dtype->value);
     for (size_t done = 0, bytes; done < data_bytes(entry); done += bytes) {
         if (!read_piece(reader, entry, done, piece, &bytes))
             return false;
-        convert(values, piece, bytes / width, entry->width);
+        convert(values, piece, bytes / width, entry->dtype);
         take(context, done / width, bytes / width, values);
     }
     return true;

@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "optim/gradient.h"
+
 static size_t count_not_finite(const real *values, size_t count) {
     size_t found = 0;
     for (size_t i = 0; i < count; i++)
@@ -51,6 +53,23 @@ static void describe_loss(struct text *out, const struct model *model, int n, do
 
 /* --- Going back -------------------------------------------------------------------------------------------------- */
 
+/* The gradient is finite, but more than the optimizer can take. */
+static void describe_largest(struct text *out, const struct model *model) {
+    const struct tensor *found = NULL;
+    double largest = 0;
+    for (int i = 0; i < model->tensor_count; i++) {
+        const struct tensor *tensor = model->tensors[i];
+        double own = tensor->trained ? gradient_largest(tensor->grad, tensor->count) : 0;
+        if (own > largest) {
+            largest = own;
+            found = tensor;
+        }
+    }
+    if (found)
+        text_printf(out, "the gradient is too large, since its square is not finite: up to %.2g in tensor %s", largest,
+                    found->name);
+}
+
 /* Gradients go from the last layer to the first, so the last one is where it began. */
 static void describe_gradient(struct text *out, const struct model *model) {
     for (int i = model->tensor_count - 1; i >= 0; i--) {
@@ -62,6 +81,7 @@ static void describe_gradient(struct text *out, const struct model *model) {
             return;
         }
     }
+    describe_largest(out, model);
 }
 
 void divergence_describe(struct text *out, const struct model *model, int n, double loss) {

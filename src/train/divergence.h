@@ -1,4 +1,4 @@
-/* Where numbers stopped being finite. */
+/* Where numbers stopped being finite, or became too large. */
 #ifndef SPHERENET_TRAIN_DIVERGENCE_H
 #define SPHERENET_TRAIN_DIVERGENCE_H
 

@@ -16,6 +16,10 @@ static const struct param train_params[] = {
     TRAIN_INT(iterations, NULL, 1, 2e9, "batches to train on"),
     TRAIN_INT(batch_size, "128", 1, 65536, "images in a batch"),
     TRAIN_INT(eval_every, "500", 0, 2e9, "iterations between tests; 0: at the end only"),
+    TRAIN_INT(
+        batch_norm_images, "0", 0, 1e9,
+        "training images over which batch normalisation's mean and variance are averaged anew before each test and "
+        "checkpoint; 0: the running averages are taken"),
     TRAIN_INT(checkpoint_every, "1000", 0, 2e9, "iterations between checkpoints; 0: at the end only"),
     TRAIN_INT(log_every, "10", 0, 2e9, "iterations between rows of train.csv; 0: at the end only"),
     TRAIN_INT(keep, "3", 0, 1e6, "newest checkpoints that stay, beside the best; 0: all"),
@@ -27,9 +31,13 @@ static const struct param train_params[] = {
         "OpenBLAS's kernels, such as Haswell; auto: those that OPENBLAS_CORETYPE names, else that OpenBLAS chooses. "
         "Others round differently"),
     TEXT_KEY(struct train_config, init_from, "init_from", "''",
-             "run or checkpoint whose weights to start from, with a fresh optimizer; empty: drawn from the seed"),
+             "run, checkpoint or other safetensors file whose weights to start from, with a fresh optimizer; empty: "
+             "drawn from the seed"),
     ENUM_KEY(struct train_config, init_classifier, "init_classifier", "copy", init_classifier_names,
              "of init_from: copy the last layer's weights too, or draw them, as where the classes are others"),
+    TEXTS_KEY(struct train_config, init_map, "init_map", "{}",
+              "of init_from: names of its tensors to those of the network, {fc.weight: score.weight}; a name that ends "
+              "in \".\" stands for all that begin so, {module.: ''}, an empty one for all"),
     END_OF_KEYS,
 };
 
@@ -74,6 +82,22 @@ static void check_name(const struct experiment *experiment, const struct node *r
                  advice);
 }
 
+static bool ends_in_dot(const char *name) {
+    return *name && name[strlen(name) - 1] == '.';
+}
+
+/* A beginning of names, which ends in a dot or is empty, becomes another one; a whole name becomes a whole name. */
+static void check_init_map(const struct node *root, struct diagnostics *diags) {
+    const struct node *train = node_get(root, "train"), *map = train ? node_get(train, "init_map") : NULL;
+    for (int i = 0; map && map->type == NODE_MAP && i < map->count; i++) {
+        const struct node *to = map->children[i];
+        bool whole = *map->keys[i] && !ends_in_dot(map->keys[i]);
+        if (to->type == NODE_SCALAR && whole != (*to->scalar && !ends_in_dot(to->scalar)))
+            diagnose(diags, to->source, to->line, "train.init_map", "\"%.60s\" is %s; \"%.60s\" is not", map->keys[i],
+                     whole ? "a whole name" : "the beginning of names, up to a \".\"", to->scalar);
+    }
+}
+
 bool experiment_plan(const struct experiment *experiment, enum step_mode mode, struct model *model, struct loss *loss,
                      struct diagnostics *diags) {
     struct shape in = {experiment->shape.height, experiment->shape.width, experiment->shape.channels, false};
@@ -104,7 +128,10 @@ static void check_network(struct experiment *experiment, struct diagnostics *dia
         return;
     struct model model;
     struct loss loss;
-    experiment_plan(experiment, STEP_TRAIN, &model, &loss, diags);
+    bool planned = experiment_plan(experiment, STEP_TRAIN, &model, &loss, diags);
+    if (planned && experiment->train.batch_norm_images > 0 && !model_has_averages(&model))
+        diagnose(diags, experiment->network.source, experiment->network.line, "train.batch_norm_images",
+                 "the network has no batch normalisation");
     model_free(&model);
 }
 
@@ -134,6 +161,7 @@ static bool read_tree(struct experiment *experiment, struct node *root, const st
     experiment->threads = threads_decide(experiment->train.threads);
     check_name(experiment, root, diags);
     blas_core_diagnose(experiment->train.openblas_core, root, diags);
+    check_init_map(root, diags);
     if (experiment->data.kind && experiment->network.kind)
         check_network(experiment, diags);
     return !diags->count;

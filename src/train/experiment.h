@@ -14,12 +14,14 @@ enum on_divergence { DIVERGENCE_STOP, DIVERGENCE_SKIP };
 struct train_config {
     int iterations, batch_size;
     int eval_every, checkpoint_every, log_every; /* iterations; 0: at the end only */
+    int batch_norm_images;                       /* that are averaged anew before a test; 0: none are */
     int keep;                                    /* checkpoints; 0: all */
     int on_divergence;                           /* enum on_divergence */
     int threads;                                 /* 0: as many as the process may use */
     const char *openblas_core; /* a wish as in machine/openblas.h; known, but this machine may refuse it */
     const char *init_from;     /* a run or checkpoint; "": none */
     int init_classifier;       /* enum init_classifier */
+    struct text_map init_map;  /* names of its tensors, or beginnings of names up to a ".", to those of the network */
 };
 
 struct experiment {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/number.h"
 #include "loss/loss.h"
 #include "optim/gradient.h"
 #include "optim/schedule.h"
@@ -135,7 +136,7 @@ static void accept_step(struct trainer *trainer, struct step step, const struct 
         gradient_clip(memory->grads, trainer->trained, result->gradient_norm, config->clip_norm, step.threads);
     const struct update update = {
         .rate = result->rate,
-        .number = step.iteration,
+        .number = step.iteration - trainer->left_out,
         .threads = step.threads,
         .count = trainer->trained,
         .weights = memory->values,
@@ -148,6 +149,17 @@ static void accept_step(struct trainer *trainer, struct step step, const struct 
     model_commit(&trainer->model);
 }
 
+/* Clipping makes any finite gradient small. The largest value is no larger than the length, so it is seldom looked for.
+ */
+static bool can_update(const struct trainer *trainer, const struct step_result *result) {
+    const struct optimizer_config *config = trainer->experiment->optimizer.config;
+    double largest = trainer->optimizer->largest_gradient;
+    if (!isfinite(result->fit) || !isfinite(result->gradient_norm))
+        return false;
+    return largest <= 0 || config->clip_norm > 0 || result->gradient_norm <= largest ||
+           gradient_largest(trainer->model.memory.grads, trainer->trained) <= largest;
+}
+
 static struct step training_step(const struct trainer *trainer, int n) {
     const struct experiment *experiment = trainer->experiment;
     struct step step = model_step(&trainer->model, n, STEP_TRAIN);
@@ -156,6 +168,34 @@ static struct step training_step(const struct trainer *trainer, int n) {
     step.first_image = trainer->iteration * experiment->train.batch_size;
     step.profile = trainer->profile;
     return step;
+}
+
+bool trainer_average_anew(struct trainer *trainer, const struct dataset *dataset, struct error *err) {
+    const struct experiment *experiment = trainer->experiment;
+    int batch_size = experiment->train.batch_size, batches = ceil_div(experiment->train.batch_norm_images, batch_size);
+    struct loader *loader = loader_train(dataset, experiment_data(experiment), (uint64_t)experiment->seed, batch_size,
+                                         trainer->iteration, err);
+    bool good = loader;
+    for (int i = 0; good && i < batches; i++) {
+        const struct batch *batch = loader_next(loader);
+        struct step step = training_step(trainer, batch_size);
+        step.first_image += (int64_t)i * batch_size;
+        step.averaged = i + 1;
+        good = batch || loader_good(loader, err);
+        if (batch) {
+            model_forward(&trainer->model, step, batch->images);
+            model_commit(&trainer->model);
+        }
+    }
+    loader_close(loader);
+    return good;
+}
+
+double trainer_test_batch(struct trainer *trainer, const struct batch *batch) {
+    struct step step = model_step(&trainer->model, batch->count, STEP_EVALUATE);
+    model_forward(&trainer->model, step, batch->images);
+    loss_evaluate(&trainer->loss, &step, &trainer->model.head, batch->labels); /* which ranks the classes */
+    return batch_accuracy(&trainer->loss, step.n, batch->labels);
 }
 
 struct step_result trainer_step(struct trainer *trainer, const struct batch *batch) {
@@ -172,12 +212,14 @@ struct step_result trainer_step(struct trainer *trainer, const struct batch *bat
     phase_ends(trainer, STEP_LOSS);
     if (isfinite(result.fit))
         compute_gradient(trainer, step, batch, &result);
-    result.updated = isfinite(result.fit) && isfinite(result.gradient_norm);
+    result.updated = can_update(trainer, &result);
     result.rate =
         optimizer->learning_rate * schedule_factor(experiment->schedule, step.iteration, experiment->train.iterations);
     trainer->iteration = step.iteration;
     if (result.updated)
         accept_step(trainer, step, &result);
+    else
+        trainer->left_out++;
     phase_ends(trainer, STEP_OPTIMIZER);
     return result;
 }

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "fuzz/fuzz.h"
 #include "run/checkpoint.h"
+#include "run/init_from.h"
 #include "support/tensor_file.h"
 
 enum { GZIP_WINDOW_BITS = 16 + 15, MOST_INFLATED = 1 << 20, LENGTH_BYTES = 8, JSON_GROWTH = 1 << 12 };
@@ -34,6 +35,18 @@ static struct trainer *tiny_trainer(void) {
     return &trainer;
 }
 
+static void start_from(struct safetensors *file, const char *path, const char *drawn) {
+    static const struct text_pair pairs[] = {{"module.", ""}, {"a", "c.weight"}, {"", "x."}};
+    struct text notes = {0};
+    struct error err = {0};
+    for (int count = 0; count <= 3; count++) {
+        const struct text_map names = {count, (struct text_pair *)(uintptr_t)pairs};
+        const struct init_request request = {&names, drawn};
+        init_from_file(file, path, &request, &tiny_trainer()->model, &notes, &err);
+    }
+    text_free(&notes);
+}
+
 /* As `train --resume`, `train.init_from` and `eval` do. */
 static void resume(struct safetensors *file, const char *path) {
     struct trainer *trainer = tiny_trainer();
@@ -52,8 +65,8 @@ static void resume(struct safetensors *file, const char *path) {
         fuzz_require(iteration >= 0 && best.iteration >= -1, "iterations are none below the first");
     checkpoint_load(file, path, trainer, &err);
     checkpoint_load_weights(file, path, &trainer->model, &err);
-    checkpoint_initialise(file, path, &trainer->model, NULL, &err);
-    checkpoint_initialise(file, path, &trainer->model, "c", &err);
+    start_from(file, path, NULL);
+    start_from(file, path, "c");
 }
 
 static size_t value_count(const struct stored_tensor *tensor) {
@@ -94,11 +107,15 @@ void fuzz_checkpoint_input(const uint8_t *data, size_t size) {
     struct error err = {0};
     fuzz_write("checkpoint", data, size);
     snprintf(path, sizeof path, "%s/checkpoint", fuzz_folder());
-    bool good = tensor_file_read(&file, path, &err);
+    struct safetensors opened;
+    bool good = safetensors_open(&opened, path, &err);
     fuzz_require(good || *err.text, "what is refused has a reason");
     if (!good)
         return;
-    resume(&file.file, path);
+    resume(&opened, path);
+    safetensors_close(&opened);
+    if (!tensor_file_read(&file, path, &err))
+        return;
     write_again(&file, path);
     tensor_file_free(&file);
 }

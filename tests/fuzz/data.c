@@ -11,12 +11,14 @@
 
 /* Of the input; little-endian. */
 struct entry {
-    uint8_t file; /* an index of names[]; PLAIN_NAME: without .gz; COMPRESS: the bytes are to be gzipped first */
+    uint8_t file; /* an index of names[]; PLAIN_NAME: without .gz; COMPRESS: the bytes are to be gzipped first;
+                   * SEAL: they are a tar archive, whose headers get the right sums before that */
     uint8_t length[2], zeros[2]; /* bytes that follow in the input; zeros that follow them in the file */
 };
 
-enum { FILE_MASK = 0x0f, PLAIN_NAME = 0x40, COMPRESS = 0x80 };
-enum { KINDS = 5, MOST_FILES = 8 };
+enum { FILE_MASK = 0x1f, SEAL = 0x20, PLAIN_NAME = 0x40, COMPRESS = 0x80 };
+enum { KINDS = 5, ALL_KINDS = 10, MOST_FILES = 8 };
+enum { BLOCK = 512, SIZE_AT = 124, SIZE_BYTES = 12, SUM_AT = 148, SUM_BYTES = 8 }; /* of tar */
 
 static const char *const names[] = {
     "data_batch_1.bin",
@@ -34,6 +36,15 @@ static const char *const names[] = {
     "batches.meta.txt",
     "fine_label_names.txt",
     "coarse_label_names.txt",
+    "cifar-10-binary.tar",
+    "cifar-100-binary.tar",
+    "train-images.idx3-ubyte",
+    "emnist-x-train-images-idx3-ubyte",
+    "emnist-x-test-images-idx3-ubyte",
+    "emnist-x-train-labels-idx1-ubyte",
+    "emnist-x-test-labels-idx2-int",
+    "emnist-x-mapping.txt",
+    "class_names.txt",
 };
 
 enum { NAMES = sizeof names / sizeof *names };
@@ -42,11 +53,28 @@ static size_t two_bytes(const uint8_t *bytes) {
     return (size_t)bytes[0] | (size_t)bytes[1] << 8;
 }
 
+/* Gives every header that can be found the sum of its bytes. */
+static void seal(uint8_t *bytes, size_t size) {
+    for (size_t at = 0; at + BLOCK <= size;) {
+        unsigned sum = 0;
+        char digits[SIZE_BYTES + 1] = {0};
+        memset(bytes + at + SUM_AT, ' ', SUM_BYTES);
+        for (int i = 0; i < BLOCK; i++)
+            sum += bytes[at + (size_t)i];
+        snprintf((char *)bytes + at + SUM_AT, SUM_BYTES, "%06o", sum);
+        memcpy(digits, bytes + at + SIZE_AT, SIZE_BYTES);
+        size_t content = strtoul(digits, NULL, 8);
+        at += BLOCK + (content < size ? (content + BLOCK - 1) / BLOCK * BLOCK : size);
+    }
+}
+
 /* Writes the file of one entry; returns the bytes of the input that it took. */
 static size_t write_entry(const struct entry *entry, const uint8_t *bytes, size_t left) {
     size_t length = size_smaller(two_bytes(entry->length), left), size = length + two_bytes(entry->zeros);
     uint8_t *content = mem_alloc(size + 1);
     memcpy(content, bytes, length);
+    if (entry->file & SEAL)
+        seal(content, length);
     if (entry->file & COMPRESS) {
         uint8_t *gzipped = fuzz_gzip(content, size, &size);
         free(content);
@@ -81,14 +109,25 @@ static void remove_files(void) {
 }
 
 static struct choice choose(struct arena *arena, const uint8_t *data) {
-    static const char *const specs[KINDS] = {"type: cifar10", "type: cifar100", "type: cifar100, labels: coarse",
-                                             "type: mnist", "type: fashion_mnist"};
+    static const char *const specs[ALL_KINDS] = {
+        "type: cifar10",
+        "type: cifar100",
+        "type: cifar100, labels: coarse",
+        "type: mnist",
+        "type: fashion_mnist",
+        "type: idx",
+        "type: idx, transposed: true, channels_first: true",
+        "type: idx, classes: 300, first_label: 0, label_column: 1",
+        "type: idx, black: -300, white: 300, width: 3",
+        "type: idx, prefix: emnist-x-",
+    };
     struct choice data_choice = {0};
     const struct param params[] = {
         {.key = "data", .type = PARAM_KIND, .registry = &dataset_registry, .help = "the images"}, END_OF_KEYS};
     struct diagnostics diags = {0};
     const char *text = arena_printf(arena, "data: {%s, path: %s, train_limit: %d, test_limit: %d}",
-                                    specs[data[0] % KINDS], fuzz_folder(), data[1] & 7, data[1] >> 3 & 7);
+                                    specs[data[0] < ALL_KINDS ? data[0] : data[0] % KINDS], fuzz_folder(), data[1] & 7,
+                                    data[1] >> 3 & 7);
     spec_bind(arena, &data_choice, params, yaml_read(arena, "fuzz", text, strlen(text), &diags), "", &diags);
     fuzz_require(!diags.count, "the fuzzer's spec is good");
     return data_choice;

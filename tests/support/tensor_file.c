@@ -44,6 +44,9 @@ static bool read_values(struct tensor_file *whole, struct error *err) {
     struct safetensors *file = &whole->file;
     size_t total = 0;
     for (int i = 0; i < file->tensor_count; i++)
+        if (file->tensors[i].values == TENSOR_OTHERS)
+            return error_set(err, "tensor \"%.100s\" has no numbers", file->tensors[i].name);
+    for (int i = 0; i < file->tensor_count; i++)
         total += value_count(&file->tensors[i]);
     real *next = whole->values = mem_alloc((total + 1) * sizeof *whole->values);
     whole->tensors = mem_alloc((size_t)file->tensor_count * sizeof *whole->tensors);
