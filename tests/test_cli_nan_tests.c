@@ -76,8 +76,11 @@ START_TEST(a_row_with_a_nan_predicts_nothing) {
     real scores[] = {1, 3, 2, NAN, 3, 2, 1, 3, NAN, NAN, NAN, NAN, -(real)INFINITY, (real)INFINITY, 0};
     struct head head = {.classes = 3, .scores = scores};
     const int expected[] = {1, NO_PREDICTION, NO_PREDICTION, NO_PREDICTION, 1};
-    for (int i = 0; i < COUNT(expected); i++)
-        ck_assert_int_eq(head_prediction(&head, i), expected[i]);
+    const int above_the_first[] = {2, 3, 3, 3, 2};
+    for (int i = 0; i < COUNT(expected); i++) {
+        ck_assert_int_eq(head_ranking(&head, i, 0).best, expected[i]);
+        ck_assert_int_eq(head_ranking(&head, i, 0).above, above_the_first[i]);
+    }
 }
 END_TEST
 

@@ -88,7 +88,7 @@ START_TEST(wide_gradients_pass) {
         own[c] += expected[i];
         own[CHANNELS + c] += expected[i] * ((double)data.data[i] - (double)view.mean[c]);
     }
-    const struct gradient_target target = {added.data, true, sums.data};
+    const struct gradient_target target = {added.data, true, sums.data, POSITIONS};
     gradient_pass(&target, &view, IMAGES, POSITIONS, &from, 2);
     check_close("gradient", &added, expected);
     check_close("sums", &sums, expected_sums);
@@ -126,7 +126,7 @@ START_TEST(wide_sums_are_reduced) {
     double *expected = new_doubles(CHANNELS);
     for (int i = 0; i < VALUES; i++)
         expected[i % CHANNELS] += (double)partial.data[i];
-    reduce_in_order(sums.data, partial.data, IMAGES * POSITIONS, CHANNELS);
+    sums_join(sums.data, partial.data, IMAGES * POSITIONS, 1, CHANNELS);
     check_close("sums", &sums, expected);
     free(expected);
     array_free("partial", &partial);

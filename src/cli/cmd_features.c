@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,19 +16,37 @@ static const struct option options[] = {
     {0},
 };
 
+static const struct tensor *classifier_weights(const struct model *model) {
+    int i = 0;
+    while (i < model->tensor_count && model->tensors[i]->value != model->head.weights)
+        i++;
+    assert(i < model->tensor_count);
+    return model->tensors[i];
+}
+
+/* In the order of a class's weights in checkpoints. weights: the classifier's, of which a feature is laid out as one.
+ */
+static void put_values(FILE *file, const struct tensor *weights, const real *feature, int width) {
+    for (int j = 0; j < width; j++) {
+        real value;
+        tensor_to_stored(&value, weights, feature, (size_t)j, 1);
+        fprintf(file, ",%.6g", shown((double)value));
+    }
+}
+
 static bool write_features(const struct loaded_run *loaded, const struct features *features, const char *path,
                            struct error *err) {
     FILE *file = table_open(path, err);
     if (!file)
         return false;
+    const struct tensor *weights = classifier_weights(&loaded->model);
     fprintf(file, "label,prediction");
     for (int j = 0; j < features->width; j++)
         fprintf(file, ",f%d", j);
     fprintf(file, ",label_name,prediction_name\n");
     for (int i = 0; i < features->images; i++) {
         fprintf(file, "%d,%d", features->labels[i], features->predictions[i]);
-        for (int j = 0; j < features->width; j++)
-            fprintf(file, ",%.6g", shown((double)features->values[(size_t)i * (size_t)features->width + (size_t)j]));
+        put_values(file, weights, features->values + (size_t)i * (size_t)features->width, features->width);
         fputc(',', file);
         table_put_class(file, loaded, features->labels[i]);
         fputc(',', file);
@@ -85,7 +104,9 @@ const struct command command_features = {
     .summary = "Write what a trained network makes of each image.",
     .details =
         "One row an image, in the dataset's order: label, prediction, the classifier's inputs f0, f1, ..., and the\n"
-        "names of label and prediction.\n"
+        "names of label and prediction. f0, f1, ... are in the order of a class's weights in checkpoints: channel, "
+        "row,\n"
+        "column where the classifier's input is an image.\n"
         "tools/plot_features, installed as spherenet-plot-features, draws them where there are two (network.features: "
         "2).\n",
     .options = options,

@@ -23,7 +23,7 @@ const struct param family_params[] = {
     BOOL_KEY(struct family_config, bias, "bias", "false", "give the convolutions a bias"),
     BOOL_KEY(struct family_config, classifier_bias, "classifier_bias", "false", "give the classifier a bias"),
     SECTION_KEY(struct family_config, classifier, "classifier_operator", ordinary_operator_params,
-                "of the classifier; magnitude linear makes W-Softmax"),
+                "of the classifier, whose weights are penalised as weights; magnitude linear makes W-Softmax"),
     END_OF_KEYS,
 };
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/number.h"
+#include "kernel/reduce.h"
 #include "kernel/vector.h"
 
 enum { PIECE = 4096 }; /* most channels that gradient_pass has on the stack */
@@ -51,10 +52,17 @@ void gradient_read(const struct gradient *gradient, size_t position, int count, 
 
 /* --- Writing ----------------------------------------------------------------------------------------------------- */
 
+size_t gradient_sums_reals(int positions, int channels) {
+    return sums_reals(positions, 2 * channels);
+}
+
+static real *sums_of(const struct gradient_target *target, const struct view *view, int image) {
+    return target->sums + (size_t)image * gradient_sums_reals(target->positions, view->channels);
+}
+
 void gradient_begin(const struct gradient_target *target, const struct view *view, int image) {
-    size_t size = 2 * (size_t)view->channels;
     if (target->sums)
-        memset(target->sums + (size_t)image * size, 0, size * sizeof *target->sums);
+        sums_begin(sums_of(target, view, image), target->positions, 2 * view->channels);
 }
 
 /* What gradient_write does to one value: `value` is the view's before ReLU. */
@@ -100,13 +108,22 @@ static void finish_span(const struct view *view, struct span span, real *d, real
         finish_values(span.count, d, data, NULL, NULL, view->relu, box, mean, sums);
 }
 
+/* Once a span of an image's position is in. */
+static void end_block(real *sums, int channels, int position, struct span span) {
+    if (!sums_block_ends(position, 1))
+        return;
+    sums_end_block(sums, 2 * channels, span.first, span.count);
+    sums_end_block(sums, 2 * channels, channels + span.first, span.count);
+}
+
 /* box NULL: none. */
 static void write_span(const struct gradient_target *target, const struct view *view, int image, struct span span,
                        real *row, const real *box) {
     real *d = target->d + offset_of(&span, view->channels);
+    real *own = target->sums ? sums_of(target, view, image) : NULL;
     struct channel_sums sums = {0};
-    if (target->sums) {
-        sums.d = target->sums + (size_t)image * 2 * (size_t)view->channels + span.first;
+    if (own) {
+        sums.d = own + span.first;
         sums.product = sums.d + view->channels;
     }
     if (target->add)
@@ -116,6 +133,8 @@ static void write_span(const struct gradient_target *target, const struct view *
     if (box || view->relu || sums.d)
         finish_span(view, span, row, box ? *box : 0, sums);
     vector_stream(d, row, (size_t)span.count);
+    if (own)
+        end_block(own, view->channels, (int)(span.position - (size_t)image * (size_t)target->positions), span);
 }
 
 void gradient_write(const struct gradient_target *target, const struct view *view, int image, size_t position,

@@ -20,15 +20,19 @@ void gradient_read(const struct gradient *gradient, size_t position, int count, 
 /* Where a layer puts the gradient of its input's value before ReLU. */
 struct gradient_target {
     real *d;
-    bool add;   /* to what is there */
-    real *sums; /* [n][2][channels]: per image the sum of d, and of d (data - mean); NULL: not wanted */
+    bool add;      /* to what is there */
+    real *sums;    /* [n][gradient_sums_reals]: per image the sums of d, and of d (data - mean); NULL: not wanted */
+    int positions; /* of an image; only with sums */
 };
+
+/* Reals of one image's sums, which are those of kernel/reduce.h, [2][channels]. */
+size_t gradient_sums_reals(int positions, int channels);
 
 /* Starts the sums of an image. */
 void gradient_begin(const struct gradient_target *target, const struct view *view, int image);
 
-/* Takes the gradient of the view's value at `count` positions of one image. row: [count][channels], changed.
- * box: [count], NULL: none; box times the value is added to each position's gradient. */
+/* Takes the gradient of the view's value at `count` positions of one image, the next ones of it. row:
+ * [count][channels], changed. box: [count], NULL: none; box times the value is added to each position's gradient. */
 void gradient_write(const struct gradient_target *target, const struct view *view, int image, size_t position,
                     int count, real *row, const real *box);
 

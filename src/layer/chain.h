@@ -15,7 +15,8 @@ struct fusion {
     /* Where a folded layer asks for them, else NULL. Of y: [n][2][channels], and per channel over the batch. */
     real *moments, *mean, *variance;
     real *gradient; /* of y's values before ReLU, [n][out]; NULL: the chain is given it */
-    /* Of its gradient: [n][2][channels], and joined; scale_d, scale_x and offset of struct gradient, [3][channels]. */
+    /* Of its gradient: [n][gradient_sums_reals], and joined, [2][channels]; scale_d, scale_x and offset of struct
+     * gradient, [3][channels]. */
     real *sums, *joined, *coefficients;
     real *forward_scratch, *backward_scratch;
     struct fusion_buffers {

@@ -10,9 +10,15 @@ static size_t output_reals(const struct planner *planner, const struct fusion *f
     return shape_size(&fusion->layer->out) * (size_t)planner->batch;
 }
 
-/* Of the sums that the fusion's gradient comes with, and of its moments: two of each channel for each image. */
-static size_t sums_reals(const struct planner *planner, const struct fusion *fusion) {
+/* Two of each channel for each image. */
+static size_t moments_reals(const struct planner *planner, const struct fusion *fusion) {
     return (size_t)planner->batch * 2 * (size_t)fusion->layer->out.channels;
+}
+
+/* Of the sums that the fusion's gradient comes with. */
+static size_t sums_of_batch(const struct planner *planner, const struct fusion *fusion) {
+    const struct shape *out = &fusion->layer->out;
+    return (size_t)planner->batch * gradient_sums_reals(out->height * out->width, out->channels);
 }
 
 void plan_use_view(struct planner *planner, const struct fusion *fusion) {
@@ -36,7 +42,7 @@ static void plan_moments(struct planner *planner, struct fusion *fusion) {
         wanted = wanted || fusion->folds[i].type->wants_moments;
     if (!wanted || planner->forward_only)
         return;
-    plan_used(planner, sums_reals(planner, fusion), &fusion->moments);
+    plan_used(planner, moments_reals(planner, fusion), &fusion->moments);
     fusion->buffers.mean = plan_used(planner, channels, &fusion->mean);
     fusion->buffers.variance = plan_used(planner, channels, &fusion->variance);
 }
@@ -66,7 +72,7 @@ static void fusion_plan_forward(struct fusion *fusion, struct planner *planner, 
     plan_moments(planner, fusion);
     plan_use_view(planner, fusion);
     if (fusion_is_scaled(fusion) && !planner->forward_only)
-        fusion->buffers.sums = plan_buffer(planner, sums_reals(planner, fusion), &fusion->sums);
+        fusion->buffers.sums = plan_buffer(planner, sums_of_batch(planner, fusion), &fusion->sums);
 }
 
 const struct fusion *chain_plan_forward(struct chain *chain, struct planner *planner, const struct fusion *x) {

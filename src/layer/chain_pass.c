@@ -58,7 +58,7 @@ const struct view *chain_forward(struct chain *chain, const struct step *step, c
 static void unfold(const struct fusion *fusion, const struct step *step, struct gradient *gradient) {
     int channels = fusion->layer->out.channels;
     real *scale_d = fusion->coefficients, *scale_x = scale_d + channels, *offset = scale_x + channels;
-    reduce_in_order(fusion->joined, fusion->sums, step->n, 2 * channels);
+    sums_join(fusion->joined, fusion->sums, step->n, positions(fusion->layer), 2 * channels);
     for (int c = 0; c < channels; c++) {
         scale_d[c] = 1;
         scale_x[c] = offset[c] = 0;
@@ -105,14 +105,14 @@ void chain_backward(struct chain *chain, const struct step *step, const struct g
     }
     if (last >= 0 && fusion_is_unfinished(&chain->fusions[last])) {
         const struct fusion *fusion = &chain->fusions[last];
-        const struct gradient_target finished = {fusion->gradient, false, fusion->sums};
+        const struct gradient_target finished = {fusion->gradient, false, fusion->sums, positions(fusion->layer)};
         const struct gradient gradient = {.d = d, .of = fusion->view};
         gradient_pass(&finished, &fusion->view, step->n, positions(fusion->layer), &gradient, step->threads);
         d = finished.d;
     }
     for (int f = last; f > 0; f--) {
         const struct fusion *before = &chain->fusions[f - 1];
-        struct gradient_target target = {before->gradient, false, before->sums};
+        struct gradient_target target = {before->gradient, false, before->sums, positions(before->layer)};
         fusion_backward(&chain->fusions[f], step, &target, d, &before->view);
         d = target.d;
     }

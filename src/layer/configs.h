@@ -26,6 +26,7 @@ struct dense_config {
     struct layer_config layer;
     int units;
     bool bias;
+    bool classifies; /* no key: the network's last layer */
     struct operator_config operation;
 };
 LAYER_ROW(dense, struct dense_config);
@@ -42,7 +43,10 @@ struct classifier {
 /* False: the layer is not a fully connected one. */
 bool dense_classifier(const struct layer *layer, struct classifier *classifier);
 
-/* The same layer for an angular loss: it puts out the cosines of the angles between its input and its weights, and the
+/* The same layer as a network's last: penalties treat its weights as a classifier's. */
+struct choice dense_scores(struct arena *arena, struct choice dense);
+
+/* The same for an angular loss: it puts out the cosines of the angles between its input and its weights, and the
  * input's length beside them. dense: without bias and ordinary. */
 struct choice dense_cosines(struct arena *arena, struct choice dense);
 

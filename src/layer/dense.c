@@ -10,7 +10,7 @@ static const struct param params[] = {
     END_OF_KEYS,
 };
 
-static bool plan(struct layer *layer, struct planner *planner, enum filters_use use) {
+static bool dense_plan(struct layer *layer, struct planner *planner) {
     const struct dense_config *config = layer->choice.config;
     const struct shape *in = &layer->in;
     struct conv_geometry geometry = {
@@ -24,11 +24,8 @@ static bool plan(struct layer *layer, struct planner *planner, enum filters_use 
     };
     conv_geometry_complete(&geometry);
     layer->out = (struct shape){1, 1, config->units, true};
-    return filters_plan(layer, planner, &config->operation, &geometry, CONV_IM2COL, config->bias, use);
-}
-
-static bool dense_plan(struct layer *layer, struct planner *planner) {
-    return plan(layer, planner, FILTERS_DENSE);
+    return filters_plan(layer, planner, &config->operation, &geometry, CONV_IM2COL, config->bias,
+                        config->classifies ? FILTERS_CLASSES : FILTERS_DENSE);
 }
 
 #define DENSE(PLAN)                                                                                                    \
@@ -45,7 +42,7 @@ const struct layer_type layer_dense = DENSE(dense_plan);
 
 static bool cosines_plan(struct layer *layer, struct planner *planner) {
     struct sphere_op *op = layer->state;
-    if (!plan(layer, planner, FILTERS_CLASSES))
+    if (!dense_plan(layer, planner))
         return false;
     plan_keep(planner, (size_t)planner->batch, &op->x_norm_gradient);
     return true;
@@ -54,9 +51,20 @@ static bool cosines_plan(struct layer *layer, struct planner *planner) {
 /* Not in the registry. To whoever reads a table of layers it is a dense one. */
 static const struct layer_type cosines = DENSE(cosines_plan);
 
-struct choice dense_cosines(struct arena *arena, struct choice dense) {
+static struct dense_config *classifying(struct arena *arena, struct choice dense) {
     struct dense_config *config = arena_alloc(arena, sizeof *config);
     *config = *(const struct dense_config *)dense.config;
+    config->classifies = true;
+    return config;
+}
+
+struct choice dense_scores(struct arena *arena, struct choice dense) {
+    dense.config = classifying(arena, dense);
+    return dense;
+}
+
+struct choice dense_cosines(struct arena *arena, struct choice dense) {
+    struct dense_config *config = classifying(arena, dense);
     config->operation = operator_of_cosines(config->operation.epsilon);
     dense.kind = &cosines.kind;
     dense.config = config;

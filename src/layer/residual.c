@@ -114,12 +114,12 @@ static void residual_backward(struct layer *layer, const struct step *step, cons
     profile_add(step->profile, layer, PASS_BACKWARD);
     if (unit->sum_is == SUM_IS_DX) {
         assert(dx->d == dy->d);
-        const struct gradient_target whole = {dx->d, true, dx->sums};
+        const struct gradient_target whole = {dx->d, true, dx->sums, dx->positions};
         chain_backward(&unit->body, step, &whole, sum, x);
         return;
     }
-    const struct gradient_target first = {dx ? dx->d : NULL, dx && dx->add, NULL};
-    const struct gradient_target second = {first.d, true, dx ? dx->sums : NULL};
+    const struct gradient_target first = {dx ? dx->d : NULL, dx && dx->add, NULL, 0};
+    const struct gradient_target second = {first.d, true, dx ? dx->sums : NULL, dx ? dx->positions : 0};
     chain_backward(&unit->body, step, dx ? &first : NULL, sum, x);
     chain_backward(&unit->shortcut, step, dx ? &second : NULL, sum, x);
 }

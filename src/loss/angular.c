@@ -3,7 +3,8 @@
  *
  *     w_softmax, a_softmax, ga_softmax    method of the paper, section 3; a_softmax is SphereFace's
  *     cosface                             s (cos theta_y - m): Wang et al. 2018, "CosFace"
- *     arcface                             s cos(theta_y + m): Deng et al. 2019, "ArcFace" */
+ *     arcface                             s cos(theta_y + m), beyond pi continued as s (-cos(theta_y + m) - 2):
+ *                                         Deng et al. 2019, "ArcFace" */
 #include <math.h>
 #include <string.h>
 
@@ -51,6 +52,7 @@ struct batch {
     int n;
     bool margin, gradient;
     double lambda;
+    struct ranking *rankings; /* [n]: to be set; NULL: the cosines rank as the logits do */
 };
 
 /* What an image's loss leaves, [classes] each. */
@@ -89,6 +91,25 @@ static void compute_logits(const struct batch *batch, int image, struct row row,
     }
 }
 
+/* By the logits without margin. The feature's length, or the scale, multiplies all of them. */
+static struct ranking rank(const struct batch *batch, int image, struct row row) {
+    int classes = batch->head->classes, label = batch->labels[image];
+    double cosine = (double)batch->head->scores[(size_t)image * (size_t)classes + (size_t)label];
+    double own = margin_none(batch->angular->type, angular_shape(batch->angular, label), cosine).value, largest = 0;
+    struct ranking ranking = {0};
+    for (int j = 0; j < classes; j++) {
+        double value = j == label ? own : row.value[j];
+        if (isnan(value))
+            return ranking_none(classes);
+        ranking.above += value > own;
+        if (j == 0 || value > largest) {
+            ranking.best = j;
+            largest = value;
+        }
+    }
+    return ranking;
+}
+
 /* From those of the logits. */
 static void set_gradients(const struct batch *batch, int image, struct row row, double s) {
     const struct head *head = batch->head;
@@ -111,6 +132,8 @@ static double image_loss(const void *of, int image, double *own) {
     struct row row = row_in(own, classes);
     double s = scale_of(batch, image);
     compute_logits(batch, image, row, s);
+    if (batch->rankings)
+        batch->rankings[image] = rank(batch, image, row);
     double loss = cross_entropy(&batch->config->cross_entropy, classes, batch->gradient ? row.logits : NULL, row.logits,
                                 batch->labels[image]);
     if (batch->gradient)
@@ -158,6 +181,14 @@ static void angular_loss_plan(const struct loss *loss, struct planner *planner, 
     image_losses_plan(planner, memory_of(angular, head));
 }
 
+/* Whether a larger cosine may have the smaller logit: g falls with the angle, but not for each class alike. */
+static bool shapes_differ(const struct angular *angular, int classes) {
+    for (int j = 1; j < classes; j++)
+        if (angular_shape(angular, j) != angular_shape(angular, 0))
+            return true;
+    return false;
+}
+
 static double angular_evaluate(const struct loss *loss, const struct step *step, const struct head *head,
                                const int32_t *labels) {
     const struct angular *angular = loss->state;
@@ -169,6 +200,7 @@ static double angular_evaluate(const struct loss *loss, const struct step *step,
         .n = step->n,
         .margin = loss->type->lambda && step->iteration > 0,
         .gradient = loss_wants_gradient(step, head),
+        .rankings = shapes_differ(angular, head->classes) ? loss->rankings : NULL,
     };
     batch.lambda = batch.margin ? loss->type->lambda(loss->config, step->iteration) : 0;
     struct image_losses losses = image_losses_of(step, memory_of(angular, head));
@@ -218,7 +250,9 @@ static const struct param cosface_params[] = {
 };
 static const struct param arcface_params[] = {
     SCALE_KEY,
-    REAL_KEY(struct angular_config, plus, "margin", "0.5", 0, 3.14, "added to the target's angle, in radians"),
+    REAL_KEY(
+        struct angular_config, plus, "margin", "0.5", 0, 3.14,
+        "added to the target's angle, in radians; beyond pi the logit is -cos(theta + m) - 2, which goes on falling"),
     ANNEALING_KEY(at_once),
     END_OF_KEYS,
 };

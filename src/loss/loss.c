@@ -3,6 +3,7 @@
 static void plan(void *owner, struct planner *planner, const struct head *head) {
     struct loss *loss = owner;
     loss->state = arena_alloc(planner->arena, loss->type->state_size);
+    loss->rankings = arena_alloc(planner->arena, (size_t)planner->batch * sizeof *loss->rankings);
     loss->type->plan(loss, planner, head);
 }
 
@@ -10,4 +11,11 @@ struct head_request loss_request(struct loss *loss, struct choice choice) {
     const struct loss_type *type = loss_type_of(choice);
     *loss = (struct loss){.type = type, .config = choice.config};
     return (struct head_request){.kind = type->needs, .loss = type->kind.name, .plan = plan, .owner = loss};
+}
+
+double loss_evaluate(const struct loss *loss, const struct step *step, const struct head *head, const int32_t *labels) {
+#pragma omp parallel for schedule(static) num_threads(step->threads)
+    for (int i = 0; i < step->n; i++)
+        loss->rankings[i] = head_ranking(head, i, labels[i]);
+    return loss->type->evaluate(loss, step, head, labels);
 }

@@ -12,8 +12,9 @@
 /* A loss at work on a network's head. */
 struct loss {
     const struct loss_type *type;
-    const void *config; /* of the row */
-    void *state;        /* type->state_size bytes, in the planner's arena; zeros, until the type plans */
+    const void *config;       /* of the row */
+    void *state;              /* type->state_size bytes, in the planner's arena; zeros, until the type plans */
+    struct ranking *rankings; /* [batch], likewise: of the images that were evaluated last, without margin */
 };
 
 struct loss_type {
@@ -23,7 +24,8 @@ struct loss_type {
     /* Asks for the tensors that the loss owns, named after the head, and for scratch: step->scratch of evaluate. */
     void (*plan)(const struct loss *loss, struct planner *planner, const struct head *head);
     /* The mean loss of step->n images. A margin holds where step->iteration is above 0. Sets the gradients of the
-     * head's scores and lengths, and of the loss's tensors, in a training step whose head has them. */
+     * head's scores and lengths, and of the loss's tensors, in a training step whose head has them. The rankings are
+     * there, by the head's scores; a loss that ranks the classes otherwise sets them. */
     double (*evaluate)(const struct loss *loss, const struct step *step, const struct head *head,
                        const int32_t *labels);
     /* Weight of the logit without margin beside the one with it; NULL: no margin, or none that is annealed. */
@@ -51,9 +53,7 @@ static inline bool loss_wants_gradient(const struct step *step, const struct hea
     return step->mode == STEP_TRAIN && head->scores_gradient;
 }
 
-static inline double loss_evaluate(const struct loss *loss, const struct step *step, const struct head *head,
-                                   const int32_t *labels) {
-    return loss->type->evaluate(loss, step, head, labels);
-}
+/* The type's evaluate, and the rankings. */
+double loss_evaluate(const struct loss *loss, const struct step *step, const struct head *head, const int32_t *labels);
 
 #endif

@@ -26,15 +26,16 @@ static bool can_put_out_cosines(const char *loss, struct choice last, struct dia
 
 bool head_choose(const struct head_request *request, struct arena *arena, const struct choice_list *layers,
                  struct choice_list *planned, struct diagnostics *diags) {
-    int last = layers->count - 1;
+    struct choice last = layers->choices[layers->count - 1];
+    bool cosines = request->kind == HEAD_COSINES;
     *planned = *layers;
-    if (request->kind == HEAD_SCORES)
-        return true;
-    if (!can_put_out_cosines(request->loss, layers->choices[last], diags))
+    if (cosines && !can_put_out_cosines(request->loss, last, diags))
         return false;
+    if (last.kind != &layer_dense.kind)
+        return true;
     planned->choices = arena_alloc(arena, (size_t)layers->count * sizeof *planned->choices);
     memcpy(planned->choices, layers->choices, (size_t)layers->count * sizeof *planned->choices);
-    planned->choices[last] = dense_cosines(arena, layers->choices[last]);
+    planned->choices[layers->count - 1] = cosines ? dense_cosines(arena, last) : dense_scores(arena, last);
     return true;
 }
 
@@ -49,14 +50,15 @@ void head_of(struct head *head, const struct layer *last) {
     head->lengths_gradient = classifier.lengths_gradient;
 }
 
-int head_prediction(const struct head *head, int image) {
+struct ranking head_ranking(const struct head *head, int image, int label) {
     const real *scores = head->scores + (size_t)image * (size_t)head->classes;
-    int best = 0;
+    struct ranking ranking = {0};
     for (int j = 0; j < head->classes; j++) {
         if (isnan(scores[j]))
-            return NO_PREDICTION;
-        if (scores[j] > scores[best])
-            best = j;
+            return ranking_none(head->classes);
+        if (scores[j] > scores[ranking.best])
+            ranking.best = j;
+        ranking.above += scores[j] > scores[label];
     }
-    return best;
+    return ranking;
 }

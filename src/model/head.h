@@ -45,7 +45,16 @@ void head_of(struct head *head, const struct layer *last);
 
 enum { NO_PREDICTION = -1 };
 
-/* The class with the largest score for image number `image` of the last step; NO_PREDICTION when a score is NaN. */
-int head_prediction(const struct head *head, int image);
+/* Where an image's classes stand. */
+struct ranking {
+    int best;  /* the first of the classes with the largest score; NO_PREDICTION when a score is NaN */
+    int above; /* classes with a larger score than the label's; then all of them */
+};
+static inline struct ranking ranking_none(int classes) {
+    return (struct ranking){.best = NO_PREDICTION, .above = classes};
+}
+
+/* By the scores of image number `image` of the last step. */
+struct ranking head_ranking(const struct head *head, int image, int label);
 
 #endif

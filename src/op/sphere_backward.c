@@ -121,6 +121,38 @@ static void add_x_norm_gradient(const struct sphere_op *op, real *r, size_t firs
         r[p] += op->x_norm_gradient[first] / op->x_norm[first];
 }
 
+/* For the sums that the operator has; where y is g, nothing is added to those of the magnitude. */
+static void end_block(const struct sphere_op *op, real *sums) {
+    int filters = op->conv.g.filters, count = sphere_sum_count(op);
+    int others = (op->y_is_g ? SUM_SHAPE : SUM_MAGNITUDE) * filters;
+    if (op->bias)
+        sums_end_block(sums, count, SUM_BIAS * filters, filters);
+    if (op->ordinary)
+        return;
+    sums_end_block(sums, count, SUM_COSINE * filters, filters);
+    sums_end_block(sums, count, others, count - others);
+}
+
+/* Some positions of a row of an image, the first of which is number `before` of the image. */
+struct piece {
+    int count, before;
+    real *to, *r;       /* dL/dy, which becomes G; set */
+    const real *angles; /* op->g, or what stands for it */
+    size_t position;    /* of the batch */
+};
+
+static void backward_piece(const struct sphere_op *op, const struct piece *piece, real *sums, real *work) {
+    if (op->bias)
+        add_bias_sums(sums, piece->to, piece->count, op->conv.g.filters);
+    if (op->backward_row)
+        op->backward_row(op, &(struct position_row){piece->count, piece->to, piece->angles,
+                                                    op->x_norm + piece->position, piece->r, sums, work});
+    if (op->x_norm_gradient)
+        add_x_norm_gradient(op, piece->r, piece->position, piece->count);
+    if (needs_sums(op) && sums_block_ends(piece->before, piece->count))
+        end_block(op, sums);
+}
+
 /* G of one image into place `slot` of the buffer, r into the map; sums: the image's own. */
 static void read_gradient(const struct sphere_op *op, const struct gradient *dy, int image, int slot, real *sums,
                           const struct sphere_worker *worker) {
@@ -128,19 +160,22 @@ static void read_gradient(const struct sphere_op *op, const struct gradient *dy,
     size_t filters = (size_t)g->filters;
     const real *angles = op->g ? op->g : dy->of.data;
     if (needs_sums(op))
-        memset(sums, 0, (size_t)sphere_sum_count(op) * sizeof *sums);
+        sums_begin(sums, conv_positions(g, 1), sphere_sum_count(op));
     for (int y = 0; y < g->out_height; y++) {
         size_t first = sphere_position(image, g->out_height, g->out_width, y);
         real *to = worker->dy + image_buffer_row(&op->conv.dy, slot, y);
         real *r = worker->map + sphere_position(slot, g->out_height, g->out_width, y);
         gradient_read(dy, first, g->out_width, to);
-        if (op->bias)
-            add_bias_sums(sums, to, g->out_width, g->filters);
-        if (op->backward_row)
-            op->backward_row(op, &(struct position_row){g->out_width, to, angles + first * filters, op->x_norm + first,
-                                                        r, sums, worker->work});
-        if (op->x_norm_gradient)
-            add_x_norm_gradient(op, r, first, g->out_width);
+        for (int x = 0; x < g->out_width; x += SUMS_BLOCK) {
+            size_t at = first + (size_t)x;
+            const struct piece piece = {smaller(SUMS_BLOCK, g->out_width - x),
+                                        y * g->out_width + x,
+                                        to + (size_t)x * filters,
+                                        r + x,
+                                        angles + at * filters,
+                                        at};
+            backward_piece(op, &piece, sums, worker->work);
+        }
     }
 }
 
@@ -158,7 +193,7 @@ struct backward {
  * the same, and are kept once. */
 static void read_gradients(const struct sphere_op *op, const struct backward *pass, int first_image, int images,
                            bool keep_sums, const struct sphere_worker *worker) {
-    size_t sums = (size_t)sphere_sum_count(op);
+    size_t sums = sphere_sums_reals(op);
     for (int i = 0; i < images; i++) {
         int image = first_image + i;
         real *to = keep_sums ? pass->memory->image_sums + (size_t)image * sums : worker->sums;
@@ -338,7 +373,7 @@ void sphere_op_backward(struct sphere_op *op, const struct step *step, const str
     }
     conv->algorithm->finish_weights(conv, op->dw, memory.weights, pass.partials, step->threads);
     if (needs_sums(op)) {
-        reduce_in_order(memory.sums, memory.image_sums, n, sphere_sum_count(op));
+        sums_join(memory.sums, memory.image_sums, n, conv_positions(&conv->g, 1), sphere_sum_count(op));
         set_parameter_gradients(op, memory.sums, step->threads);
     }
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/number.h"
+#include "kernel/reduce.h"
 
 /* Memory that is handed out from its start; without memory, what is handed out is only counted. */
 struct pool {
@@ -28,6 +29,10 @@ int sphere_sum_count(const struct sphere_op *op) {
     return rows * op->conv.g.filters + (op->magnitude.type->gradient ? 1 : 0);
 }
 
+size_t sphere_sums_reals(const struct sphere_op *op) {
+    return sums_reals(conv_positions(&op->conv.g, 1), sphere_sum_count(op));
+}
+
 static struct sphere_worker take_worker(struct pool *pool, const struct sphere_op *op) {
     const struct conv *conv = &op->conv;
     struct sphere_worker worker;
@@ -37,7 +42,7 @@ static struct sphere_worker take_worker(struct pool *pool, const struct sphere_o
                                         image_buffer_reals(&conv->dx.buffer, conv->dx.images)));
     worker.box = take(pool, (size_t)conv->g.width);
     worker.map = take(pool, sphere_map_reals(op));
-    worker.sums = take(pool, (size_t)sphere_sum_count(op));
+    worker.sums = take(pool, sphere_sums_reals(op));
     worker.work = take(pool, size_larger(conv->work, ANGULAR_SLOPE_ROWS * (size_t)conv->g.filters));
     return worker;
 }
@@ -45,7 +50,6 @@ static struct sphere_worker take_worker(struct pool *pool, const struct sphere_o
 size_t sphere_workspace_divide(struct sphere_workspace *memory, const struct sphere_op *op, int n, int threads,
                                bool backward, real *scratch) {
     const struct conv *conv = &op->conv;
-    size_t sums = (size_t)sphere_sum_count(op);
     struct pool pool = {.memory = scratch}, thread = {0};
     take_worker(&thread, op);
     memory->packed = take(&pool, conv->packed);
@@ -53,8 +57,8 @@ size_t sphere_workspace_divide(struct sphere_workspace *memory, const struct sph
     memory->threads = take(&pool, (size_t)threads * thread.used);
     if (!backward)
         return pool.used;
-    memory->sums = take(&pool, sums);
-    memory->image_sums = take(&pool, (size_t)n * sums);
+    memory->sums = take(&pool, (size_t)sphere_sum_count(op));
+    memory->image_sums = take(&pool, (size_t)n * sphere_sums_reals(op));
     memory->weights = take(&pool, (size_t)smaller(conv->partials, n) * conv->sum);
     return pool.used;
 }

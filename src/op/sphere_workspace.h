@@ -10,6 +10,9 @@ enum { SUM_BIAS, SUM_COSINE, SUM_MAGNITUDE, SUM_SHAPE };
 
 int sphere_sum_count(const struct sphere_op *op); /* of them in all */
 
+/* Reals of one image's sums (kernel/reduce.h). */
+size_t sphere_sums_reals(const struct sphere_op *op);
+
 /* A row of positions of one image in the backward pass. */
 struct position_row {
     int count;
@@ -17,7 +20,7 @@ struct position_row {
     const real *g;      /* [count][filters] */
     const real *x_norm; /* [count] */
     real *r;            /* [count]: set */
-    real *sums;         /* the image's; added to */
+    real *sums;         /* of the image's latest positions; added to */
     real *work;         /* [ANGULAR_SLOPE_ROWS][filters] */
 };
 
@@ -30,7 +33,7 @@ struct sphere_workspace {
     size_t thread; /* reals of it */
     /* Of the backward pass alone: */
     real *sums;       /* [sphere_sum_count] */
-    real *image_sums; /* [n][sphere_sum_count] */
+    real *image_sums; /* [n][sphere_sums_reals] */
     real *weights;    /* [smaller(partials, n)][conv.sum] */
 };
 

@@ -9,7 +9,7 @@
 
 struct features {
     int images, width;
-    real *values; /* [images][width] */
+    real *values; /* [images][width], in memory order: row, column, channel where the input is an image */
     int32_t *labels;
     int *predictions;
 };

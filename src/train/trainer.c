@@ -105,12 +105,11 @@ void trainer_close(struct trainer *trainer) {
 
 /* --- Training ---------------------------------------------------------------------------------------------------- */
 
-static double batch_accuracy(const struct step *step, const struct head *head, const int32_t *labels) {
+static double batch_accuracy(const struct loss *loss, int n, const int32_t *labels) {
     int right = 0;
-#pragma omp parallel for schedule(static) num_threads(step->threads) reduction(+ : right)
-    for (int i = 0; i < step->n; i++)
-        right += head_prediction(head, i) == labels[i];
-    return (double)right / step->n;
+    for (int i = 0; i < n; i++)
+        right += loss->rankings[i].best == labels[i];
+    return (double)right / n;
 }
 
 static void phase_ends(const struct trainer *trainer, enum step_phase phase) {
@@ -197,7 +196,8 @@ bool trainer_average_anew(struct trainer *trainer, const struct dataset *dataset
 double trainer_test_batch(struct trainer *trainer, const struct batch *batch) {
     struct step step = model_step(&trainer->model, batch->count, STEP_EVALUATE);
     model_forward(&trainer->model, step, batch->images);
-    return batch_accuracy(&step, &trainer->model.head, batch->labels);
+    loss_evaluate(&trainer->loss, &step, &trainer->model.head, batch->labels); /* which ranks the classes */
+    return batch_accuracy(&trainer->loss, step.n, batch->labels);
 }
 
 struct step_result trainer_step(struct trainer *trainer, const struct batch *batch) {
@@ -210,7 +210,7 @@ struct step_result trainer_step(struct trainer *trainer, const struct batch *bat
     phase_ends(trainer, STEP_FORWARD);
     result.fit = loss_evaluate(&trainer->loss, &step, &trainer->model.head, batch->labels);
     result.lambda = loss_lambda(experiment->loss, step.iteration);
-    result.accuracy = batch_accuracy(&step, &trainer->model.head, batch->labels);
+    result.accuracy = batch_accuracy(&trainer->loss, step.n, batch->labels);
     phase_ends(trainer, STEP_LOSS);
     if (isfinite(result.fit))
         compute_gradient(trainer, step, batch, &result);

@@ -316,7 +316,8 @@ def parameter_groups(layers: Layers, tensors: Tensors) -> dict[str, str]:
         name = layer.get("name")
         if layer["type"] in ("conv", "sphere_conv", "dense"):
             product = operator_of(layer)["magnitude"] == "product"
-            groups[f"{name}.weight"] = "weights" if product else "sphere_weights"
+            classifier = layer is layers[-1] and layer["type"] == "dense"
+            groups[f"{name}.weight"] = "weights" if product or classifier else "sphere_weights"
             groups[f"{name}.bias"] = "bias"
             groups[f"{name}.k"] = groups[f"{name}.rho"] = "shape"
         elif layer["type"] in ("batch_norm", "sphere_norm") and layer.get("trained", True):
