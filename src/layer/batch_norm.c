@@ -11,8 +11,7 @@
 
 #define SETTINGS                                                                                                       \
     REAL_KEY(struct batch_norm_config, epsilon, "epsilon", "1e-3", 1e-12, 1, "added to the variance"),                 \
-        REAL_KEY(struct batch_norm_config, decay, "decay", "0.999", 0, 0.999999,                                       \
-                 "of the running averages, per batch"),                                                                \
+        REAL_KEY(struct batch_norm_config, decay, "decay", "0.9", 0, 0.999999, "of the running averages, per batch"),  \
         BOOL_KEY(struct batch_norm_config, debias, "debias", "true",                                                   \
                  "correct the running averages for their start at 0"),                                                 \
         END_OF_KEYS
