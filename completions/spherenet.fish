@@ -22,7 +22,9 @@ function __spherenet_settings
     for row in (__spherenet_rows key '' 2 3 4)
         set -l columns (string split \t -- (string replace '[0]' $index -- $row))
         set -l rest (string sub -s (math 1 + (string length -- "$above")) -- $columns[1])
-        if test -n "$assigned"
+        if test "$assigned" = $columns[1] -a $columns[2] = FILE
+            string replace -r '^' -- "$argv[2]$assigned" (__fish_complete_path (string replace -- $assigned '' $argv[1]))
+        else if test -n "$assigned"
             if test $columns[1] = $assigned -a $columns[2] != -
                 string join \n -- "$argv[2]"$columns[1](string split ' ' -- $columns[2])
             end
@@ -39,7 +41,7 @@ function __spherenet_complete
     set -l before (string match -r '^--[a-z-]+=' -- $word)
     test -n "$before"; and set option (string trim -r -c = -- $before)
     if test (count $words) = 1
-        __spherenet_rows command '' 2 4
+        string match -q -- '-*' $word; and string join \n -- --help --version; or __spherenet_rows command '' 2 4
         return
     end
     set -l operands (__spherenet_rows command $words[2] 3)
@@ -62,7 +64,7 @@ function __spherenet_complete
         contains COMMAND $names; and __spherenet_rows command '' 2 4
         string match -v COMMAND -- $names
     else if test "$operands" = SPEC
-        __fish_complete_suffix .yaml
+        __fish_complete_path $word | string match -r '.*(?:/|\.ya?ml)(?:\t.*)?$'
     else if test -n "$operands"
         __fish_complete_path $word
     end
