@@ -32,6 +32,8 @@ static const struct {
     {"spherenet show --set train.threads=", "", ""},
     {"spherenet train ", "", "my spec.yml\nruns\nspec.yaml\n"},
     {"spherenet train --quiet m", "", "my spec.yml\n"},
+    {"spherenet train my\\ s", "", "my spec.yml\n"},
+    {"spherenet train ~/work/s", "", "spec.yaml\n"},
     {"spherenet show runs/tiny/", "", "checkpoints\nspec.yaml\n"},
     {"spherenet eval r", "", "runs\n"},
     {"spherenet features runs/", "", "tiny\n"},
@@ -70,8 +72,9 @@ static void expect_offered(const char *command, int i) {
 static const char *const bashrc = "source ../share/spherenet.bash\n"
                                   "report() {\n"
                                   "    set -f\n"
+                                  "    [[ $LINE =~ .*[^\\\\]\\  ]]\n"
                                   "    [[ $READLINE_LINE == \"$LINE\" ]] ||\n"
-                                  "        eval \"printf '%s\\n' ${READLINE_LINE#\"${LINE% *}\"}\" >../offered\n"
+                                  "        eval \"printf '%s\\n' ${READLINE_LINE#\"$BASH_REMATCH\"}\" >../offered\n"
                                   "    : >../finished\n"
                                   "    exit\n"
                                   "}\n"
