@@ -255,22 +255,28 @@ FILES := $(PROGRAM):bin/spherenet $(foreach file,$(TOOLS) $(MODULES),tools/$(fil
          $(SHARE)/spherenet.zsh:$(ZSH_FOLDER)/_spherenet \
          $(SHARE)/spherenet.fish:share/fish/vendor_completions.d/spherenet.fish
 INTO = "$(DESTDIR)$(PREFIX)"
+# The folders that install makes, a line each; uninstall reads it.
+MADE = $(SHARE)/"folders$(subst /,-,$(DESTDIR)$(PREFIX))"
 
 # The page of the program names the specs as they lie below /usr/local.
 install: $(PROGRAM) pages ## install below PREFIX=/usr/local, or what DESTDIR puts before that
-	@set -e; for file in $(FILES); do \
-	    mode=$$(test -x "$${file%%:*}" && echo 755 || echo 644); \
-	    $(INSTALL) -D -m $$mode "$${file%%:*}" $(INTO)/"$${file#*:}"; \
+	@set -e; \
+	folder() { [ -d "$$1" ] || { folder "$$(dirname "$$1")"; $(INSTALL) -d -m 755 "$$1"; echo "$$1" >> $(MADE); }; }; \
+	for file in $(FILES); do \
+	    place=$(INTO)/"$${file#*:}" mode=$$(test -x "$${file%%:*}" && echo 755 || echo 644); \
+	    folder "$${place%/*}"; $(INSTALL) -m $$mode "$${file%%:*}" "$$place"; \
 	done
 	@$(foreach tool,$(TOOLS),ln -sf ../share/spherenet/tools/$(tool) $(INTO)/bin/spherenet-$(call hyphens,$(tool)) &&) :
 	@sed -i 's|/usr/local|$(subst &,\&,$(PREFIX))|g' $(INTO)/share/man/man1/spherenet.1
 	@echo "installed below" $(INTO)
 
-# Folders that others may use stay.
+# Its own folders go, and others that it made where nothing else is in them.
 uninstall: ## remove what `make install` installed, given the same PREFIX and DESTDIR
 	@for file in $(FILES); do rm -f $(INTO)/"$${file#*:}"; done
 	@rm -f $(foreach tool,$(TOOLS),$(INTO)/bin/spherenet-$(call hyphens,$(tool)))
 	@for folder in /configs /tools ""; do rmdir $(INTO)/share/spherenet$$folder 2>/dev/null || :; done
+	@[ ! -e $(MADE) ] || LC_ALL=C sort -ru $(MADE) | while IFS= read -r folder; do rmdir "$$folder" 2>/dev/null || :; done
+	@rm -f $(MADE)
 
 deb: ## build Debian packages for this machine's kind of CPU, into build/deb
 	@rm -rf build/deb

@@ -42,9 +42,30 @@ START_TEST(what_is_installed_is_uninstalled) {
     ck_assert_str_eq(files, installed_files);
     const char *command = arena_printf(&arena, "diff -r '%s/configs' '" INSTALLED "/share/spherenet/configs'", home);
     ck_assert_str_eq(printed_by(command), "");
-    disk_write_text(INSTALLED "/share/another", "");
     make("uninstall");
-    ck_assert_str_eq(printed_by("find 'with blank' ! -type d"), INSTALLED "/share/another\n");
+    ck_assert(!disk_exists("with blank"));
+}
+END_TEST
+
+START_TEST(folders_of_others_outlive_uninstall) {
+    SKIP_IF(!has("make"), "there is no make");
+    ck_assert_int_eq(shell("mkdir -p '" INSTALLED "/bin'"), 0);
+    make("install");
+    make("install");
+    disk_write_text(INSTALLED "/share/man/man1/another.1", "");
+    make("uninstall");
+    ck_assert_str_eq(printed_by("find 'with blank' | LC_ALL=C sort"),
+                     "with blank\n" INSTALLED "\n" INSTALLED "/bin\n" INSTALLED "/share\n" INSTALLED
+                     "/share/man\n" INSTALLED "/share/man/man1\n" INSTALLED "/share/man/man1/another.1\n");
+}
+END_TEST
+
+START_TEST(uninstall_after_make_clean_leaves_nothing_of_its_own) {
+    SKIP_IF(!has("make"), "there is no make");
+    make("install");
+    ck_assert_int_eq(shell("rm -r share"), 0);
+    make("uninstall");
+    ck_assert_str_eq(printed_by("find 'with blank' ! -type d"), "");
     ck_assert(!disk_exists(INSTALLED "/share/spherenet"));
     ck_assert(disk_exists(INSTALLED "/bin"));
 }
@@ -172,6 +193,8 @@ Suite *test_suite(void) {
     Suite *suite = suite_create("install");
     TCase *install = suite_group(suite, "install", 120, program_set_up, program_tear_down);
     tcase_add_test(install, what_is_installed_is_uninstalled);
+    tcase_add_test(install, folders_of_others_outlive_uninstall);
+    tcase_add_test(install, uninstall_after_make_clean_leaves_nothing_of_its_own);
     tcase_add_test(install, what_is_installed_works_from_any_folder);
     tcase_add_test(install, the_version_of_the_package_is_the_programs);
     tcase_add_test(install, packagers_flags_are_taken_and_others_build_anew);
