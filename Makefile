@@ -21,9 +21,10 @@ PKGS := openblas yaml-0.1 zlib jansson libxxhash
 # build/x86-64-v3-f64, build/clang-release.
 VARIANT ?= release
 # Checks by the compiler and the C library at little cost, and addresses that nobody can guess; `make HARDENING=` is
-# without. What a compiler may not take is asked for.
+# without. What a compiler may not take is asked for. Packagers' own degree of _FORTIFY_SOURCE counts.
+FORTIFY := $(if $(findstring _FORTIFY_SOURCE,$(CPPFLAGS) $(CFLAGS)),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 takes = $(shell $(CC) $(1) -S -o /dev/null -x c /dev/null >/dev/null 2>&1 && echo $(1))
-HARDENING ?= -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fPIE -fstack-protector-strong \
+HARDENING ?= $(FORTIFY) -fPIE -fstack-protector-strong \
              $(call takes,-fstack-clash-protection) $(if $(X86_64),$(call takes,-fcf-protection))
 HARDENING := $(HARDENING)
 comma :=,

@@ -107,6 +107,7 @@ START_TEST(packagers_flags_are_taken_and_others_build_anew) {
     expect_part(flags, " -DFIRST --coverage ");
     expect_part(flags, " -fopenmp --coverage -Wl,-O1 ");
     expect_part(flags, " -ldl -lrt\n");
+    expect_part(flags, " -D_FORTIFY_SOURCE=2 ");
     struct stat before, again, after;
     ck_assert_int_eq(stat("flags", &before), 0);
     flags_with("CPPFLAGS=-DFIRST CFLAGS=--coverage LDFLAGS=-Wl,-O1 LDLIBS=-lrt");
@@ -119,6 +120,17 @@ START_TEST(packagers_flags_are_taken_and_others_build_anew) {
         ck_assert_int_eq(stat("flags", &after), 0);
         ck_assert(after.st_mtim.tv_sec != again.st_mtim.tv_sec || after.st_mtim.tv_nsec != again.st_mtim.tv_nsec);
         again = after;
+    }
+}
+END_TEST
+
+START_TEST(packagers_degree_of_fortification_stands_alone) {
+    SKIP_IF(!has("make"), "there is no make");
+    static const char *const named[] = {"CPPFLAGS=-D_FORTIFY_SOURCE=3", "CFLAGS=-Wp,-D_FORTIFY_SOURCE=3"};
+    for (int i = 0; i < COUNT(named); i++) {
+        const char *flags = flags_with(named[i]), *first = strstr(flags, "_FORTIFY_SOURCE");
+        ck_assert_int_eq(strncmp(first, "_FORTIFY_SOURCE=3 ", strlen("_FORTIFY_SOURCE=3 ")), 0);
+        ck_assert_ptr_eq(strstr(flags, "_FORTIFY_SOURCE=2"), NULL);
     }
 }
 END_TEST
@@ -198,6 +210,7 @@ Suite *test_suite(void) {
     tcase_add_test(install, what_is_installed_works_from_any_folder);
     tcase_add_test(install, the_version_of_the_package_is_the_programs);
     tcase_add_test(install, packagers_flags_are_taken_and_others_build_anew);
+    tcase_add_test(install, packagers_degree_of_fortification_stands_alone);
     tcase_add_test(install, manual_pages_tell_commands_and_keys);
     tcase_add_loop_test(install, tools_work_through_links, 0, COUNT(linked_tools));
     tcase_add_loop_test(install, the_command_that_goes_on_calls_the_program_as_it_was_called, 0, 2);
