@@ -116,41 +116,36 @@ onnx_angular_row *onnx_angular_of(const struct kind *kind) {
 
 /* --- The operator ------------------------------------------------------------------------------------------------ */
 
-static void convolution_attributes(struct onnx_graph *graph, const struct conv_geometry *g) {
+/* What filters make of x. inputs: x, filters and, unless NULL, bias. */
+static const char *filtered(struct onnx_graph *graph, const struct sphere_op *op, bool flat, const char *name,
+                            const char *const *inputs) {
+    const struct conv_geometry *g = &op->conv.g;
+    const char *y = onnx_node(graph, flat ? "Gemm" : "Conv", name, inputs);
+    if (flat) {
+        onnx_int(graph, "transB", 1);
+        return y;
+    }
     onnx_ints(graph, "kernel_shape", (const int64_t[]){g->kernel_h, g->kernel_w}, 2);
     onnx_ints(graph, "strides", (const int64_t[]){g->stride, g->stride}, 2);
     onnx_ints(graph, "pads", (const int64_t[]){g->padding, g->padding, g->padding, g->padding}, 4);
-}
-
-/* w.x of all filters, whose values are multiplied by the factors. bias: or NULL. */
-static const char *products(struct onnx_graph *graph, const struct sphere_op *op, bool flat, const char *x,
-                            const double *factors, const char *bias) {
-    const char *inputs[] = {x, onnx_trained(graph, "weight", factors), bias, NULL};
-    const char *y = onnx_node(graph, flat ? "Gemm" : "Conv", "products", inputs);
-    if (flat)
-        onnx_int(graph, "transB", 1);
-    else
-        convolution_attributes(graph, &op->conv.g);
     return y;
 }
 
-/* sqrt(sum of squares + epsilon) of each patch: [N, 1], or [N, 1, height, width]. */
+/* sqrt(sum of squares + epsilon) of each patch: [N, 1], or [N, 1, height, width]. The squares are added by a filter of
+ * ones: runtimes add a filter's products more exactly than a reduction's terms. */
 static const char *patch_lengths(struct onnx_graph *graph, const struct sphere_op *op, bool flat, const char *x) {
     const struct conv_geometry *g = &op->conv.g;
-    const char *squares = onnx_node(graph, "ReduceSumSquare", "squares", ONNX_INPUTS(x));
-    onnx_ints(graph, "axes", (const int64_t[]){1}, 1);
-    if (!flat) {
-        int count = g->kernel_h * g->kernel_w;
-        double *ones = arena_alloc(&graph->arena, (size_t)count * sizeof *ones);
-        for (int i = 0; i < count; i++)
-            ones[i] = 1;
-        const char *box = onnx_constant(graph, "box", ones, 4, (const int64_t[]){1, 1, g->kernel_h, g->kernel_w});
-        squares = onnx_node(graph, "Conv", "patch_squares", ONNX_INPUTS(squares, box));
-        convolution_attributes(graph, g);
-    }
+    int count = conv_patch(g);
+    double *ones = arena_alloc(&graph->arena, (size_t)count * sizeof *ones);
+    for (int i = 0; i < count; i++)
+        ones[i] = 1;
+    const int64_t of_vector[] = {1, count}, of_image[] = {1, g->channels, g->kernel_h, g->kernel_w};
+    const char *box = onnx_constant(graph, "ones", ones, flat ? 2 : 4, flat ? of_vector : of_image);
+    const char *squares = onnx_node(graph, "Mul", "squares", ONNX_INPUTS(x, x));
+    const char *sums = filtered(graph, op, flat, "patch_squares", ONNX_INPUTS(squares, box));
     const char *epsilon = onnx_number(graph, "epsilon", op->config->epsilon);
     return onnx_node(graph, "Sqrt", "lengths",
-                     ONNX_INPUTS(onnx_node(graph, "Add", "squares_and_epsilon", ONNX_INPUTS(squares, epsilon))));
+                     ONNX_INPUTS(onnx_node(graph, "Add", "squares_and_epsilon", ONNX_INPUTS(sums, epsilon))));
 }
 
 /* [filters]: |w| */
@@ -175,7 +170,8 @@ static const char *cosines_of(struct onnx_graph *graph, const struct sphere_op *
     double *inverses = arena_alloc(&graph->arena, (size_t)filters * sizeof *inverses);
     for (int f = 0; f < filters; f++)
         inverses[f] = 1 / w_lengths[f];
-    const char *dots = products(graph, op, flat, x, inverses, NULL);
+    const char *weights = onnx_trained(graph, "weight", inverses);
+    const char *dots = filtered(graph, op, flat, "products", ONNX_INPUTS(x, weights));
     const char *rounded = onnx_node(graph, "Div", "rounded_cosines", ONNX_INPUTS(dots, x_lengths));
     return onnx_clamped(graph, "cosines", rounded, op->angular.type->clamped ? 1 - ANGULAR_CLAMP : 1);
 }
@@ -196,8 +192,11 @@ static const char *with_magnitude(struct onnx_graph *graph, const struct sphere_
 
 const char *onnx_operator(struct onnx_graph *graph, const struct sphere_op *op, bool flat, const char *x,
                           const char **lengths) {
-    if (op->ordinary)
-        return products(graph, op, flat, x, NULL, op->bias ? onnx_trained(graph, "bias", NULL) : NULL);
+    if (op->ordinary) {
+        const char *weights = onnx_trained(graph, "weight", NULL);
+        return filtered(graph, op, flat, "products",
+                        ONNX_INPUTS(x, weights, op->bias ? onnx_trained(graph, "bias", NULL) : NULL));
+    }
     double *w_lengths = filter_lengths(graph, op);
     const char *x_lengths = patch_lengths(graph, op, flat, x);
     const char *cosines = cosines_of(graph, op, flat, x, w_lengths, x_lengths);
