@@ -56,7 +56,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wvla -Wconversion -Wsign-conversion -Wstrict
 # clang warns of every loop that `omp simd` does not make it vectorise, such as those over functions of the C library.
 WARNINGS += $(if $(findstring clang,$(CC)),-Wno-pass-failed)
 # What the sources are written in, for tools/lint too.
-LANGUAGE := -std=gnu11 -march=$(ARCH) -fopenmp -Isrc -Itests -isystem build/messages $(shell pkg-config --cflags $(PKGS)) \
+LANGUAGE := -std=gnu11 -march=$(ARCH) -fopenmp -Isrc -Itests -Ibuild/messages $(shell pkg-config --cflags $(PKGS)) \
             $(shell pkg-config --cflags check 2>/dev/null)
 COMPILE = $(CC) $(LANGUAGE) $(OPT_$(VARIANT)) -fno-math-errno -fno-trapping-math $(WIDE) $(WARNINGS) -MMD -MP \
           $(CPPFLAGS) $(CFLAGS) $(OWN_FLAGS)
@@ -104,7 +104,7 @@ $(B)/flags: FORCE
 	@printf "%s\n" $(call quoted,$(flags)) | cmp -s - $@ || printf "%s\n" $(call quoted,$(flags)) > $@
 
 vpath %.proto $(sort $(dir $(PROTOS)))
-build/messages/%.pb-c.c: %.proto
+build/messages/%.pb-c.c build/messages/%.pb-c.h: %.proto
 	@mkdir -p $(@D)
 	$(call say,messages of $<) >&2
 	$(Q)protoc-c --c_out=$(@D) -I$(<D) $<

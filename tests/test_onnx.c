@@ -275,8 +275,8 @@ static const struct {
     const char *arguments, *message;
 } mistakes[] = {
     {2, "export runs/tiny", "--to is missing; there are onnx"},
-    {2, "export runs/tiny --to onnxx", "--to onnxx: there is no such; there are onnx"},
-    {2, "export runs/tiny --to onnx --input flaot", "--input flaot: there is no such; there are uint8 and float"},
+    {2, "export runs/tiny --to onnxx", "no format \"onnxx\"; there are onnx and tensorboard"},
+    {2, "export runs/tiny --to onnx --input flaot", "no input \"flaot\"; there are uint8 and float"},
     {2, "export", "RUN_OR_CHECKPOINT is missing"},
     {1, "export runs/none --to onnx", "runs/none: neither a run's folder nor a checkpoint"},
     {1, "export runs/tiny --to onnx --out .", ".: cannot be written: Is a directory"},

@@ -3,6 +3,7 @@
 
 #include "cli/loaded_run.h"
 #include "export/onnx.h"
+#include "export/tensorboard.h"
 
 static struct values overrides;
 static const char *format_name, *input_name, *out_path;
@@ -61,41 +62,58 @@ static enum exit_status export_onnx(const char *operand) {
     return status;
 }
 
+/* --- TensorBoard ------------------------------------------------------------------------------------------------- */
+
+static enum exit_status export_tensorboard(const char *operand) {
+    char folder[PATH_BYTES];
+    struct error err;
+    snprintf(folder, sizeof folder, "%.3900s%s", out_path ? out_path : operand, out_path ? "" : "/tensorboard");
+    if (!tensorboard_write(folder, operand, &err))
+        return failed(&err);
+    printf("%s/" TENSORBOARD_FILE "\n", folder);
+    return EXIT_DONE;
+}
+
 /* --- The command ------------------------------------------------------------------------------------------------- */
 
 /* To add a format: its function, a line here, and its name with the option `to`. */
-static const struct {
+static const struct format {
     const char *name;
-    bool takes_input; /* --input */
+    bool of_network; /* takes --input and --set */
     enum exit_status (*write)(const char *operand);
 } formats[] = {
     {"onnx", true, export_onnx},
+    {"tensorboard", false, export_tensorboard},
 };
 
 enum { FORMATS = sizeof formats / sizeof *formats };
 
-static enum exit_status wrong_usage(const char *option, const char *value, const char *expected) {
-    if (value)
-        fprintf(stderr, "spherenet export: --%s %s: there is no such; there are %s\n", option, value, expected);
+/* NULL after a message: the option is missing, or has another value. */
+static const struct format *chosen_format(void) {
+    for (int i = 0; format_name && i < FORMATS; i++)
+        if (!strcmp(formats[i].name, format_name))
+            return &formats[i];
+    if (format_name)
+        fprintf(stderr, "spherenet export: no format \"%s\"; there are onnx and tensorboard\n", format_name);
     else
-        fprintf(stderr, "spherenet export: --%s is missing; there are %s\n", option, expected);
-    return EXIT_USAGE;
+        fprintf(stderr, "spherenet export: --to is missing; there are onnx and tensorboard\n");
+    return NULL;
+}
+
+static bool check_options(const struct format *format) {
+    if (!format->of_network && (input_name || overrides.count))
+        fprintf(stderr, "spherenet export: --%s is for --to onnx\n", input_name ? "input" : "set");
+    else if (input_name && strcmp(input_name, "uint8") != 0 && strcmp(input_name, "float") != 0)
+        fprintf(stderr, "spherenet export: no input \"%s\"; there are uint8 and float\n", input_name);
+    else
+        return true;
+    return false;
 }
 
 static enum exit_status run(int operand_count, const char *const *operands) {
     (void)operand_count;
-    int format = 0;
-    while (format < FORMATS && (!format_name || strcmp(formats[format].name, format_name) != 0))
-        format++;
-    if (format == FORMATS)
-        return wrong_usage("to", format_name, "onnx and tensorboard");
-    if (input_name && !formats[format].takes_input) {
-        fprintf(stderr, "spherenet export: --input is for --to onnx\n");
-        return EXIT_USAGE;
-    }
-    if (input_name && strcmp(input_name, "uint8") != 0 && strcmp(input_name, "float") != 0)
-        return wrong_usage("input", input_name, "uint8 and float");
-    return formats[format].write(operands[0]);
+    const struct format *format = chosen_format();
+    return format && check_options(format) ? format->write(operands[0]) : EXIT_USAGE;
 }
 
 const struct command command_export = {
@@ -108,7 +126,11 @@ const struct command command_export = {
         "is\n"
         "free. With --input float, `images` are float [N, channels, height, width], (pixel - pixel_mean) / "
         "pixel_scale.\n"
-        "The file goes beside the checkpoint and is named after it, unless --out says otherwise.\n",
+        "The file goes beside the checkpoint and is named after it, unless --out says otherwise.\n"
+        "\n"
+        "--to tensorboard: the curves of a run, as scalars train/fit, test/accuracy and so on at each iteration. They "
+        "go\n"
+        "to RUN/tensorboard, or the folder that --out names, and replace those of an earlier export.\n",
     .options = options,
     .least_operands = 1,
     .most_operands = 1,
