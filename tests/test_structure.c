@@ -6,7 +6,7 @@
 #include "runner.h"
 
 static const char *const order[] = {"base",  "storage", "spec",   "kernel", "machine", "plan",  "op",  "layer",
-                                    "model", "loss",    "family", "data",   "optim",   "train", "run", "cli"};
+                                    "model", "loss",    "family", "data",   "optim",   "train", "run", "export", "cli"};
 
 enum { FOLDERS = sizeof order / sizeof *order };
 
