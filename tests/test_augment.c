@@ -205,7 +205,9 @@ static uint8_t pixel_of(int image, int place, int channel) {
     }
 }
 
-static bool fetch(const struct dataset *dataset, int split, int index, uint8_t *pixels, struct error *error) {
+static bool fetch(const struct dataset *dataset, int split, int index, const struct augment_context *context,
+                  uint8_t *pixels, struct error *error) {
+    (void)context;
     if (split != SPLIT_TRAIN || index == dataset->classes || index == dataset->classes + 300)
         return error_set(error, "image %d cannot be read", index);
     for (int i = 0; i < HEIGHT * WIDTH * CHANNELS; i++)

@@ -21,7 +21,7 @@ static bool measure_images(const struct dataset *dataset, int first, int end, ui
     uint8_t *pixels = mem_block(bytes);
     bool good = pixels || error_set_code(err, ERROR_NO_MEMORY, "data: not enough memory to look at an image");
     for (int i = first; good && i < end; i++) {
-        good = dataset_fetch(dataset, SPLIT_TRAIN, i, pixels, err);
+        good = dataset_fetch(dataset, SPLIT_TRAIN, i, NULL, pixels, err);
         if (good)
             sums[i] = XXH3_64bits_withSeed(pixels, bytes, (uint64_t)dataset->splits[SPLIT_TRAIN].labels[i]);
     }

@@ -53,9 +53,11 @@ struct dataset_type {
     /* Fills the labels of a split, at most data_config's limit of them (the first images in the dataset's own order),
      * and prepares `images`. What it leaves on failure is freed by its caller. */
     bool (*load)(struct dataset *dataset, const void *config, int split, uint64_t seed, struct error *err);
-    /* Writes the pixels of an image of a loaded dataset, [height][width][channels]. May be called by several threads at
-     * once. */
-    bool (*fetch)(const struct dataset *dataset, int split, int index, uint8_t *pixels, struct error *err);
+    /* Writes the pixels of an image of a loaded dataset, [height][width][channels]. Where an image is cut from a larger
+     * picture, the context says which cut a training takes; NULL: the one that tests see. May be called by several
+     * threads at once. */
+    bool (*fetch)(const struct dataset *dataset, int split, int index, const struct augment_context *context,
+                  uint8_t *pixels, struct error *err);
     /* Frees `images`, which may be NULL. */
     void (*release)(struct dataset *dataset);
 };
@@ -84,10 +86,11 @@ enum { CLASS_NAME_BYTES = 32 };
 /* What people call a class. buffer: CLASS_NAME_BYTES, for a name that is made. */
 const char *dataset_class_name(const struct dataset *dataset, int class, char *buffer);
 
-/* The pixels of image `index` of a split, dataset_image_bytes of them. Threads may fetch at the same time. */
-static inline bool dataset_fetch(const struct dataset *dataset, int split, int index, uint8_t *pixels,
-                                 struct error *err) {
-    return dataset->type->fetch(dataset, split, index, pixels, err);
+/* The pixels of image `index` of a split, dataset_image_bytes of them; context as for the type's `fetch`. Threads may
+ * fetch at the same time. */
+static inline bool dataset_fetch(const struct dataset *dataset, int split, int index,
+                                 const struct augment_context *context, uint8_t *pixels, struct error *err) {
+    return dataset->type->fetch(dataset, split, index, context, pixels, err);
 }
 
 /* For the files that read datasets: */

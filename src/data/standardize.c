@@ -34,7 +34,7 @@ static bool add_images(struct sums *sums, const struct dataset *dataset, int fir
     if (!pixels)
         return error_set_code(err, ERROR_NO_MEMORY, "data: not enough memory to measure the pixels");
     for (int i = first; good && i < end; i++) {
-        good = dataset_fetch(dataset, SPLIT_TRAIN, i, pixels, err);
+        good = dataset_fetch(dataset, SPLIT_TRAIN, i, NULL, pixels, err);
         if (good)
             add_image(sums, pixels, dataset->height * dataset->width, dataset->channels);
     }
