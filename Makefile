@@ -14,7 +14,7 @@ WIDE := $(if $(X86_64),-mprefer-vector-width=512)
 # V=1 shows whole command lines.
 Q := $(if $(V),,@)
 say = $(if $(V),,@echo "  $(1)")
-PKGS := openblas yaml-0.1 zlib jansson libxxhash
+PKGS := openblas yaml-0.1 zlib jansson libxxhash libjpeg libpng
 
 # Variants of the same sources: release, f64 (double arithmetic), and those that look for mistakes or count what is run.
 # Each has a folder of its own below build/, and so has each CPU and compiler other than the usual: build/release,
