@@ -8,16 +8,11 @@
 #include "base/mem.h"
 
 extern const struct dataset_type dataset_cifar10, dataset_cifar100, dataset_mnist, dataset_fashion_mnist, dataset_idx,
-    dataset_synthetic;
+    dataset_images, dataset_synthetic;
 
 static const struct kind *const dataset_rows[] = {
-    &dataset_cifar10.kind,
-    &dataset_cifar100.kind,
-    &dataset_mnist.kind,
-    &dataset_fashion_mnist.kind,
-    &dataset_idx.kind,
-    &dataset_synthetic.kind,
-    NULL,
+    &dataset_cifar10.kind, &dataset_cifar100.kind, &dataset_mnist.kind,     &dataset_fashion_mnist.kind,
+    &dataset_idx.kind,     &dataset_images.kind,   &dataset_synthetic.kind, NULL,
 };
 
 const struct registry dataset_registry = {.noun = "dataset", .rows = dataset_rows};
@@ -73,8 +68,11 @@ bool dataset_describe(struct dataset *dataset, struct choice data, struct error 
     *dataset = (struct dataset){.type = type_of(data)};
     if (dataset->type->describe(dataset, config, err) &&
         check_channels("pixel_mean", &config->pixel_mean, dataset->channels, err) &&
-        check_channels("pixel_scale", &config->pixel_scale, dataset->channels, err))
+        check_channels("pixel_scale", &config->pixel_scale, dataset->channels, err)) {
+        if (dataset->type->complete)
+            dataset->type->complete(dataset, data.config);
         return true;
+    }
     dataset_free(dataset);
     return false;
 }

@@ -30,6 +30,8 @@ struct dataset {
     /* [classes]; NULL: "class 0", "class 1", ... Set by describe; load may know better. */
     const char *const *class_names;
     uint64_t checksum;   /* of the training images: data/contents.h; 0: not measured */
+    size_t cache_bytes;  /* that fetching may keep of images beside what `load` has taken; set by describe */
+    const char *remark;  /* what people should know of the data's files; NULL: nothing */
     struct arena memory; /* of what is freed with the dataset, such as names that were read */
 };
 
@@ -50,6 +52,9 @@ struct dataset_type {
     /* Sets height, width, channels, classes. They follow from the configuration alone where they can; a dataset that
      * has to look at its files to know its classes may do so, and fail. */
     bool (*describe)(struct dataset *dataset, const void *config, struct error *err);
+    /* Puts into the configuration what `describe` has found in files, so that a stored spec describes a network without
+     * them. NULL: there is nothing of that kind. */
+    void (*complete)(const struct dataset *dataset, void *config);
     /* Fills the labels of a split, at most data_config's limit of them (the first images in the dataset's own order),
      * and prepares `images`. What it leaves on failure is freed by its caller. */
     bool (*load)(struct dataset *dataset, const void *config, int split, uint64_t seed, struct error *err);
@@ -58,6 +63,12 @@ struct dataset_type {
      * threads at once. */
     bool (*fetch)(const struct dataset *dataset, int split, int index, const struct augment_context *context,
                   uint8_t *pixels, struct error *err);
+    /* A number that tells what the image is without a look at its pixels: from its file's name and size, say. NULL: the
+     * pixels tell it. May be called by several threads at once. */
+    bool (*identify)(const struct dataset *dataset, int split, int index, uint64_t *number, struct error *err);
+    /* Adds a line for each image whose file was found to be bad, and whose place another one took, since the last call.
+     * NULL: there are none. May be called while other threads fetch. */
+    void (*tell_bad)(const struct dataset *dataset, struct text *lines);
     /* Frees `images`, which may be NULL. */
     void (*release)(struct dataset *dataset);
 };
@@ -91,6 +102,12 @@ const char *dataset_class_name(const struct dataset *dataset, int class, char *b
 static inline bool dataset_fetch(const struct dataset *dataset, int split, int index,
                                  const struct augment_context *context, uint8_t *pixels, struct error *err) {
     return dataset->type->fetch(dataset, split, index, context, pixels, err);
+}
+
+/* Adds a line for each bad image that another one was fetched for since the last call. */
+static inline void dataset_tell_bad(const struct dataset *dataset, struct text *lines) {
+    if (dataset->type->tell_bad)
+        dataset->type->tell_bad(dataset, lines);
 }
 
 /* For the files that read datasets: */

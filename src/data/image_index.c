@@ -64,6 +64,16 @@ bool image_index_add_folder(struct image_index *index, const char *path) {
     return true;
 }
 
+struct folder_state folder_state_of(const struct stat *status) {
+    return (struct folder_state){
+        .device = (int64_t)status->st_dev,
+        .inode = (int64_t)status->st_ino,
+        .bytes = status->st_size,
+        .modified = {status->st_mtim.tv_sec, status->st_mtim.tv_nsec},
+        .changed = {status->st_ctim.tv_sec, status->st_ctim.tv_nsec},
+    };
+}
+
 void image_index_free(struct image_index *index) {
     free(index->root);
     free(index->names);

@@ -5,7 +5,7 @@
 #define SPHERENET_DATA_IMAGE_INDEX_H
 
 #include <stdint.h>
-#include <sys/types.h>
+#include <sys/stat.h>
 
 #include "data/dataset.h"
 
@@ -22,8 +22,9 @@ struct image_file {
 struct image_folder {
     size_t path;      /* where its path, that counts from the root, begins in `names`; "": the root */
     int first, count; /* its files */
-    /* What it was when it was read. */
-    int64_t device, inode, seconds, nanoseconds;
+    struct folder_state {
+        int64_t device, inode, bytes, modified[2], changed[2]; /* the times in seconds, and nanoseconds beyond */
+    } state;                                                   /* when it was read */
 };
 
 struct image_index {
@@ -68,6 +69,9 @@ bool image_index_read_list(struct image_index *index, struct image_layout *layou
 void image_index_divide(struct image_index *index, int classes, double test_share, uint64_t seed);
 
 void image_index_free(struct image_index *index);
+
+/* What tells whether a folder has changed. */
+struct folder_state folder_state_of(const struct stat *status);
 
 /* Adds the file's path: as the system takes it, and as people may see it, on one line without control characters. */
 void image_index_path(struct text *path, const struct image_index *index, int file);

@@ -216,13 +216,6 @@ static bool read_entries(struct scan *scan, DIR *folder, int number) {
     return true;
 }
 
-static void remember(struct image_folder *folder, const struct stat *status) {
-    folder->device = (int64_t)status->st_dev;
-    folder->inode = (int64_t)status->st_ino;
-    folder->seconds = status->st_mtim.tv_sec;
-    folder->nanoseconds = status->st_mtim.tv_nsec;
-}
-
 /* Folder `number` of the index; the folders that it holds are added at its end. */
 static bool read_folder(struct scan *scan, int number) {
     struct image_index *index = scan->index;
@@ -235,7 +228,7 @@ static bool read_folder(struct scan *scan, int number) {
     if (!good) {
         error_set_errno(scan->err, "%s: cannot be read", scan->path.data);
     } else {
-        remember(&index->folders[number], &status);
+        index->folders[number].state = folder_state_of(&status);
         good = !enter(&scan->entered, &status) || read_entries(scan, folder, number);
     }
     if (folder)
@@ -348,7 +341,7 @@ static bool count_beside(struct scan *scan, int number) {
             good = count_foreign(index, number, names[i]) || without_memory(scan);
     struct stat status;
     if (stat(path.data, &status) == 0)
-        remember(&index->folders[number], &status);
+        index->folders[number].state = folder_state_of(&status);
     text_free(&path);
     arena_free(&arena);
     return good;

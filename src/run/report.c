@@ -28,6 +28,8 @@ void report_opening(struct log *log, const struct trainer *trainer, const struct
         log_warning(log, "%s", warning);
     log_line(log, "data: %d training and %d test images of %dx%dx%d, %d classes", dataset->splits[SPLIT_TRAIN].count,
              dataset->splits[SPLIT_TEST].count, dataset->height, dataset->width, dataset->channels, dataset->classes);
+    if (dataset->remark)
+        log_line(log, "data: %s", dataset->remark);
     log_line(log, "network: %s, %zu weights, %.0f MB for batches of %d", e->network.kind->name,
              count_weights(&trainer->model), (double)(plan_sizes(&trainer->model.planner).total * sizeof(real)) / 1e6,
              e->train.batch_size);
