@@ -18,11 +18,11 @@
 #include "machine/threads.h"
 #include "train/openblas_core.h"
 
-extern const struct command command_train, command_eval, command_features, command_show, command_bench, command_list,
-    command_of_help;
+extern const struct command command_train, command_eval, command_features, command_show, command_bench, command_data,
+    command_list, command_of_help;
 
 const struct command *const commands[] = {
-    &command_train, &command_eval, &command_features, &command_show,
+    &command_train, &command_eval, &command_features, &command_show, &command_data,
     &command_bench, &command_list, &command_of_help,  NULL,
 };
 

@@ -114,6 +114,14 @@ const char *dataset_class_name(const struct dataset *dataset, int class, char *b
     return buffer;
 }
 
+bool dataset_examine(const struct dataset *dataset, int split, int index, int *height, int *width, uint8_t *pixels,
+                     struct error *err) {
+    *height = dataset->height;
+    *width = dataset->width;
+    return dataset->type->examine ? dataset->type->examine(dataset, split, index, height, width, pixels, err)
+                                  : dataset_fetch(dataset, split, index, NULL, pixels, err);
+}
+
 void dataset_free(struct dataset *dataset) {
     if (dataset->type)
         dataset->type->release(dataset);

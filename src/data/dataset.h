@@ -66,6 +66,10 @@ struct dataset_type {
     /* A number that tells what the image is without a look at its pixels: from its file's name and size, say. NULL: the
      * pixels tell it. May be called by several threads at once. */
     bool (*identify)(const struct dataset *dataset, int split, int index, uint64_t *number, struct error *err);
+    /* As `fetch` without context, but where the image's own file is bad it fails. Tells the size of the picture in the
+     * file. NULL: images are all of the dataset's size, and `fetch` fetches none for another. */
+    bool (*examine)(const struct dataset *dataset, int split, int index, int *height, int *width, uint8_t *pixels,
+                    struct error *err);
     /* Adds a line for each image whose file was found to be bad, and whose place another one took, since the last call.
      * NULL: there are none. May be called while other threads fetch. */
     void (*tell_bad)(const struct dataset *dataset, struct text *lines);
@@ -103,6 +107,10 @@ static inline bool dataset_fetch(const struct dataset *dataset, int split, int i
                                  const struct augment_context *context, uint8_t *pixels, struct error *err) {
     return dataset->type->fetch(dataset, split, index, context, pixels, err);
 }
+
+/* As the type's `examine`. */
+bool dataset_examine(const struct dataset *dataset, int split, int index, int *height, int *width, uint8_t *pixels,
+                     struct error *err);
 
 /* Adds a line for each bad image that another one was fetched for since the last call. */
 static inline void dataset_tell_bad(const struct dataset *dataset, struct text *lines) {

@@ -276,6 +276,12 @@ static bool fetch(const struct dataset *dataset, int split, int index, const str
     return false;
 }
 
+static bool examine(const struct dataset *dataset, int split, int index, int *height, int *width, uint8_t *pixels,
+                    struct error *err) {
+    struct images *images = dataset->images;
+    return image_examine(images, images->files[split][index], height, width, pixels, err);
+}
+
 /* --- Keys -------------------------------------------------------------------------------------------------------- */
 
 static const char *const fit_names[] = {[FIT_CROP] = "crop", [FIT_STRETCH] = "stretch", [FIT_PAD] = "pad", NULL};
@@ -328,6 +334,7 @@ const struct dataset_type dataset_images = {
     .load = load,
     .fetch = fetch,
     .identify = identify,
+    .examine = examine,
     .tell_bad = tell_bad,
     .release = release,
 };

@@ -166,3 +166,22 @@ bool image_read(struct images *images, int file, const struct augment_context *c
     text_free(&shown);
     return good;
 }
+
+bool image_examine(const struct images *images, int file, int *height, int *width, uint8_t *pixels, struct error *err) {
+    struct file_bytes bytes = {0};
+    struct picture_size size;
+    struct text path = {0}, shown = {0};
+    image_index_path(&path, &images->index, file);
+    image_index_shown(&shown, &images->index, file);
+    bool good = read_file(&bytes, path.data, shown.data, err) &&
+                picture_probe(&size, bytes.bytes, bytes.size, shown.data, err) &&
+                decode(pixels, &images->config, &bytes, shown.data, NULL, err);
+    if (good) {
+        *height = size.height;
+        *width = size.width;
+    }
+    free(bytes.bytes);
+    text_free(&path);
+    text_free(&shown);
+    return good;
+}

@@ -8,4 +8,7 @@
 bool image_read(struct images *images, int file, const struct augment_context *context, uint8_t *pixels,
                 struct error *err);
 
+/* The same without context, from the file itself, and the size of the picture in it. */
+bool image_examine(const struct images *images, int file, int *height, int *width, uint8_t *pixels, struct error *err);
+
 #endif
