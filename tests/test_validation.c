@@ -142,6 +142,7 @@ START_TEST(without_validation_the_splits_are_the_stored_ones) {
     check_counts(90, 256);
     ck_assert_int_eq(dataset.splits[SPLIT_VALIDATION].count, 0);
     ck_assert_ptr_null(dataset.splits[SPLIT_TRAIN].stored);
+    dataset_free(&dataset);
     ck_assert(!dataset_load_split(&dataset, choose_synthetic(4, 5, 5, 2, 90), 1, SPLIT_VALIDATION, &err));
     ck_assert_str_eq(err.text, "synthetic: there are no validation images; data.validation sets some aside");
 }
