@@ -31,6 +31,7 @@ struct session {
     struct text skipped;       /* a line for each damaged checkpoint that was passed over */
     struct plateau chance;
     int64_t averaged; /* iteration whose network's batch normalisation was averaged anew; -1: none */
+    bool begun;       /* without a checkpoint of its own */
     bool lag_told;
     double longest_step;               /* seconds */
     int skips;                         /* updates left out, one after the other */
@@ -63,13 +64,15 @@ static bool initialise(struct session *s, struct error *err) {
 
 /* A run without a checkpoint of its own. */
 static bool begin(struct session *s, struct error *err) {
-    return resume_nothing(s->experiment, err) && initialise(s, err);
+    s->begun =
+        resume_nothing(s->experiment, err) && initialise(s, err) && standardize(&s->dataset, s->experiment->data, err);
+    return s->begun;
 }
 
 static bool resume(struct session *s, struct error *err) {
     if (!resume_load(&s->dir, &s->dataset, &s->trainer, &s->point, &s->skipped, err))
         return false;
-    if (s->point.saved < 0)
+    if (s->point.saved < 0 && !s->begun)
         return begin(s, err); /* the run was stopped before its first checkpoint: it begins again */
     return true;
 }
@@ -90,24 +93,26 @@ static bool open_files(struct session *s, bool quiet, struct error *err) {
                        s->dataset.splits[SPLIT_TRAIN].count, err);
 }
 
+/* Begins a run where there is none to resume, so that a mistake leaves no folder; opens the folder; resumes. */
+static bool open_folder(struct session *s, const char *folder, enum run_mode mode, struct error *err) {
+    bool resumes = mode == RUN_RESUME || mode == RUN_AUTO_RESUME;
+    if (mode == RUN_AUTO_RESUME && !run_dir_look(&s->dir, folder, mode, err))
+        return false;
+    if ((!resumes || (mode == RUN_AUTO_RESUME && !s->dir.held)) && !begin(s, err))
+        return false;
+    return run_dir_open(&s->dir, folder, mode, err) && (!resumes || resume(s, err));
+}
+
 /* Nothing of an earlier run is touched before data and network stand. */
 static bool open_session(struct session *s, const struct session_options *options, struct error *err) {
     const struct experiment *experiment = s->experiment;
-    bool resumes = options->mode == RUN_RESUME || options->mode == RUN_AUTO_RESUME;
     char path[PATH_BYTES];
     if (!dataset_load(&s->dataset, experiment->data, (uint64_t)experiment->seed, err) ||
         !contents_measure(&s->dataset, err) || !trainer_open(&s->trainer, experiment, err))
         return false;
-    if (!resumes && !begin(s, err))
-        return false;
     snprintf(path, sizeof path, "runs/%s", experiment->name);
-    if (!run_dir_open(&s->dir, options->run_dir ? options->run_dir : path, options->mode, err))
-        return false;
-    if (resumes && !resume(s, err))
-        return false;
-    if (s->point.saved < 0 && !standardize(&s->dataset, experiment->data, err))
-        return false;
-    return open_files(s, options->quiet, err);
+    return open_folder(s, options->run_dir ? options->run_dir : path, options->mode, err) &&
+           open_files(s, options->quiet, err);
 }
 
 static void report_start(struct session *s, enum run_mode mode) {
@@ -121,6 +126,8 @@ static void report_start(struct session *s, enum run_mode mode) {
                     s->dir.path);
     if (loaded)
         log_line(&s->log, "resumed at iteration %" PRId64, s->trainer.iteration);
+    if (s->point.other_tests)
+        log_line(&s->log, "tests before were of other images (data.test_limit): the next one is taken for the best");
     else if (mode == RUN_AUTO_RESUME && !s->dir.held)
         log_line(&s->log, "there was no run yet: begun");
     else if (mode == RUN_RESUME || mode == RUN_AUTO_RESUME)
@@ -281,6 +288,7 @@ static struct step_result compute_step(struct session *s, const struct batch *ba
 
 static bool step(struct session *s, struct loader *loader, struct error *err) {
     const struct train_config *train = &s->experiment->train;
+    interrupt_promise_checkpoint();
     const struct batch *batch = loader_next(loader);
     if (!batch)
         return loader_good(loader, err);
