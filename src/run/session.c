@@ -27,8 +27,8 @@ struct session {
     struct log log;
     struct curves curves;
     struct resume_point point; /* of a resume now */
-    struct text init_notes;    /* lines on the weights of train.init_from */
-    struct text skipped;       /* a line for each damaged checkpoint that was passed over */
+    struct init_notes init_notes;
+    struct text skipped; /* a line for each damaged checkpoint that was passed over */
     struct plateau chance;
     int64_t averaged; /* iteration whose network's batch normalisation was averaged anew; -1: none */
     bool begun;       /* without a checkpoint of its own */
@@ -118,8 +118,10 @@ static bool open_session(struct session *s, const struct session_options *option
 static void report_start(struct session *s, enum run_mode mode) {
     bool loaded = s->point.saved >= 0;
     report_opening(&s->log, &s->trainer, &s->dataset, *s->experiment->train.init_from && !loaded, s->dir.path);
-    if (s->init_notes.length)
-        log_line(&s->log, "%s", s->init_notes.data);
+    if (s->init_notes.unused.length)
+        log_warning(&s->log, "%s", s->init_notes.unused.data);
+    if (s->init_notes.lines.length)
+        log_line(&s->log, "%s", s->init_notes.lines.data);
     report_skipped(&s->log, s->skipped.data);
     if (s->dir.lockless)
         log_warning(&s->log, "%s: its file system has no locks, so nothing keeps a second training out of this folder",
@@ -358,7 +360,7 @@ static void close_session(struct session *s) {
     trainer_close(&s->trainer);
     dataset_free(&s->dataset);
     run_dir_close(&s->dir);
-    text_free(&s->init_notes);
+    init_notes_free(&s->init_notes);
     text_free(&s->skipped);
 }
 
