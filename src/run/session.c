@@ -15,6 +15,7 @@
 #include "run/interrupt.h"
 #include "run/report.h"
 #include "run/resume.h"
+#include "run/unreached.h"
 #include "train/divergence.h"
 #include "train/evaluate.h"
 #include "train/plateau.h"
@@ -258,7 +259,7 @@ static bool test(struct session *s, const struct batch *batch, const struct step
 /* Of a loss with a margin alone: without one, other causes are likelier. */
 static void watch_chance(struct session *s, const struct step_result *step) {
     const struct experiment *e = s->experiment;
-    if (loss_type_of(e->loss)->lambda &&
+    if (loss_type_of(e->loss)->annealing &&
         plateau_add(&s->chance, step->accuracy, e->shape.classes, s->trainer.iteration))
         report_chance(&s->log, &s->trainer, step->lambda);
 }
@@ -341,6 +342,7 @@ static bool train(struct session *s, struct error *err) {
                  s->trainer.iteration, train->iterations);
         return true;
     }
+    unreached_warn(&s->log, s->experiment);
     struct loader *loader = loader_train(&s->dataset, experiment_data(s->experiment), (uint64_t)s->experiment->seed,
                                          train->batch_size, s->trainer.iteration, err);
     if (!loader)
