@@ -93,8 +93,8 @@ START_TEST(a_state_dict_gives_pytorchs_scores) {
     expect_scores_of_torch(&t, GOLDEN "weights.safetensors");
     ck_assert_double_eq((double)*value_of(&t, "b.num_batches_tracked"), 7);
     ck_assert_str_eq(notes.lines.data, "weights: left in the file, since the network has no such tensors:\n"
-                                 "  \"check.images\" F32 [5, 2, 6, 6]\n"
-                                 "  \"check.scores\" F32 [5, 3]");
+                                       "  \"check.images\" F32 [5, 2, 6, 6]\n"
+                                       "  \"check.scores\" F32 [5, 3]");
     close_training(&t);
 }
 END_TEST
