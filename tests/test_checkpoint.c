@@ -185,7 +185,7 @@ END_TEST
 
 static const struct text_map no_names;
 static const struct init_request no_wishes = {&no_names, NULL};
-static struct text notes;
+static struct init_notes notes;
 
 /* All but counters, which may be missing. */
 static int needed_tensors(const struct model *model) {

@@ -76,7 +76,8 @@ static bool check_channels(const char *key, const struct real_list *list, int ch
 bool dataset_describe(struct dataset *dataset, struct choice data, struct error *err) {
     const struct data_config *config = data.config;
     *dataset = (struct dataset){.type = type_of(data)};
-    if (dataset->type->describe(dataset, config, err) &&
+    if ((!dataset->type->resolve || dataset->type->resolve(data.config, err)) &&
+        dataset->type->describe(dataset, config, err) &&
         check_channels("pixel_mean", &config->pixel_mean, dataset->channels, err) &&
         check_channels("pixel_scale", &config->pixel_scale, dataset->channels, err) &&
         validation_check(dataset, config, err))

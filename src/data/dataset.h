@@ -51,8 +51,10 @@ extern const struct param data_config_params[];
 
 struct dataset_type {
     struct kind kind;
-    /* Sets height, width, channels, classes. They follow from the configuration alone where they can; a dataset that
-     * has to look at its files to know its classes may do so, and fail. */
+    /* Puts what files tell into the configuration where it says nothing, so that a stored spec needs no files to be
+     * described; NULL: it says all. */
+    bool (*resolve)(void *config, struct error *err);
+    /* Sets height, width, channels, classes as the resolved configuration has them. */
     bool (*describe)(struct dataset *dataset, const void *config, struct error *err);
     /* Fills the labels of a split, at most data_config's limit of them (the first images in the dataset's own order),
      * and prepares `images`. What it leaves on failure is freed by its caller. */
@@ -66,8 +68,8 @@ struct dataset_type {
 
 extern const struct registry dataset_registry;
 
-/* What is known of `data` (a row of dataset_registry) before it is loaded: shape and number of classes. Pass to
- * dataset_free; on failure the dataset is left empty. */
+/* What is known of `data` (a row of dataset_registry) before it is loaded: shape and number of classes. Resolves its
+ * configuration. Pass to dataset_free; on failure the dataset is left empty. */
 bool dataset_describe(struct dataset *dataset, struct choice data, struct error *err);
 
 /* Makes all splits ready to be fetched from. On success each holds at least one image, but for a validation split that

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/version.h"
 #include "data/class_names.h"
@@ -69,8 +70,42 @@ static const char *need_text(const struct safetensors *file, const char *path, c
     return text;
 }
 
+static bool is_missing_link(const char *operand, const char *name) {
+    const char *slash = strrchr(operand, '/');
+    return !strcmp(slash ? slash + 1 : operand, name) && access(operand, F_OK);
+}
+
+/* From the newest checkpoint, which knows of it, to the one with the best test. */
+static bool find_best(const char *newest, char *path, struct error *err) {
+    struct safetensors file;
+    struct best_test best;
+    int64_t iteration;
+    if (!safetensors_open(&file, newest, err))
+        return false;
+    bool good = checkpoint_progress(&file, newest, &iteration, &best, err);
+    safetensors_close(&file);
+    if (good && best.iteration < 0)
+        return error_set(err, "%s: no test until then was finite, so there is no best checkpoint", newest);
+    if (good)
+        run_dir_sibling(newest, best.iteration, path);
+    return good;
+}
+
+/* As run_dir_resolve, and the links latest and best where they could not be made. */
+static bool resolve(const char *operand, char *path, struct error *err) {
+    char folder[PATH_BYTES], newest[PATH_BYTES];
+    const char *slash = strrchr(operand, '/');
+    bool best = is_missing_link(operand, "best.safetensors.gz");
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - operand) : 1, slash ? operand : ".");
+    if ((!best && !is_missing_link(operand, "latest.safetensors.gz")) || access(folder, F_OK))
+        return run_dir_resolve(operand, path, err);
+    if (!best)
+        return run_dir_resolve(folder, path, err);
+    return run_dir_resolve(folder, newest, err) && find_best(newest, path, err);
+}
+
 bool checkpoint_open(const char *operand, char *path, struct safetensors *file, struct error *err) {
-    if (!run_dir_resolve(operand, path, err))
+    if (!resolve(operand, path, err))
         return false;
     if (safetensors_open(file, path, err))
         return true;

@@ -8,6 +8,7 @@
 struct resume_point {
     int64_t saved;         /* iteration of the newest checkpoint that is good; -1: there is none */
     struct best_test best; /* of the run so far */
+    bool other_tests;      /* those so far were of other images: the best one's accuracy is 0, which the next exceeds */
 };
 
 /* A run's beginning. */

@@ -15,6 +15,7 @@
 #include "run/interrupt.h"
 #include "run/report.h"
 #include "run/resume.h"
+#include "run/unreached.h"
 #include "train/divergence.h"
 #include "train/evaluate.h"
 #include "train/plateau.h"
@@ -27,10 +28,11 @@ struct session {
     struct log log;
     struct curves curves;
     struct resume_point point; /* of a resume now */
-    struct text init_notes;    /* lines on the weights of train.init_from */
-    struct text skipped;       /* a line for each damaged checkpoint that was passed over */
+    struct init_notes init_notes;
+    struct text skipped; /* a line for each damaged checkpoint that was passed over */
     struct plateau chance;
     int64_t averaged; /* iteration whose network's batch normalisation was averaged anew; -1: none */
+    bool begun;       /* without a checkpoint of its own */
     bool lag_told;
     double longest_step;               /* seconds */
     int skips;                         /* updates left out, one after the other */
@@ -63,13 +65,15 @@ static bool initialise(struct session *s, struct error *err) {
 
 /* A run without a checkpoint of its own. */
 static bool begin(struct session *s, struct error *err) {
-    return resume_nothing(s->experiment, err) && initialise(s, err);
+    s->begun =
+        resume_nothing(s->experiment, err) && initialise(s, err) && standardize(&s->dataset, s->experiment->data, err);
+    return s->begun;
 }
 
 static bool resume(struct session *s, struct error *err) {
     if (!resume_load(&s->dir, &s->dataset, &s->trainer, &s->point, &s->skipped, err))
         return false;
-    if (s->point.saved < 0)
+    if (s->point.saved < 0 && !s->begun)
         return begin(s, err); /* the run was stopped before its first checkpoint: it begins again */
     return true;
 }
@@ -90,37 +94,43 @@ static bool open_files(struct session *s, bool quiet, struct error *err) {
                        s->dataset.splits[SPLIT_TRAIN].count, err);
 }
 
+/* Begins a run where there is none to resume, so that a mistake leaves no folder; opens the folder; resumes. */
+static bool open_folder(struct session *s, const char *folder, enum run_mode mode, struct error *err) {
+    bool resumes = mode == RUN_RESUME || mode == RUN_AUTO_RESUME;
+    if (mode == RUN_AUTO_RESUME && !run_dir_look(&s->dir, folder, mode, err))
+        return false;
+    if ((!resumes || (mode == RUN_AUTO_RESUME && !s->dir.held)) && !begin(s, err))
+        return false;
+    return run_dir_open(&s->dir, folder, mode, err) && (!resumes || resume(s, err));
+}
+
 /* Nothing of an earlier run is touched before data and network stand. */
 static bool open_session(struct session *s, const struct session_options *options, struct error *err) {
     const struct experiment *experiment = s->experiment;
-    bool resumes = options->mode == RUN_RESUME || options->mode == RUN_AUTO_RESUME;
     char path[PATH_BYTES];
     if (!dataset_load(&s->dataset, experiment->data, (uint64_t)experiment->seed, err) ||
         !contents_measure(&s->dataset, err) || !trainer_open(&s->trainer, experiment, err))
         return false;
-    if (!resumes && !begin(s, err))
-        return false;
     snprintf(path, sizeof path, "runs/%s", experiment->name);
-    if (!run_dir_open(&s->dir, options->run_dir ? options->run_dir : path, options->mode, err))
-        return false;
-    if (resumes && !resume(s, err))
-        return false;
-    if (s->point.saved < 0 && !standardize(&s->dataset, experiment->data, err))
-        return false;
-    return open_files(s, options->quiet, err);
+    return open_folder(s, options->run_dir ? options->run_dir : path, options->mode, err) &&
+           open_files(s, options->quiet, err);
 }
 
 static void report_start(struct session *s, enum run_mode mode) {
     bool loaded = s->point.saved >= 0;
     report_opening(&s->log, &s->trainer, &s->dataset, *s->experiment->train.init_from && !loaded, s->dir.path);
-    if (s->init_notes.length)
-        log_line(&s->log, "%s", s->init_notes.data);
+    if (s->init_notes.unused.length)
+        log_warning(&s->log, "%s", s->init_notes.unused.data);
+    if (s->init_notes.lines.length)
+        log_line(&s->log, "%s", s->init_notes.lines.data);
     report_skipped(&s->log, s->skipped.data);
     if (s->dir.lockless)
         log_warning(&s->log, "%s: its file system has no locks, so nothing keeps a second training out of this folder",
                     s->dir.path);
     if (loaded)
         log_line(&s->log, "resumed at iteration %" PRId64, s->trainer.iteration);
+    if (s->point.other_tests)
+        log_line(&s->log, "tests before were of other images (data.test_limit): the next one is taken for the best");
     else if (mode == RUN_AUTO_RESUME && !s->dir.held)
         log_line(&s->log, "there was no run yet: begun");
     else if (mode == RUN_RESUME || mode == RUN_AUTO_RESUME)
@@ -274,7 +284,7 @@ static bool test(struct session *s, const struct batch *batch, const struct step
 /* Of a loss with a margin alone: without one, other causes are likelier. */
 static void watch_chance(struct session *s, const struct step_result *step) {
     const struct experiment *e = s->experiment;
-    if (loss_type_of(e->loss)->lambda &&
+    if (loss_type_of(e->loss)->annealing &&
         plateau_add(&s->chance, step->accuracy, e->shape.classes, s->trainer.iteration))
         report_chance(&s->log, &s->trainer, step->lambda);
 }
@@ -306,6 +316,7 @@ static struct step_result compute_step(struct session *s, const struct batch *ba
 
 static bool step(struct session *s, struct loader *loader, struct error *err) {
     const struct train_config *train = &s->experiment->train;
+    interrupt_promise_checkpoint();
     const struct batch *batch = loader_next(loader);
     if (!batch)
         return loader_good(loader, err);
@@ -367,6 +378,7 @@ static bool train(struct session *s, struct error *err) {
         report_end(s);
         return true;
     }
+    unreached_warn(&s->log, s->experiment);
     struct loader *loader = loader_train(&s->dataset, experiment_data(s->experiment), (uint64_t)s->experiment->seed,
                                          train->batch_size, s->trainer.iteration, err);
     if (!loader)
@@ -388,7 +400,7 @@ static void close_session(struct session *s) {
     trainer_close(&s->trainer);
     dataset_free(&s->dataset);
     run_dir_close(&s->dir);
-    text_free(&s->init_notes);
+    init_notes_free(&s->init_notes);
     text_free(&s->skipped);
 }
 
