@@ -114,8 +114,10 @@ static bool check_rest(const struct dataset *dataset, const uint8_t *marks, stru
         int images, rest;
     } *counts = mem_block((size_t)dataset->classes * sizeof *counts);
     char buffer[CLASS_NAME_BYTES];
-    bool good = counts || error_set_code(err, ERROR_NO_MEMORY, "data: not enough memory to count images by class");
-    for (int i = 0; good && i < train->count; i++) {
+    bool good = true;
+    if (!counts)
+        return error_set_code(err, ERROR_NO_MEMORY, "data: not enough memory to count images by class");
+    for (int i = 0; i < train->count; i++) {
         counts[train->labels[i]].images++;
         counts[train->labels[i]].rest += !marks[i];
     }

@@ -209,11 +209,10 @@ static bool has_validation(const struct session *s) {
     return s->dataset.splits[SPLIT_VALIDATION].count > 0;
 }
 
-/* A test whose splits are all finite: whether it is the best so far. */
-static bool take_test(struct session *s, const struct evaluation *results) {
-    const struct evaluation *validation = has_validation(s) ? &results[SPLIT_VALIDATION] : NULL;
-    const struct evaluation *test = &results[SPLIT_TEST];
-    double accuracy = validation ? validation->accuracy : test->accuracy;
+/* A test whose splits are all finite: whether it is the best so far. validation: NULL where there are no such images.
+ */
+static bool take_test(struct session *s, const struct evaluation *validation, const struct evaluation *test) {
+    double accuracy = (validation ? validation : test)->accuracy;
     bool is_best = s->point.best.iteration < 0 || accuracy > s->point.best.accuracy;
     if (is_best)
         s->point.best = (struct best_test){s->trainer.iteration, accuracy, test->accuracy, 0};
@@ -266,19 +265,19 @@ static bool test_split(struct session *s, int split, struct evaluation *result, 
 
 /* Tests, and makes the checkpoint that `best` will point to when the test was the best so far. */
 static bool test(struct session *s, const struct batch *batch, const struct step_result *step, struct error *err) {
-    struct evaluation results[SPLIT_COUNT];
-    bool finite = true;
+    struct evaluation validation, test;
+    bool finite = true, validates = has_validation(s);
     if (!average_anew(s, err))
         return false;
     double before = clock_seconds();
     watch_lag(s, batch, step);
     curves_leave_out(&s->curves, clock_seconds() - before);
-    if (has_validation(s) && !test_split(s, SPLIT_VALIDATION, &results[SPLIT_VALIDATION], &finite, err))
+    if (validates && !test_split(s, SPLIT_VALIDATION, &validation, &finite, err))
         return false;
-    if (!test_split(s, SPLIT_TEST, &results[SPLIT_TEST], &finite, err))
+    if (!test_split(s, SPLIT_TEST, &test, &finite, err))
         return false;
     s->point.best.since++;
-    return !finite || !take_test(s, results) || save(s, err);
+    return !finite || !take_test(s, validates ? &validation : NULL, &test) || save(s, err);
 }
 
 /* Of a loss with a margin alone: without one, other causes are likelier. */
