@@ -1,9 +1,10 @@
 /* Checkpoints: all that training needs to go on, in a gzipped safetensors file.
  *
  * Tensors: every tensor of the network under its own name, in the order other frameworks expect, and the optimizer's
- * state as "optimizer.SLOT.NAME". Metadata: "spec" (resolved), "iteration", "version", the best test so far, "classes",
+ * state as "optimizer.SLOT.NAME". Metadata: "spec" (resolved), "iteration", "version", the best test so far
+ * ("best_iteration", "best_accuracy" and, where the validation images have chosen it, "best_test_accuracy"), "classes",
  * their names line by line, where they have names, "data", what was trained on, where that came from files, and
- * "updates_left_out", where there are such. */
+ * "tests_since_best" and "updates_left_out", where there are such. */
 #ifndef SPHERENET_RUN_CHECKPOINT_H
 #define SPHERENET_RUN_CHECKPOINT_H
 
@@ -14,8 +15,12 @@
 /* The best test so far; iteration -1: none yet. */
 struct best_test {
     int64_t iteration;
-    double accuracy;
+    double accuracy;      /* of the validation images; where there are none, of the test images */
+    double test_accuracy; /* at that iteration */
+    int64_t since;        /* tests that came after it, or all where there is none yet */
 };
+#define BEST_TEST_NONE                                                                                                 \
+    { .iteration = -1 }
 
 /* Takes no memory that grows with the tensors. dataset: that was trained on. */
 bool checkpoint_save(const char *path, const struct trainer *trainer, const struct dataset *dataset,

@@ -14,7 +14,7 @@ struct resume_point {
 /* A run's beginning. */
 #define RESUME_NOTHING                                                                                                 \
     {                                                                                                                  \
-        .saved = -1, .best = { -1, 0 }                                                                                 \
+        .saved = -1, .best = BEST_TEST_NONE                                                                                 \
     }
 
 /* Loads the newest checkpoint of the run's folder that is whole into the trainer, its optimizer's state included, and

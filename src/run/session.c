@@ -190,29 +190,43 @@ static bool write_checkpoint(struct session *s, struct error *err) {
 
 /* --- Running ----------------------------------------------------------------------------------------------------- */
 
+/* Whether as many tests as train.patience says came after the best one. */
+static bool out_of_patience(const struct session *s) {
+    int patience = s->experiment->train.patience;
+    return patience && s->point.best.since >= patience;
+}
+
+static bool is_done(const struct session *s) {
+    return s->trainer.iteration >= s->experiment->train.iterations || out_of_patience(s);
+}
+
 static bool is_due(const struct session *s, int every) {
     int64_t iteration = s->trainer.iteration;
     return iteration == s->experiment->train.iterations || (every && iteration % every == 0);
 }
 
-/* A test that is finite: whether it is the best so far. */
-static bool take_test(struct session *s, const struct evaluation *result) {
-    bool is_best = s->point.best.iteration < 0 || result->accuracy > s->point.best.accuracy;
+static bool has_validation(const struct session *s) {
+    return s->dataset.splits[SPLIT_VALIDATION].count > 0;
+}
+
+/* A test whose splits are all finite: whether it is the best so far. validation: NULL where there are no such images.
+ */
+static bool take_test(struct session *s, const struct evaluation *validation, const struct evaluation *test) {
+    double accuracy = (validation ? validation : test)->accuracy;
+    bool is_best = s->point.best.iteration < 0 || accuracy > s->point.best.accuracy;
     if (is_best)
-        s->point.best = (struct best_test){s->trainer.iteration, result->accuracy};
-    log_line(&s->log, "iteration %" PRId64 ": test accuracy %.4f, loss %.4f%s", s->trainer.iteration, result->accuracy,
-             result->loss, is_best ? ", the best so far" : "");
+        s->point.best = (struct best_test){s->trainer.iteration, accuracy, test->accuracy, 0};
+    report_test(&s->log, s->trainer.iteration, validation, test, is_best);
     return is_best;
 }
 
 /* A test that is not finite. Whether to go on all the same. */
-static bool after_failed_test(struct session *s, const struct evaluation *result, struct error *err) {
-    const char *what = result->not_finite.data;
+static bool after_failed_test(struct session *s, int split, const char *what, struct error *err) {
     bool skip = s->experiment->train.on_divergence == DIVERGENCE_SKIP;
     if (skip)
-        report_failed_test(&s->log, s->trainer.iteration, what);
+        report_failed_test(&s->log, s->trainer.iteration, split, what);
     else
-        report_failed_last_test(err, s->trainer.iteration, what, s->point.saved);
+        report_failed_last_test(err, s->trainer.iteration, split, what, s->point.saved);
     return skip;
 }
 
@@ -234,26 +248,36 @@ static void watch_lag(struct session *s, const struct batch *batch, const struct
     s->lag_told = true;
 }
 
+/* The numbers of one split, and its row. *finite becomes false where its loss is not. */
+static bool test_split(struct session *s, int split, struct evaluation *result, bool *finite, struct error *err) {
+    double before = clock_seconds();
+    bool good =
+        evaluate_split(s->experiment, &s->trainer.model, &s->trainer.loss, &s->dataset, split, result, NULL, err);
+    curves_leave_out(&s->curves, clock_seconds() - before); /* tests do not count as training time */
+    if (good) {
+        curves_add_test(&s->curves, s->trainer.iteration, split, result, &s->log);
+        *finite = *finite && evaluation_is_finite(result);
+        good = evaluation_is_finite(result) || after_failed_test(s, split, result->not_finite.data, err);
+    }
+    evaluation_free(result); /* the numbers stay */
+    return good;
+}
+
 /* Tests, and makes the checkpoint that `best` will point to when the test was the best so far. */
 static bool test(struct session *s, const struct batch *batch, const struct step_result *step, struct error *err) {
-    struct evaluation result;
+    struct evaluation validation, test;
+    bool finite = true, validates = has_validation(s);
     if (!average_anew(s, err))
         return false;
     double before = clock_seconds();
     watch_lag(s, batch, step);
-    bool is_best = false;
-    bool good =
-        evaluate_split(s->experiment, &s->trainer.model, &s->trainer.loss, &s->dataset, SPLIT_TEST, &result, NULL, err);
-    curves_leave_out(&s->curves, clock_seconds() - before); /* tests do not count as training time */
-    if (good) {
-        curves_add_test(&s->curves, s->trainer.iteration, &result, &s->log);
-        if (evaluation_is_finite(&result))
-            is_best = take_test(s, &result);
-        else
-            good = after_failed_test(s, &result, err);
-    }
-    evaluation_free(&result);
-    return good && (!is_best || save(s, err));
+    curves_leave_out(&s->curves, clock_seconds() - before);
+    if (validates && !test_split(s, SPLIT_VALIDATION, &validation, &finite, err))
+        return false;
+    if (!test_split(s, SPLIT_TEST, &test, &finite, err))
+        return false;
+    s->point.best.since++;
+    return !finite || !take_test(s, validates ? &validation : NULL, &test) || save(s, err);
 }
 
 /* Of a loss with a margin alone: without one, other causes are likelier. */
@@ -309,12 +333,14 @@ static bool step(struct session *s, struct loader *loader, struct error *err) {
         curves_add_step(&s->curves, s->trainer.iteration, &result, &s->log);
     if (is_due(s, train->eval_every) && !test(s, batch, &result, err))
         return false;
-    return !is_due(s, train->checkpoint_every) || save(s, err);
+    if (out_of_patience(s) && !is_due(s, train->log_every)) /* the last row, as of a run that goes to its end */
+        curves_add_step(&s->curves, s->trainer.iteration, &result, &s->log);
+    return (!is_due(s, train->checkpoint_every) && !out_of_patience(s)) || save(s, err);
 }
 
-/* Iterations until the last one or a signal. */
+/* Iterations until the run is done or a signal comes. */
 static bool run_steps(struct session *s, struct loader *loader, struct error *err) {
-    while (s->trainer.iteration < s->experiment->train.iterations && !interrupt_signal()) {
+    while (!is_done(s) && !interrupt_signal()) {
         if (!step(s, loader, err))
             return false;
         if (interrupt_checkpoint() && s->trainer.iteration > s->point.saved) {
@@ -334,12 +360,21 @@ static bool end_early(struct session *s, struct error *err) {
     return true;
 }
 
-static bool train(struct session *s, struct error *err) {
-    const struct train_config *train = &s->experiment->train;
-    if (s->trainer.iteration >= train->iterations) {
+/* Why there is no iteration more. */
+static void report_end(struct session *s) {
+    int iterations = s->experiment->train.iterations;
+    if (s->trainer.iteration < iterations)
+        report_out_of_patience(&s->log, s->trainer.iteration, &s->point.best);
+    else
         log_line(&s->log,
                  "the run is finished: %" PRId64 " iterations, and train.iterations is %d; to go on, give a larger one",
-                 s->trainer.iteration, train->iterations);
+                 s->trainer.iteration, iterations);
+}
+
+static bool train(struct session *s, struct error *err) {
+    const struct train_config *train = &s->experiment->train;
+    if (is_done(s)) {
+        report_end(s);
         return true;
     }
     unreached_warn(&s->log, s->experiment);
@@ -349,10 +384,12 @@ static bool train(struct session *s, struct error *err) {
         return false;
     bool good = run_steps(s, loader, err);
     loader_close(loader);
-    if (good && s->trainer.iteration < train->iterations)
+    if (good && !is_done(s))
         return end_early(s, err);
+    if (good && s->trainer.iteration < train->iterations)
+        report_out_of_patience(&s->log, s->trainer.iteration, &s->point.best);
     if (good)
-        report_done(&s->log, s->point.best.iteration, s->point.best.accuracy, curves_seconds(&s->curves), s->dir.path);
+        report_done(&s->log, &s->point.best, has_validation(s), curves_seconds(&s->curves), s->dir.path);
     return good;
 }
 
@@ -380,7 +417,7 @@ enum session_end session_run(const struct experiment *experiment, const struct s
     }
     if (s.lacks_links && s.point.saved >= 0)
         link_checkpoints(&s); /* what failed for a moment only */
-    bool early = good && s.trainer.iteration < experiment->train.iterations;
+    bool early = good && !is_done(&s);
     close_session(&s);
     return !good ? SESSION_FAILED : early ? SESSION_INTERRUPTED : SESSION_DONE;
 }
