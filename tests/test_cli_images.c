@@ -117,6 +117,30 @@ START_TEST(a_run_is_resumed_where_its_pictures_have_moved) {
 }
 END_TEST
 
+START_TEST(a_folder_of_validation_pictures_chooses_the_best) {
+    write_folders("d/train");
+    write_folders("d/test");
+    write_folders("d/val");
+    ck_assert_int_eq(shell("rm d/val/?/2?.png"), 0);
+    run(0, SMALL "--set train.iterations=6", "d", "");
+    expect_output("data: 24 training, 20 validation and 24 test images of 8x8x3, 3 classes\n");
+    run(0, "eval runs/tiny --split validation");
+    expect_output(", 20 validation images\n");
+    run(2, SMALL, "d", ", validation: 0.1");
+    expect_error("but this dataset has validation images of its own");
+}
+END_TEST
+
+START_TEST(training_pictures_are_set_aside_for_validation) {
+    write_folders("d");
+    run(0, SMALL "--set train.iterations=6", "d", ", validation: 6");
+    expect_output("data: 12 training, 6 validation and 6 test images of 8x8x3, 3 classes\n");
+    run(0, "eval runs/tiny --split validation");
+    expect_output(", 6 validation images\n");
+    run(0, SMALL "--set train.iterations=8 --resume", "d", ", validation: 6");
+}
+END_TEST
+
 START_TEST(the_resolved_spec_has_the_number_of_classes) {
     write_folders("d");
     run(0, "show spec.yaml --set network.layers[3].units=3 --set 'data={type: images, path: d, height: 8, width: 8}'");
@@ -161,6 +185,8 @@ Suite *test_suite(void) {
     TCase *tcase = suite_group(suite, "runs", 120, program_set_up, program_tear_down);
     tcase_add_test(tcase, pictures_train_as_the_binary_files_of_the_same_images_do);
     tcase_add_test(tcase, a_run_is_resumed_where_its_pictures_have_moved);
+    tcase_add_test(tcase, a_folder_of_validation_pictures_chooses_the_best);
+    tcase_add_test(tcase, training_pictures_are_set_aside_for_validation);
     tcase_add_test(tcase, the_resolved_spec_has_the_number_of_classes);
     tcase_add_test(tcase, a_damaged_picture_ends_a_run_with_its_name);
     tcase_add_test(tcase, damaged_pictures_are_replaced_and_each_is_told_of_once);

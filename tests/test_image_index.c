@@ -94,7 +94,7 @@ START_TEST(validation_is_its_own_split_where_there_are_tests_and_the_tests_where
         TOUCH(arena_printf(&arena, "%s/test/a/3.png", root), arena_printf(&arena, "%s/test/b/3.png", root));
         scan_good(root);
         ck_assert_int_eq(index_.files[2].split, SPLIT_TEST);
-        ck_assert_int_eq(index_.files[4].split, INDEX_VALIDATION);
+        ck_assert_int_eq(index_.files[4].split, SPLIT_VALIDATION);
         ck_assert_int_eq(index_.count, 6);
     }
 }

@@ -356,6 +356,36 @@ START_TEST(the_next_good_picture_of_its_class_takes_the_place_of_a_bad_one) {
 }
 END_TEST
 
+/* Whatever is set aside, no image of validation trains in place of a bad one, and none of training validates. */
+START_TEST(a_bad_picture_is_replaced_within_what_is_set_aside_or_left) {
+    const int splits[] = {SPLIT_TRAIN, SPLIT_VALIDATION};
+    struct choice data = choose_images();
+    config_of(data)->on_bad_image = BAD_IMAGE_SKIP;
+    config_of(data)->common.validation = 4;
+    write_pictures(SIDE, SIDE);
+    for (int bad = 0; bad < 12; bad++) {
+        const char *name = arena_printf(&arena, "train/%s/%02d.png", bad % 2 ? "dog" : "cat", bad);
+        write_bad(name);
+        load(data);
+        ck_assert_int_eq(dataset.splits[SPLIT_TRAIN].count + dataset.splits[SPLIT_VALIDATION].count, 12);
+        for (int s = 0; s < 2; s++)
+            for (int i = 0; i < dataset.splits[splits[s]].count; i++) {
+                const int *files = ((struct images *)dataset.images)->files[SPLIT_TRAIN];
+                const struct image_index *index = &((struct images *)dataset.images)->index;
+                int own = dataset.splits[splits[s]].stored[i], first = fetched(splits[s], i, NULL)[0], found = 0;
+                for (int j = 0; j < dataset.splits[splits[s]].count; j++) { /* whose pixels are they? */
+                    int other = dataset.splits[splits[s]].stored[j];
+                    int id = atoi(index->names + index->files[files[other]].name);
+                    found += (uint8_t)(id * 53) == first && id != bad &&
+                             index->files[files[other]].label == index->files[files[own]].label;
+                }
+                ck_assert_int_eq(found, 1);
+            }
+        write_varied(name, bad, SIDE, SIDE);
+    }
+}
+END_TEST
+
 START_TEST(a_class_of_bad_pictures_ends_the_run_all_the_same) {
     struct choice data = choose_images();
     uint8_t pixels[IMAGE];
@@ -416,6 +446,7 @@ Suite *test_suite(void) {
     tcase_add_test(tcase, what_is_kept_is_read_once_and_stays_within_the_budget);
     tcase_add_test(tcase, a_bad_picture_is_named);
     tcase_add_test(tcase, the_next_good_picture_of_its_class_takes_the_place_of_a_bad_one);
+    tcase_add_test(tcase, a_bad_picture_is_replaced_within_what_is_set_aside_or_left);
     tcase_add_test(tcase, a_class_of_bad_pictures_ends_the_run_all_the_same);
     tcase_add_test(tcase, the_checksum_is_of_names_sizes_and_labels_wherever_the_folder_is);
     return suite;

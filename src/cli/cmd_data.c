@@ -108,16 +108,19 @@ static void print_counts(const struct dataset *dataset) {
             counts[dataset->splits[s].labels[i] * SPLIT_COUNT + s]++;
     printf("%-*s", NAME_COLUMN, "class");
     for (int s = 0; s < SPLIT_COUNT; s++)
-        printf(" %10s", split_names[s]);
+        if (dataset->splits[s].count)
+            printf(" %10s", split_names[s]);
     for (int c = 0; c < dataset->classes; c++) {
         char buffer[CLASS_NAME_BYTES];
         printf("\n%-*s", NAME_COLUMN, dataset_class_name(dataset, c, buffer));
         for (int s = 0; s < SPLIT_COUNT; s++)
-            printf(" %10d", counts[c * SPLIT_COUNT + s]);
+            if (dataset->splits[s].count)
+                printf(" %10d", counts[c * SPLIT_COUNT + s]);
     }
     printf("\n%-*s", NAME_COLUMN, "all");
     for (int s = 0; s < SPLIT_COUNT; s++)
-        printf(" %10d", dataset->splits[s].count);
+        if (dataset->splits[s].count)
+            printf(" %10d", dataset->splits[s].count);
     printf("\n");
     free(counts);
 }

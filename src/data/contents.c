@@ -19,7 +19,8 @@ static bool comes_from_files(const struct dataset *dataset) {
 static bool measure_image(const struct dataset *dataset, int i, uint8_t *pixels, uint64_t *sum, struct error *err) {
     const struct dataset_type *type = dataset->type;
     uint64_t label = (uint64_t)dataset->splits[SPLIT_TRAIN].labels[i], number;
-    bool good = type->identify ? type->identify(dataset, SPLIT_TRAIN, i, &number, err)
+    struct stored_image image = dataset_stored(dataset, SPLIT_TRAIN, i);
+    bool good = type->identify ? type->identify(dataset, image.split, image.index, &number, err)
                                : dataset_fetch(dataset, SPLIT_TRAIN, i, NULL, pixels, err);
     if (good)
         *sum = type->identify ? XXH3_64bits_withSeed(&number, sizeof number, label)

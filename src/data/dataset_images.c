@@ -67,13 +67,20 @@ static bool describe(struct dataset *dataset, const void *config, struct error *
         dataset->cache_bytes = 0; /* takes what is left over */
     bool found = find_layout(&layout, &index, &arena, settings, err);
     bool good = found ? take_classes(dataset, &layout, settings, err) : settings->classes > 0;
+    dataset->stores_validation = found && layout.has_validation;
     image_index_free(&index);
     arena_free(&arena);
     return good;
 }
 
-static void complete(const struct dataset *dataset, void *config) {
-    ((struct images_config *)config)->classes = dataset->classes;
+static bool resolve(void *config, struct error *err) {
+    struct images_config *settings = config;
+    struct dataset described = {0};
+    bool good = describe(&described, settings, err);
+    if (good)
+        settings->classes = described.classes;
+    arena_free(&described.memory);
+    return good;
 }
 
 /* --- Loading ----------------------------------------------------------------------------------------------------- */
@@ -158,6 +165,7 @@ static void choose_files(struct dataset *dataset, struct images *images, int spl
         images->files[split][chosen->count] = i;
         chosen->labels[chosen->count++] = file->label;
     }
+    images->counts[split] = chosen->count;
     free(counts);
     free(taken);
 }
@@ -231,13 +239,33 @@ static bool identify(const struct dataset *dataset, int split, int index, uint64
 
 /* --- Fetching ---------------------------------------------------------------------------------------------------- */
 
-/* The next image of the same class, after the last one the first; the image itself where there is no other. */
+static int compare_ints(const void *a, const void *b) {
+    return (*(const int *)a > *(const int *)b) - (*(const int *)a < *(const int *)b);
+}
+
+/* Whether a training image has been set aside for validation. */
+static bool is_set_aside(const struct dataset *dataset, int index) {
+    const struct split *validation = &dataset->splits[SPLIT_VALIDATION];
+    return validation->stored &&
+           bsearch(&index, validation->stored, (size_t)validation->count, sizeof index, compare_ints);
+}
+
+static bool may_replace(const struct dataset *dataset, int split, int index, int other) {
+    const struct images *images = dataset->images;
+    const struct image_file *files = images->index.files;
+    const int *numbers = images->files[split];
+    return files[numbers[index]].label == files[numbers[other]].label &&
+           (split != SPLIT_TRAIN || is_set_aside(dataset, index) == is_set_aside(dataset, other));
+}
+
+/* The next image of the same class and split, after the last one the first; the image itself where there is no other.
+ */
 static int next_of_class(const struct dataset *dataset, int split, int index) {
-    const struct split *images = &dataset->splits[split];
+    const struct images *images = dataset->images;
     int next = index;
     do
-        next = next + 1 < images->count ? next + 1 : 0;
-    while (images->labels[next] != images->labels[index]);
+        next = next + 1 < images->counts[split] ? next + 1 : 0;
+    while (!may_replace(dataset, split, index, next));
     return next;
 }
 
@@ -329,8 +357,8 @@ const struct dataset_type dataset_images = {
              .help = "pictures in files, JPEG or PNG: a folder for each class, or a list",
              .params = images_params,
              .config_size = sizeof(struct images_config)},
+    .resolve = resolve,
     .describe = describe,
-    .complete = complete,
     .load = load,
     .fetch = fetch,
     .identify = identify,

@@ -26,6 +26,7 @@ struct images {
     struct images_config config;
     struct image_index index;
     int *files[SPLIT_COUNT];  /* of the index, for each image of a split */
+    int counts[SPLIT_COUNT];  /* of those, before any are set aside */
     struct image_cache cache; /* of files: their images, or with crop_scale their bytes */
     atomic_uchar *bad;        /* [index.count]: 1 once the file was found to be no picture */
     pthread_mutex_t telling;  /* guards what follows */

@@ -9,14 +9,14 @@
 
 #include "data/dataset.h"
 
-/* Splits as an index has them. INDEX_ANY: the files are still to be divided. */
-enum { INDEX_ANY = -1, INDEX_VALIDATION = SPLIT_TEST + 1, INDEX_SPLITS };
+/* The split of files that are still to be divided. */
+enum { INDEX_ANY = -1 };
 
 struct image_file {
     size_t name;    /* where its name begins in `names` */
     int32_t folder; /* that it lies in */
     int32_t label;
-    int32_t split; /* SPLIT_TRAIN, SPLIT_TEST, INDEX_VALIDATION, INDEX_ANY */
+    int32_t split; /* SPLIT_TRAIN, SPLIT_TEST, SPLIT_VALIDATION, INDEX_ANY */
 };
 
 struct image_folder {
@@ -41,9 +41,10 @@ struct image_index {
 
 /* Where the classes of each split are. */
 struct image_layout {
-    const char *splits[INDEX_SPLITS]; /* folders of classes, that count from the root; NULL: there is none */
-    bool divided;                     /* false: the train folder holds the files of all splits */
-    const char *const *classes;       /* [class_count], in the order of their bytes, as the file system has them */
+    const char *splits[SPLIT_COUNT]; /* folders of classes, that count from the root; NULL: there is none */
+    bool has_validation;             /* there are files of that split, or a folder for them */
+    bool divided;                    /* false: the train folder holds the files of all splits */
+    const char *const *classes;      /* [class_count], in the order of their bytes, as the file system has them */
     int class_count;
 };
 

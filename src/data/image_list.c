@@ -42,7 +42,7 @@ static int cut(const char *at, const char *end, struct field fields[FIELDS]) {
 
 static int find_split(struct field field) {
     static const char *const names[] = {"train", "test", "validation", "val"};
-    static const int splits[] = {SPLIT_TRAIN, SPLIT_TEST, INDEX_VALIDATION, INDEX_VALIDATION};
+    static const int splits[] = {SPLIT_TRAIN, SPLIT_TEST, SPLIT_VALIDATION, SPLIT_VALIDATION};
     for (int i = 0; i < 4; i++)
         if (strlen(names[i]) == field.length && !memcmp(names[i], field.bytes, field.length))
             return splits[i];
@@ -164,6 +164,8 @@ bool image_index_read_list(struct image_index *index, struct image_layout *layou
     if (good)
         number_labels(&reading, layout, arena);
     layout->divided = reading.fields == FIELDS;
+    for (int i = 0; i < index->count; i++)
+        layout->has_validation |= index->files[i].split == SPLIT_VALIDATION;
     free(reading.labels);
     if (good && layout->class_count < 2)
         return error_set(err, "%s: names %d class%s; there must be two or more", list, layout->class_count,

@@ -53,7 +53,8 @@ static void find_splits(struct image_layout *layout, struct arena *arena, const 
     layout->splits[SPLIT_TRAIN] = layout->divided ? "train" : "";
     if (layout->divided) {
         layout->splits[SPLIT_TEST] = tests ? "test" : validation;
-        layout->splits[INDEX_VALIDATION] = tests ? validation : NULL;
+        layout->splits[SPLIT_VALIDATION] = tests ? validation : NULL;
+        layout->has_validation = layout->splits[SPLIT_VALIDATION];
     }
 }
 
@@ -285,7 +286,7 @@ static bool scan_class(struct scan *scan, int parent, const char *name) {
     scan->entered = (struct folder_set){0};
     if (good && index->folder_count > first + 1 && index->count > files)
         sort_blocks(index, first);
-    bool may_be_empty = scan->split == SPLIT_TEST || scan->split == INDEX_VALIDATION;
+    bool may_be_empty = scan->split == SPLIT_TEST || scan->split == SPLIT_VALIDATION;
     return !good || may_be_empty || index->count > files || complain_of_empty(scan, first);
 }
 
@@ -369,7 +370,7 @@ bool image_index_scan(struct image_index *index, const char *root, const struct 
     bool good = true;
     *index = (struct image_index){0};
     index->root = strcpy(mem_alloc(strlen(root) + 1), root);
-    for (int split = 0; good && split < INDEX_SPLITS; split++)
+    for (int split = 0; good && split < SPLIT_COUNT; split++)
         good = !layout->splits[split] || scan_split(&scan, layout, split);
     text_free(&scan.path);
     return good;

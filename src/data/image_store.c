@@ -32,7 +32,7 @@ static const char *key_of(struct arena *arena, const char *root, const struct im
     char *real = realpath(root, NULL);
     const char *key = NULL;
     if (real) {
-        const char *tests = layout->splits[SPLIT_TEST], *validation = layout->splits[INDEX_VALIDATION];
+        const char *tests = layout->splits[SPLIT_TEST], *validation = layout->splits[SPLIT_VALIDATION];
         key = arena_printf(arena, "%s\n%s\n%s\n%s", real, layout->splits[SPLIT_TRAIN], tests ? tests : "",
                            validation ? validation : "");
     }
@@ -111,7 +111,7 @@ static bool is_sound(const struct image_index *index, int classes) {
     for (int i = 0; good && i < index->count; i++) {
         const struct image_file *f = &index->files[i];
         good = f->name < index->name_bytes && f->folder >= 0 && f->folder < index->folder_count && f->label >= 0 &&
-               f->label < classes && f->split >= INDEX_ANY && f->split < INDEX_SPLITS;
+               f->label < classes && f->split >= INDEX_ANY && f->split < SPLIT_COUNT;
     }
     for (int i = 0; good && i < index->folder_count; i++)
         good = index->folders[i].path < index->name_bytes;
