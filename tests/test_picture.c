@@ -268,7 +268,7 @@ START_TEST(a_file_that_is_cut_off_says_after_which_row) {
     } cases[] = {
         {"tests/pictures/grey.jpg", "after row 0 of 17", 60},
         {"tests/pictures/grey.jpg", "after row 8 of 17", 10},
-        {"tests/pictures/grey.jpg", "after row 17 of 17", 1},
+        {"tests/pictures/grey.jpg", "after row 16 of 17", 1},
         {"tests/pictures/rgb_8.png", "after row 0 of 17", 400},
         {"tests/pictures/rgb_8.png", "after row 17 of 17", 4},
         {"tests/pictures/interlaced.png", "in pass 7 of 7", 1},
