@@ -160,6 +160,7 @@ START_TEST(damaged_pictures_are_replaced_and_each_is_told_of_once) {
     write_folders("d");
     ck_assert_int_eq(truncate("d/y/07.png", 60), 0);
     ck_assert_int_eq(truncate("d/z/08.png", 0), 0);
+    int told = 0;
     for (int threads = 1; threads < 4; threads += 2) {
         run(0, SMALL "--set train.iterations=12 --run-dir run%d", "d",
             arena_printf(&arena, ", on_bad_image: skip, loader_threads: %d", threads), threads);
@@ -169,6 +170,13 @@ START_TEST(damaged_pictures_are_replaced_and_each_is_told_of_once) {
         ck_assert(!strstr(y + 1, "d/y/07.png: ") && !strstr(z + 1, "d/z/08.png: "));
     }
     expect_same_lines(without_times("run1/train.csv"), without_times("run3/train.csv"), "train.csv");
+    for (int i = 0; i < 2; i++) {
+        const char *const splits[] = {"train", "test"};
+        run(0, "eval run1 --split %s 2>errors", splits[i]);
+        const char *text = read_text("errors");
+        told += !!strstr(text, "spherenet: warning: d/y/07.png: ") + !!strstr(text, "warning: d/z/08.png: ");
+    }
+    ck_assert_int_eq(told, 2);
 }
 END_TEST
 
