@@ -56,9 +56,8 @@ static const char *file_name(struct arena *arena, const char *key) {
 
 /* Where the parts begin in the bytes of a file. */
 struct parts {
-    const struct header *header;
-    const char *key, *names;
-    const uint8_t *files, *folders;
+    struct header header;
+    const uint8_t *key, *names, *files, *folders;
 };
 
 static uint64_t checksum(const uint8_t *bytes, size_t size) {
@@ -68,19 +67,21 @@ static uint64_t checksum(const uint8_t *bytes, size_t size) {
 
 /* Whether the bytes are of this program, this machine and this key, and whole. */
 static bool find_parts(struct parts *parts, const struct file *file, const char *key) {
-    const struct header *h = parts->header = (const struct header *)file->bytes;
-    if (file->size < sizeof *h || memcmp(h->mark, mark, sizeof mark) || h->version != VERSION ||
-        h->file_bytes != sizeof(struct image_file) || h->folder_bytes != sizeof(struct image_folder) ||
-        h->key_bytes != strlen(key) + 1 || h->count > INT32_MAX || h->folder_count > INT32_MAX ||
-        h->name_bytes > file->size || h->foreign > INT32_MAX)
+    const struct header *h = &parts->header;
+    if (file->size < sizeof *h)
+        return false;
+    memcpy(&parts->header, file->bytes, sizeof *h);
+    if (memcmp(h->mark, mark, sizeof mark) || h->version != VERSION || h->file_bytes != sizeof(struct image_file) ||
+        h->folder_bytes != sizeof(struct image_folder) || h->key_bytes != strlen(key) + 1 || h->count > INT32_MAX ||
+        h->folder_count > INT32_MAX || h->name_bytes > file->size || h->foreign > INT32_MAX)
         return false;
     size_t files = h->count * sizeof(struct image_file), folders = h->folder_count * sizeof(struct image_folder);
     if (file->size != sizeof *h + h->key_bytes + h->name_bytes + files + folders ||
         h->checksum != checksum(file->bytes, file->size))
         return false;
-    parts->key = (const char *)(h + 1);
+    parts->key = file->bytes + sizeof *h;
     parts->names = parts->key + h->key_bytes;
-    parts->files = (const uint8_t *)parts->names + h->name_bytes;
+    parts->files = parts->names + h->name_bytes;
     parts->folders = parts->files + files;
     return !memcmp(parts->key, key, h->key_bytes);
 }
@@ -92,7 +93,7 @@ static void *copy_of(const void *bytes, size_t size) {
 }
 
 static bool copy_parts(struct image_index *index, const struct parts *parts) {
-    const struct header *h = parts->header;
+    const struct header *h = &parts->header;
     index->count = index->capacity = (int)h->count;
     index->folder_count = index->folder_capacity = (int)h->folder_count;
     index->name_bytes = index->name_capacity = h->name_bytes;
@@ -142,7 +143,7 @@ bool image_store_recall(struct image_index *index, const char *root, const struc
     const char *key = key_of(&arena, root, layout), *folder = cache_folder(&arena);
     bool good = key && folder && file_read(&file, folder, file_name(&arena, key), SIZE_MAX / 4, "", &ignored);
     *index = (struct image_index){0};
-    good = good && find_parts(&parts, &file, key) && (int)parts.header->classes == layout->class_count &&
+    good = good && find_parts(&parts, &file, key) && (int)parts.header.classes == layout->class_count &&
            copy_parts(index, &parts);
     file_free(&file);
     if (good)
@@ -186,12 +187,14 @@ static uint8_t *compose(const struct image_index *index, const struct image_layo
     if (!bytes)
         return NULL;
     memcpy(header.mark, mark, sizeof mark);
-    at = (uint8_t *)memcpy(at, &header, sizeof header) + sizeof header;
+    at += sizeof header;
     at = (uint8_t *)memcpy(at, key, header.key_bytes) + header.key_bytes;
     at = (uint8_t *)memcpy(at, index->names, index->name_bytes) + index->name_bytes;
     at = (uint8_t *)memcpy(at, index->files, files) + files;
     memcpy(at, index->folders, folders);
-    ((struct header *)bytes)->checksum = checksum(bytes, *size);
+    memcpy(bytes, &header, sizeof header);
+    header.checksum = checksum(bytes, *size);
+    memcpy(bytes, &header, sizeof header);
     return bytes;
 }
 
