@@ -97,6 +97,7 @@ bool loaded_run_evaluate(struct loaded_run *loaded, struct evaluation *result, s
     int width = loaded->model.head.width, images = loaded->dataset.splits[loaded->split].count;
     *features = (struct features){0};
     bool good = (!width || features_allocate(features, images, width, err)) &&
+                (!loaded->wants_logits || features_allocate_logits(features, loaded->experiment.shape.classes, err)) &&
                 evaluate_split(&loaded->experiment, &loaded->model, &loaded->loss, &loaded->dataset, loaded->split,
                                result, width ? features : NULL, err);
     warn_of_bad_images(&loaded->dataset);
