@@ -78,7 +78,7 @@ static bool write_png(const struct sheet *sheet, const char *path, struct error 
     void *bytes = encode(sheet, &size, path, err);
     FILE *file = bytes ? table_open(path, err) : NULL;
     if (file)
-        fwrite(bytes, 1, size, file); /* table_close finds what went wrong */
+        (void)fwrite(bytes, 1, size, file); /* table_close finds what went wrong */
     free(bytes);
     return file && table_close(file, path, err);
 }
