@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/rng.h"
 #include "support/folder.h"
 #include "support/suite.h"
 
@@ -253,6 +254,32 @@ START_TEST(lines_that_are_wrong_are_named) {
 }
 END_TEST
 
+/* Mutated lists: whatever is accepted has files with labels and splits that are there. */
+START_TEST(any_bytes_are_a_list_or_are_refused) {
+    static const char good[] = "a/1.png\tcat\ttrain\nb/2.jpg\tdog\ttest\r\n\nc\tcat\tval\n";
+    static const char special[] = "\t\n\r\0/ \xff"
+                                  "a";
+    int accepted = 0;
+    for (int i = 0; i < 3000; i++) {
+        struct rng rng = rng_stream(1, RNG_TEST, (uint64_t)i, 0);
+        char text[sizeof good];
+        memcpy(text, good, sizeof good);
+        for (int m = 0; m < 1 + i % 4; m++)
+            text[rng_below(&rng, sizeof good - 1)] = special[rng_below(&rng, sizeof special - 1)];
+        if (!read_list(text, rng_below(&rng, 4) ? sizeof good - 1 : rng_below(&rng, sizeof good)))
+            continue;
+        accepted++;
+        for (int f = 0; f < index_.count; f++) {
+            const struct image_file *file = &index_.files[f];
+            EXPECT(file->label >= 0 && file->label < layout.class_count, "label %d", file->label);
+            EXPECT(file->split >= INDEX_ANY && file->split < SPLIT_COUNT, "split %d", file->split);
+            EXPECT(file->name < index_.name_bytes && index_.names[file->name], "a name is not empty");
+        }
+    }
+    ck_assert(accepted > 100 && accepted < 2900);
+}
+END_TEST
+
 /* --- Many files -------------------------------------------------------------------------------------------------- */
 
 START_TEST(a_file_takes_less_than_128_bytes_beside_its_name) {
@@ -281,6 +308,7 @@ Suite *test_suite(void) {
     tcase_add_test(tcase, each_class_gives_its_share_of_tests);
     tcase_add_test(tcase, a_list_says_order_labels_and_splits);
     tcase_add_test(tcase, lines_that_are_wrong_are_named);
+    tcase_add_test(tcase, any_bytes_are_a_list_or_are_refused);
     tcase_add_test(tcase, a_file_takes_less_than_128_bytes_beside_its_name);
     return suite;
 }
