@@ -144,12 +144,13 @@ asan: ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
 
 # One thread, since fuzzing goes best when the same input takes the same way. FUZZ_FLAGS are for libFuzzer.
 FUZZ_SECONDS ?= 60
-FUZZERS      := spec checkpoint data
+FUZZERS      := spec checkpoint data picture
 FUZZ_LIMITS  := -timeout=60 -rss_limit_mb=1024 -malloc_limit_mb=256
 # Bytes; longer inputs are cut. Specs that take seconds are in the corpus for the tests, and too slow to be fuzzed.
 FUZZ_LONGEST_spec       := 4096
 FUZZ_LONGEST_checkpoint := 65536
 FUZZ_LONGEST_data       := 65536
+FUZZ_LONGEST_picture    := 4096
 
 fuzz: ## let the fuzzers look for inputs that break the readers of files, FUZZ_SECONDS=60 each (needs clang and its OpenMP)
 	@$(MAKE) --no-print-directory $(FUZZERS:%=run-fuzz-%) VARIANT=fuzz CC=$(CLANG)
@@ -229,7 +230,7 @@ SHARE     ?= $(B)/share
 
 # Tools that are installed, as bin/spherenet-NAME, and what they import.
 TOOLS := sweep plot_curves plot_features get_data
-MODULES := common.py plotting.py
+MODULES := common.py plotting.py spherenet_torch.py
 hyphens = $(subst _,-,$(1))
 TOOL_PAGES := $(foreach tool,$(TOOLS),$(SHARE)/spherenet-$(call hyphens,$(tool)).1)
 PAGES := $(SHARE)/spherenet.1 $(SHARE)/spherenet-spec.5 $(TOOL_PAGES)

@@ -21,7 +21,7 @@ static const struct {
     {"spherenet help ", "", "bench\neval\nfeatures\nhelp\nlist\nshow\nspec\ntrain\n"},
     {"spherenet help be", "", "bench\n"},
     {"spherenet help spec --ma", "", "--man\n--markdown\n"},
-    {"spherenet eval --split ", "", "test\ntrain\n"},
+    {"spherenet eval --split ", "", "test\ntrain\nvalidation\n"},
     {"spherenet eval --split te", "", "test\n"},
     {"spherenet eval --split=te", "--split=", "test\n"},
     {"spherenet train spec.yaml --set s", "", "schedule.\nschedule=\nseed=\n"},

@@ -31,6 +31,7 @@ static const char *const installed_files = "bin/spherenet\n"
                                            "share/spherenet/tools/plot_curves\n"
                                            "share/spherenet/tools/plot_features\n"
                                            "share/spherenet/tools/plotting.py\n"
+                                           "share/spherenet/tools/spherenet_torch.py\n"
                                            "share/spherenet/tools/sweep\n"
                                            "share/zsh/site-functions/_spherenet\n";
 
@@ -162,11 +163,11 @@ START_TEST(manual_pages_tell_commands_and_keys) {
     expect_part(page, " NAME spherenet-sweep - trains a spec ");
     expect_part(page, " spherenet-sweep SWEEP_FILE ");
     page = read_page("man1/spherenet-plot-curves.1");
-    expect_part(page, " NAME is curves unless told. SEE ALSO spherenet(1) ");
+    expect_part(page, " NAME is curves unless told. SEE ALSO spherenet(1), spherenet-spec(5) ");
     page = read_page("man1/spherenet-plot-features.1");
-    expect_part(page, " NAME is features unless told. SEE ALSO spherenet(1) ");
+    expect_part(page, " NAME is features unless told. SEE ALSO spherenet(1), spherenet-spec(5) ");
     page = read_page("man1/spherenet-get-data.1");
-    expect_part(page, " SEE ALSO spherenet(1) ");
+    expect_part(page, " SEE ALSO spherenet(1), spherenet-spec(5) ");
 }
 END_TEST
 

@@ -14,7 +14,9 @@ enum rng_purpose {
     RNG_SYNTHETIC,
     RNG_TEST,
     RNG_DROPOUT,
-    RNG_STOCHASTIC_DEPTH
+    RNG_STOCHASTIC_DEPTH,
+    RNG_VALIDATION,
+    RNG_TEST_SHARE
 };
 
 struct rng {

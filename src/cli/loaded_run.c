@@ -76,7 +76,7 @@ enum exit_status loaded_run_open(struct loaded_run *loaded, const char *command,
     enum exit_status status = EXIT_FAILED;
     *loaded = (struct loaded_run){.split = split ? find_split(split) : -1};
     if (split && loaded->split < 0) {
-        fprintf(stderr, "spherenet %s: no split \"%s\"; there are train and test\n", command, split);
+        fprintf(stderr, "spherenet %s: no split \"%s\"; there are train, validation and test\n", command, split);
         return EXIT_USAGE;
     }
     if (checkpoint_open(operand, loaded->path, &file, &err)) {
@@ -94,13 +94,25 @@ void loaded_run_close(struct loaded_run *loaded) {
     experiment_free(&loaded->experiment);
 }
 
+/* Images that could not be read, and for which others were taken. */
+static void warn_of_bad_images(const struct dataset *dataset) {
+    struct text lines = {0};
+    dataset_tell_bad(dataset, &lines);
+    for (char *line = lines.data, *end; line && (end = strchr(line, '\n')); line = end + 1)
+        fprintf(stderr, "spherenet: warning: %.*s\n", (int)(end - line), line);
+    text_free(&lines);
+}
+
 bool loaded_run_evaluate(struct loaded_run *loaded, struct evaluation *result, struct features *features,
                          struct error *err) {
     int width = loaded->model.head.width, images = loaded->dataset.splits[loaded->split].count;
     *features = (struct features){0};
-    return (!width || features_allocate(features, images, width, err)) &&
-           evaluate_split(&loaded->experiment, &loaded->model, &loaded->loss, &loaded->dataset, loaded->split, result,
-                          width ? features : NULL, err);
+    bool good = (!width || features_allocate(features, images, width, err)) &&
+                (!loaded->wants_logits || features_allocate_logits(features, loaded->experiment.shape.classes, err)) &&
+                evaluate_split(&loaded->experiment, &loaded->model, &loaded->loss, &loaded->dataset, loaded->split,
+                               result, width ? features : NULL, err);
+    warn_of_bad_images(&loaded->dataset);
+    return good;
 }
 
 bool loaded_run_check_finite(const struct loaded_run *loaded, const struct evaluation *result, struct error *err) {

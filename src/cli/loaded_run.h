@@ -17,6 +17,7 @@ struct loaded_run {
     struct dataset dataset;
     struct model model;
     struct loss loss;
+    bool wants_logits; /* beside features; false when opened */
 };
 
 /* operand: a run's folder or a checkpoint. split: its name; NULL: no images are wanted, nor OpenBLAS's kernels, and the
@@ -52,6 +53,6 @@ const char *table_path(const struct loaded_run *loaded, const char *folder, cons
 const char *loaded_run_folder(const struct loaded_run *loaded, char *folder);
 
 #define SPLIT_OPTION(PLACE)                                                                                            \
-    { "split", OPTION_VALUE, PLACE, "test|train", "which images; test unless told" }
+    { "split", OPTION_VALUE, PLACE, "test|train|validation", "which images; test unless told" }
 
 #endif

@@ -52,17 +52,34 @@ bool exif_swaps_sides(int orientation) {
     return orientation >= 5;
 }
 
+/* Steps in bytes from one seen pixel to that on its right and to that below it. */
+struct steps {
+    ptrdiff_t right, down;
+};
+
+static inline void copy_pixels(uint8_t *turned, const uint8_t *corner, struct steps steps, int width, int height,
+                               size_t pixel) {
+    for (int y = 0; y < height; y++, corner += steps.down)
+        for (int x = 0; x < width; x++, turned += pixel)
+            memcpy(turned, corner + x * steps.right, pixel);
+}
+
 void exif_turn(uint8_t *turned, const struct picture *stored, int orientation) {
     /* Which corner of what is stored is seen at the top left. */
     bool from_right = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
     bool from_bottom = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
-    bool swaps = exif_swaps_sides(orientation);
     ptrdiff_t pixel = stored->channels, row = pixel * stored->width;
-    ptrdiff_t across = from_right ? -pixel : pixel, down = from_bottom ? -row : row;
-    const uint8_t *corner =
-        stored->pixels + (from_right ? row - pixel : 0) + (from_bottom ? row * (stored->height - 1) : 0);
-    int width = swaps ? stored->height : stored->width, height = swaps ? stored->width : stored->height;
-    for (int y = 0; y < height; y++)
-        for (int x = 0; x < width; x++, turned += pixel)
-            memcpy(turned, corner + y * (swaps ? across : down) + x * (swaps ? down : across), (size_t)pixel);
+    const uint8_t *corner = stored->pixels + (from_right ? row - pixel : 0);
+    int width = stored->width, height = stored->height;
+    struct steps steps = {from_right ? -pixel : pixel, from_bottom ? -row : row};
+    corner += from_bottom ? row * (height - 1) : 0;
+    if (exif_swaps_sides(orientation)) {
+        steps = (struct steps){steps.down, steps.right};
+        width = stored->height;
+        height = stored->width;
+    }
+    if (pixel == 3) /* told to the compiler, for which a constant is a move and not a call */
+        copy_pixels(turned, corner, steps, width, height, 3);
+    else
+        copy_pixels(turned, corner, steps, width, height, 1);
 }

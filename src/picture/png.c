@@ -8,6 +8,8 @@
 #include "picture/exif.h"
 #include "picture/format.h"
 
+#define NO_MEMORY "%s: there is no memory to decode it"
+
 enum { SIGNATURE_BYTES = 8, NUMBER_BYTES = 4, CHUNK_BYTES = 12 /* length, type and checksum */ };
 
 struct reader {
@@ -21,6 +23,7 @@ struct reader {
     int rows;   /* that were read whole in the present pass */
     struct picture *picture;
     struct picture_want want;
+    bool lacks_memory; /* which libpng tells in no one way */
     struct error *err;
 };
 
@@ -29,7 +32,10 @@ struct reader {
 /* libpng calls it, and it does not return. */
 static void fail(png_structp png, png_const_charp text) {
     struct reader *reader = png_get_error_ptr(png);
-    error_set_code(reader->err, ERROR_DAMAGED, "%s: this PNG picture cannot be read: %s", reader->file->name, text);
+    if (reader->lacks_memory)
+        error_set_code(reader->err, ERROR_NO_MEMORY, NO_MEMORY, reader->file->name);
+    else
+        error_set_code(reader->err, ERROR_DAMAGED, "%s: this PNG picture cannot be read: %s", reader->file->name, text);
     longjmp(reader->escape, 1);
 }
 
@@ -39,8 +45,10 @@ static void say_nothing(png_structp png, png_const_charp text) {
 }
 
 static void *take_memory(png_structp png, png_alloc_size_t bytes) {
-    (void)png;
-    return malloc(bytes);
+    struct reader *reader = png_get_mem_ptr(png);
+    void *memory = malloc(bytes);
+    reader->lacks_memory |= !memory;
+    return memory;
 }
 
 static void give_memory(png_structp png, void *memory) {
@@ -110,10 +118,10 @@ static void read_header(struct reader *reader) {
 
 static bool open_reader(struct reader *reader, struct picture_header *header) {
     reader->png =
-        png_create_read_struct_2(PNG_LIBPNG_VER_STRING, reader, fail, say_nothing, NULL, take_memory, give_memory);
+        png_create_read_struct_2(PNG_LIBPNG_VER_STRING, reader, fail, say_nothing, reader, take_memory, give_memory);
     reader->info = reader->png ? png_create_info_struct(reader->png) : NULL;
     if (!reader->info)
-        return error_set_code(reader->err, ERROR_NO_MEMORY, "%s: there is no memory to decode it", reader->file->name);
+        return error_set_code(reader->err, ERROR_NO_MEMORY, NO_MEMORY, reader->file->name);
     if (!attempt(reader, read_header))
         return false;
     *header =

@@ -173,7 +173,7 @@ static inline void sum_lane(uint8_t *to, const uint8_t *at, size_t stride, const
 
 /* --- In each row ------------------------------------------------------------------------------------------------- */
 
-/* Lanes of a pixel: an even number, so that it is moved at once. */
+/* Lanes that a pixel takes: four bytes are moved at once, three are not. */
 static int pixel_lanes(const struct resizing *work) {
     return work->from->channels == 3 ? 4 : 1;
 }
