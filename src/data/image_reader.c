@@ -185,3 +185,14 @@ bool image_examine(const struct images *images, int file, int *height, int *widt
     text_free(&shown);
     return good;
 }
+
+bool image_read_file(const struct images_config *config, const char *path, uint8_t *pixels, struct error *err) {
+    struct file_bytes file = {0};
+    struct text shown = {0};
+    text_printf(&shown, "%s", path);
+    text_defuse_line(shown.data);
+    bool good = read_file(&file, path, shown.data, err) && decode(pixels, config, &file, shown.data, NULL, err);
+    free(file.bytes);
+    text_free(&shown);
+    return good;
+}
