@@ -31,6 +31,7 @@ static const char *const installed_files = "bin/spherenet\n"
                                            "share/spherenet/tools/plot_curves\n"
                                            "share/spherenet/tools/plot_features\n"
                                            "share/spherenet/tools/plotting.py\n"
+                                           "share/spherenet/tools/spherenet_torch.py\n"
                                            "share/spherenet/tools/sweep\n"
                                            "share/zsh/site-functions/_spherenet\n";
 

@@ -8,11 +8,13 @@
 
 static struct values overrides;
 static const char *split_name = "test", *out_path;
+static bool with_logits;
 
 static const struct option options[] = {
     SET_OPTION(&overrides),
     SPLIT_OPTION(&split_name),
     {"out", OPTION_PATH, &out_path, "FILE", "where they go; else SPLIT_features.csv beside the checkpoint"},
+    {"logits", OPTION_FLAG, &with_logits, NULL, "put the classes' logits beside the features: l0, l1, ..."},
     {0},
 };
 
@@ -34,6 +36,11 @@ static void put_values(FILE *file, const struct tensor *weights, const real *fea
     }
 }
 
+static void put_logits(FILE *file, const struct features *features, int image) {
+    for (int j = 0; features->logits && j < features->classes; j++)
+        fprintf(file, ",%.9g", shown(features->logits[(size_t)image * (size_t)features->classes + (size_t)j]));
+}
+
 static bool write_features(const struct loaded_run *loaded, const struct features *features, const char *path,
                            struct error *err) {
     FILE *file = table_open(path, err);
@@ -43,10 +50,13 @@ static bool write_features(const struct loaded_run *loaded, const struct feature
     fprintf(file, "label,prediction");
     for (int j = 0; j < features->width; j++)
         fprintf(file, ",f%d", j);
+    for (int j = 0; features->logits && j < features->classes; j++)
+        fprintf(file, ",l%d", j);
     fprintf(file, ",label_name,prediction_name\n");
     for (int i = 0; i < features->images; i++) {
         fprintf(file, "%d,%d", features->labels[i], features->predictions[i]);
         put_values(file, weights, features->values + (size_t)i * (size_t)features->width, features->width);
+        put_logits(file, features, i);
         fputc(',', file);
         table_put_class(file, loaded, features->labels[i]);
         fputc(',', file);
@@ -77,6 +87,7 @@ static bool extract(struct loaded_run *loaded, struct features *features, struct
                          loaded->path);
     if (!make_folder_of(to, err) || !table_check(to, err))
         return false;
+    loaded->wants_logits = with_logits;
     bool good = loaded_run_evaluate(loaded, &result, features, err);
     good = good && write_features(loaded, features, to, err) && loaded_run_check_finite(loaded, &result, err);
     evaluation_free(&result);
@@ -107,6 +118,7 @@ const struct command command_features = {
         "names of label and prediction. f0, f1, ... are in the order of a class's weights in checkpoints: channel, "
         "row,\n"
         "column where the classifier's input is an image.\n"
+        "Logits are those by which the network ranks the classes, without margin, with as many digits as they have.\n"
         "tools/plot_features, installed as spherenet-plot-features, draws them where there are two (network.features: "
         "2).\n",
     .options = options,

@@ -88,6 +88,7 @@ bool loaded_run_evaluate(struct loaded_run *loaded, struct evaluation *result, s
     int width = loaded->model.head.width, images = loaded->dataset.splits[loaded->split].count;
     *features = (struct features){0};
     return (!width || features_allocate(features, images, width, err)) &&
+           (!loaded->wants_logits || features_allocate_logits(features, loaded->experiment.shape.classes, err)) &&
            evaluate_split(&loaded->experiment, &loaded->model, &loaded->loss, &loaded->dataset, loaded->split, result,
                           width ? features : NULL, err);
 }

@@ -17,6 +17,7 @@ struct loaded_run {
     struct dataset dataset;
     struct model model;
     struct loss loss;
+    bool wants_logits; /* beside features; false when opened */
 };
 
 /* operand: a run's folder or a checkpoint. split: its name. EXIT_DONE, or another status after telling on standard

@@ -80,6 +80,15 @@ static double scale_of(const struct batch *batch, int image) {
     return batch->head->lengths[image] > longest ? longest : (double)batch->head->lengths[image];
 }
 
+static void angular_logits(const struct loss *loss, const struct head *head, int image, double *logits) {
+    const struct angular *angular = loss->state;
+    const struct batch batch = {.config = loss->config, .head = head};
+    const real *cosines = head->scores + (size_t)image * (size_t)head->classes;
+    double s = scale_of(&batch, image);
+    for (int j = 0; j < head->classes; j++)
+        logits[j] = s * margin_none(angular->type, angular_shape(angular, j), (double)cosines[j]).value;
+}
+
 static void compute_logits(const struct batch *batch, int image, struct row row, double s) {
     int classes = batch->head->classes;
     const struct angular_config *config = batch->config;
@@ -270,6 +279,7 @@ static const struct param arcface_params[] = {
         .state_size = sizeof(struct angular),                                                                          \
         .plan = angular_loss_plan,                                                                                     \
         .evaluate = angular_evaluate,                                                                                  \
+        .logits = angular_logits,                                                                                      \
         .annealing = ANNEALING,                                                                                        \
         .has_margin = has_margin,                                                                                      \
     }

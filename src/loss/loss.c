@@ -19,3 +19,13 @@ double loss_evaluate(const struct loss *loss, const struct step *step, const str
         loss->rankings[i] = head_ranking(head, i, labels[i]);
     return loss->type->evaluate(loss, step, head, labels);
 }
+
+void loss_logits(const struct loss *loss, const struct head *head, int image, double *logits) {
+    const real *scores = head->scores + (size_t)image * (size_t)head->classes;
+    if (loss->type->logits) {
+        loss->type->logits(loss, head, image, logits);
+        return;
+    }
+    for (int j = 0; j < head->classes; j++)
+        logits[j] = (double)scores[j];
+}

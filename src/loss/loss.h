@@ -29,6 +29,9 @@ struct loss_type {
      * there, by the head's scores; a loss that ranks the classes otherwise sets them. */
     double (*evaluate)(const struct loss *loss, const struct step *step, const struct head *head,
                        const int32_t *labels);
+    /* The logits of image number `image` of the last step, without margin, [head->classes]: what the classes are ranked
+     * by. NULL: the head's scores. */
+    void (*logits)(const struct loss *loss, const struct head *head, int image, double *logits);
     /* Of the weight of the logit without margin beside the one with it; NULL: no margin, or none that is annealed. */
     const struct annealing *(*annealing)(const void *config);
     bool (*has_margin)(const void *config); /* whether there is one to anneal; NULL: none */
@@ -57,5 +60,8 @@ static inline bool loss_wants_gradient(const struct step *step, const struct hea
 
 /* The type's evaluate, and the rankings. */
 double loss_evaluate(const struct loss *loss, const struct step *step, const struct head *head, const int32_t *labels);
+
+/* The type's logits, or the scores. */
+void loss_logits(const struct loss *loss, const struct head *head, int image, double *logits);
 
 #endif

@@ -143,6 +143,15 @@ static double sphereface2_evaluate(const struct loss *loss, const struct step *s
     return image_mean(losses.loss, step->n);
 }
 
+static void sphereface2_logits(const struct loss *loss, const struct head *head, int image, double *logits) {
+    const struct sphereface2_config *config = loss->config;
+    const struct state *state = loss->state;
+    const real *cosines = head->scores + (size_t)image * (size_t)head->classes;
+    double slope;
+    for (int j = 0; j < head->classes; j++)
+        logits[j] = config->scale * adjusted(config, (double)cosines[j], &slope) + (double)*state->bias;
+}
+
 const struct loss_type loss_sphereface2 = {
     .kind = {"sphereface2", "for each class a binary classification by the cosine, with a margin and a trained bias",
              params, sizeof(struct sphereface2_config)},
@@ -150,4 +159,5 @@ const struct loss_type loss_sphereface2 = {
     .state_size = sizeof(struct state),
     .plan = sphereface2_plan,
     .evaluate = sphereface2_evaluate,
+    .logits = sphereface2_logits,
 };

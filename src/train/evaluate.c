@@ -62,15 +62,24 @@ static void take_predictions(struct features *features, int first, const struct 
     }
 }
 
-/* The features are taken before the loss, which may use their memory. */
+/* Of the batch's images, if they are wanted. */
+static void take_logits(struct features *features, int first, int count, const struct loss *loss,
+                        const struct head *head) {
+    for (int i = 0; features->logits && i < count; i++)
+        loss_logits(loss, head, i, features->logits + (size_t)(first + i) * (size_t)features->classes);
+}
+
+/* Features and logits are taken before the loss, which may use their memory. */
 static void evaluate_batches(struct model *model, const struct loss *loss, struct loader *loader, struct tally *tally,
                              struct evaluation *result, struct features *features) {
     for (const struct batch *batch; (batch = loader_next(loader));) {
         struct step step = model_step(model, batch->count, STEP_EVALUATE);
         model_forward(model, step, batch->images);
-        if (features)
+        if (features) {
             model_features(model, batch->count, batch->images,
                            features->values + (size_t)result->images * (size_t)features->width);
+            take_logits(features, result->images, batch->count, loss, &model->head);
+        }
         double fit = loss_evaluate(loss, &step, &model->head, batch->labels);
         if (!isfinite(fit) && !result->not_finite.data)
             divergence_describe(&result->not_finite, model, batch->count, fit);

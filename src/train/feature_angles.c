@@ -22,10 +22,19 @@ bool features_allocate(struct features *features, int images, int width, struct 
                      (double)(reals * sizeof(real)) / 1e6);
 }
 
+bool features_allocate_logits(struct features *features, int classes, struct error *err) {
+    size_t count = (size_t)features->images * (size_t)classes;
+    features->classes = classes;
+    features->logits = mem_block(count * sizeof *features->logits);
+    return features->logits || error_set(err, "not enough memory for the logits of %d images: %.0f MB",
+                                         features->images, (double)(count * sizeof *features->logits) / 1e6);
+}
+
 void features_free(struct features *features) {
     free(features->values);
     free(features->labels);
     free(features->predictions);
+    free(features->logits);
     *features = (struct features){0};
 }
 

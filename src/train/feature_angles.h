@@ -12,10 +12,14 @@ struct features {
     real *values; /* [images][width], in memory order: row, column, channel where the input is an image */
     int32_t *labels;
     int *predictions;
+    int classes;
+    double *logits; /* [images][classes], without margin; NULL: not wanted */
 };
 
 /* Room for so many; false when there is not enough memory. Free with features_free in either case. */
 bool features_allocate(struct features *features, int images, int width, struct error *err);
+/* The same for the logits of images for which there is room. */
+bool features_allocate_logits(struct features *features, int classes, struct error *err);
 void features_free(struct features *features); /* of zeros is allowed */
 
 enum { ANGLE_CLASSES = 10000 }; /* the most whose weights are compared with each other */

@@ -1,4 +1,4 @@
-"""Checks of the PyTorch reference: values and gradients against definitions written once more, in other ways."""
+"""Checks of tools/spherenet_torch.py: values and gradients against definitions written once more, in other ways."""
 
 import math
 from functools import partial
@@ -26,15 +26,16 @@ from cases import (
     w_softmax,
 )
 from draw import initial_norm
-from torch_reference import (
+from spherenet_torch import (
+    BatchNorm,
     Spec,
     Tensors,
     angular_loss,
     annealing_factor,
-    batch_norm,
-    convolve,
     cosines,
     moved_cosine,
+    operate,
+    plain_logits,
     psi,
     softmax_loss,
     sphereface2_loss,
@@ -73,8 +74,21 @@ def convolve_by_patches(
     return y.unflatten(2, (height, -1))
 
 
+def convolve(
+    operator: Spec,
+    x: Tensor,
+    weight: Tensor,
+    k: Optional[Tensor],
+    stride: int = 1,
+    padding: int = 0,
+    rho: Optional[Tensor] = None,
+) -> Tensor:
+    trained = k if operator["angular"] == "learnable_sigmoid" else None
+    return operate(operator, partial(F.conv2d, stride=stride, padding=padding), x, weight, trained, rho)
+
+
 def check_operator(operator: Spec, rng: np.random.RandomState) -> None:
-    """Values and gradients of `convolve` against the patch form and against finite differences."""
+    """Values and gradients of `operate` against the patch form and against finite differences."""
     x = torch.from_numpy(0.7 * rng.standard_normal([2, 2, 5, 6])).requires_grad_()
     weight = torch.from_numpy(0.4 * rng.standard_normal([3, 2, 3, 3])).requires_grad_()
     k = torch.from_numpy(np.array([0.7, -0.5, 0.3])).requires_grad_()
@@ -106,11 +120,14 @@ def check_batch_norm(rng: np.random.RandomState) -> None:
     own = torch.nn.BatchNorm2d(3, eps=layer["epsilon"], momentum=1 - layer["decay"], dtype=torch.float64)
     own.running_var.zero_()
     own.weight.data, own.bias.data = tensors["bn.weight"], tensors["bn.bias"]
+    norm = BatchNorm(layer, {name[len("bn.") :]: value for name, value in tensors.items()})
     for _ in range(3):
-        torch.testing.assert_close(batch_norm(layer, x, tensors), own(x))
+        torch.testing.assert_close(norm(x), own(x))
     count = x.numel() / 3
-    torch.testing.assert_close(tensors["bn.running_mean"], own.running_mean)
-    torch.testing.assert_close(tensors["bn.running_var"], own.running_var * (count - 1) / count)
+    torch.testing.assert_close(norm.running_mean, own.running_mean)
+    torch.testing.assert_close(norm.running_var, own.running_var * (count - 1) / count)
+    own.running_var.copy_(norm.running_var)
+    torch.testing.assert_close(norm.eval()(x), own.eval()(x))
 
 
 def check_softmax(rng: np.random.RandomState) -> None:
@@ -202,7 +219,7 @@ def check_angular_losses(rng: np.random.RandomState) -> None:
     labels = torch.from_numpy(rng.randint(0, CLASSES, 12))
 
     def ours(loss: Spec, iteration: int, features: Tensor = x, classes: Tensor = weight) -> Tensor:
-        return angular_loss(loss, *cosines(loss, features, classes), labels, iteration)
+        return angular_loss(loss, *cosines(features, classes, loss["epsilon"]), labels, iteration)
 
     for loss in {**angular_losses(), **square_losses()}.values():
         for iteration in (1, 4):
@@ -219,12 +236,13 @@ def check_angular_losses(rng: np.random.RandomState) -> None:
         scores = convolve(operator, x[:, :, None, None], weight[:, :, None, None], None).flatten(1)
         own = F.cross_entropy(scores, labels)
         torch.testing.assert_close(ours(w_softmax(name), 1), own)
+        torch.testing.assert_close(plain_logits(w_softmax(name), *cosines(x, weight, 1e-4)), scores)
         torch.testing.assert_close(ours(ga_softmax(name, 1), 1), own)
     torch.testing.assert_close(ours(additive("cosface", 4.0, 0.0), 1), ours(additive("arcface", 4.0, 0.0), 1))
 
 
 def sphereface2_of(loss: Spec, labels: Tensor, cosine: Tensor, bias: Tensor) -> Tensor:
-    return sphereface2_loss(loss, cosine, labels, bias)
+    return sphereface2_loss(loss, cosine, labels, bias, loss["margin"])
 
 
 def check_sphereface2(rng: np.random.RandomState) -> None:
@@ -240,10 +258,10 @@ def check_sphereface2(rng: np.random.RandomState) -> None:
         logits = scale * (adjusted - 0.4 * (2 * own - 1)) + bias
         weights = loss_weight * CLASSES / scale * weight
         expected = F.binary_cross_entropy_with_logits(logits, own, weight=weights)
-        found = sphereface2_loss(loss, cosine, labels, bias)
+        found = sphereface2_of(loss, labels, cosine, bias)
         torch.testing.assert_close(found, expected)
         assert torch.autograd.gradcheck(partial(sphereface2_of, loss, labels), [cosine, bias])
-        detached = sphereface2_loss({**loss, "detach": True}, cosine, labels, bias)
+        detached = sphereface2_of({**loss, "detach": True}, labels, cosine, bias)
         torch.testing.assert_close(detached, found)
         plain, own_slope = (torch.autograd.grad(value, cosine)[0] for value in (found, detached))
         torch.testing.assert_close(plain, own_slope * exponent * ((cosine + 1) / 2) ** (exponent - 1))

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cases import CLASSES, STEPS, alignment_of
-from torch_reference import Layers, Run, Spec, Tensors, operator_of, segments, takes_angle, train, windowed
+from reference_run import Run, operator_of, train
+from spherenet_torch import Layers, Spec, Tensors, segments, takes_angle
 
 ATTEMPTS = 200  # random draws tried before a case is given up as badly conditioned
 IMAGE_GRID = 2.0**-5  # coarse grids keep the files small; the values are exact in float32
@@ -67,6 +68,10 @@ def initial_norm(layer: Spec, channels: int, rng: np.random.RandomState, tensors
         tensors[f"{name}.num_batches_tracked"] = torch.zeros(1, dtype=torch.float64)
 
 
+def windowed(size: int, layer: Spec) -> int:
+    return (size + 2 * layer.get("padding", 0) - layer["kernel"]) // layer["stride"] + 1
+
+
 def initialise(layers: Layers, shape: list[int], rng: np.random.RandomState, tensors: Tensors) -> list[int]:
     """Fills `tensors` for layers that see images of shape [C, H, W]; returns the shape that leaves them."""
     for layer in layers:
@@ -87,6 +92,17 @@ def initialise(layers: Layers, shape: list[int], rng: np.random.RandomState, ten
         elif kind in ("max_pool", "avg_pool"):
             shape = [shape[0], windowed(shape[1], layer), windowed(shape[2], layer)]
     return shape
+
+
+def initial_tensors(spec: Spec, shape: list[int], rng: np.random.RandomState) -> Tensors:
+    """Of the network and the loss, for images of shape [C, H, W]."""
+    layers, loss, tensors = spec["network"]["layers"], spec["loss"], Tensors()
+    initialise(layers, shape, rng, tensors)
+    if loss.get("angular") == "learnable_sigmoid":
+        tensors[f"{layers[-1]['name']}.k"] = initial_k(loss, layers[-1]["units"], rng)
+    if loss["type"] == "sphereface2":
+        tensors[f"{layers[-1]['name']}.bias"] = on_grid(rng.uniform(-1.0, 1.0, 1), INIT_GRID)
+    return tensors
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -120,12 +136,7 @@ def draw_case(spec: Spec, seed: int, alignment: Optional[int] = None) -> Draw:
     rng = np.random.RandomState(seed)
     data, batch = spec["data"], spec["train"]["batch_size"]
     shape = [data["channels"], data["height"], data["width"]]
-    init: Tensors = {}
-    initialise(spec["network"]["layers"], shape, rng, init)
-    if spec["loss"].get("angular") == "learnable_sigmoid":
-        init["score.k"] = initial_k(spec["loss"], CLASSES, rng)
-    if spec["loss"]["type"] == "sphereface2":
-        init["score.bias"] = on_grid(rng.uniform(-1.0, 1.0, 1), INIT_GRID)
+    init = initial_tensors(spec, shape, rng)
     if alignment is not None:
         labels = torch.from_numpy(rng.randint(0, CLASSES, [STEPS, batch]))
         return Draw(init, aligned_images(spec, alignment, init["score.weight"], labels, rng), labels)
