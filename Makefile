@@ -14,7 +14,7 @@ WIDE := $(if $(X86_64),-mprefer-vector-width=512)
 # V=1 shows whole command lines.
 Q := $(if $(V),,@)
 say = $(if $(V),,@echo "  $(1)")
-PKGS := openblas yaml-0.1 zlib jansson libxxhash
+PKGS := openblas yaml-0.1 zlib jansson libxxhash libjpeg libpng
 
 # Variants of the same sources: release, f64 (double arithmetic), and those that look for mistakes or count what is run.
 # Each has a folder of its own below build/, and so has each CPU and compiler other than the usual: build/release,
@@ -45,12 +45,12 @@ LINK_release := $(if $(HARDENING),-pie -Wl$(comma)-z$(comma)relro$(comma)-z$(com
 # Clang's OpenMP library tells ThreadSanitizer of its barriers by Archer, which is beside it; the library itself and
 # OpenBLAS are not instrumented. Left out: a test that limits the size of files, which stops the OpenMP library; one
 # that measures memory, of which the sanitizer takes more; suites that fail or kill the program in hundreds of runs; one
-# that trains on real images, in the loops of all others.
+# that trains on real images, in the loops of all others; one that stands before malloc, as the sanitizer has to.
 TSAN_ENV = OMP_TOOL_LIBRARIES=$(shell $(CLANG) -print-resource-dir)/../../libarcher.so CK_TIMEOUT_MULTIPLIER=10 \
            CK_EXCLUDE_TAGS="file-limit memory" TSAN_OPTIONS=ignore_noninstrumented_modules=1
 # Start the program thousands of times.
 CRASH_SUITES := $(patsubst %,tests/test_%.c,faults kill signals)
-NOT_TSAN := $(CRASH_SUITES) tests/test_real_images.c
+NOT_TSAN := $(CRASH_SUITES) tests/test_real_images.c tests/test_picture_faults.c
 
 WARNINGS := -Wall -Wextra -Wshadow -Wvla -Wconversion -Wsign-conversion -Wstrict-prototypes -Wmissing-prototypes \
             -Wformat=2 -Wundef -Wpointer-arith -Wcast-align -Wwrite-strings
@@ -134,12 +134,13 @@ asan: ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
 
 # One thread, since fuzzing goes best when the same input takes the same way. FUZZ_FLAGS are for libFuzzer.
 FUZZ_SECONDS ?= 60
-FUZZERS      := spec checkpoint data
+FUZZERS      := spec checkpoint data picture
 FUZZ_LIMITS  := -timeout=60 -rss_limit_mb=1024 -malloc_limit_mb=256
 # Bytes; longer inputs are cut. Specs that take seconds are in the corpus for the tests, and too slow to be fuzzed.
 FUZZ_LONGEST_spec       := 4096
 FUZZ_LONGEST_checkpoint := 65536
 FUZZ_LONGEST_data       := 65536
+FUZZ_LONGEST_picture    := 4096
 
 fuzz: ## let the fuzzers look for inputs that break the readers of files, FUZZ_SECONDS=60 each (needs clang and its OpenMP)
 	@$(MAKE) --no-print-directory $(FUZZERS:%=run-fuzz-%) VARIANT=fuzz CC=$(CLANG)

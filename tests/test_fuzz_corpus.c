@@ -21,6 +21,7 @@ static const struct {
     {"tests/fuzz/corpus/spec/*", fuzz_spec_input},
     {"tests/fuzz/corpus/checkpoint/*", fuzz_checkpoint_input},
     {"tests/fuzz/corpus/data/*", fuzz_data_input},
+    {"tests/fuzz/corpus/picture/*", fuzz_picture_input},
 };
 
 static struct text load(const char *path) {

@@ -6,37 +6,18 @@
 #include <sys/stat.h>
 
 #include "base/mem.h"
-#include "base/number.h"
+#include "storage/file_kind.h"
 #include "storage/folder.h"
 #include "storage/gzip_reader.h"
 
 /* --- Files ------------------------------------------------------------------------------------------------------- */
 
-#define PAGE "is a web page, not data: download it again, from an address that gives the file itself"
 #define PICKLE "is a Python pickle, which is not read: get the binary version of the dataset"
 
-enum { NOT_DATA_BYTES = 512 }; /* from a file's beginning that are looked at */
-enum { MARK_BYTES = 64 };      /* from the beginning, in which all marks but that of tar archives are */
+enum { MARK_BYTES = 64 }; /* from a file's beginning, in which all marks but that of tar archives are */
 
-static const struct {
-    size_t at, count;
-    const char *bytes, *what;
-} beginnings[] = {
-    {0, 9, "<!DOCTYPE", PAGE},
-    {0, 5, "<html", PAGE},
-    {0, 5, "<head", PAGE},
-    {0, 4, "<!--", PAGE},
-    {0, 5, "<?xml", "is an XML document, not data, such as a server's message: download it again"},
-    {0, 19, "version https://git", "is a pointer of Git LFS, not the file itself: `git lfs pull` fetches that"},
+static const struct file_mark marks[] = {
     {0, 2, "\x1f\x8b", "is gzipped twice: gunzip it once"},
-    {0, 4, "PK\3\4", "is a zip archive: unpack it"},
-    {0, 3, "BZh", "is compressed by bzip2: unpack it"},
-    {0, 5,
-     "\xfd"
-     "7zXZ",
-     "is compressed by xz: unpack it"},
-    {0, 4, "\x28\xb5\x2f\xfd", "is compressed by zstd: unpack it"},
-    {257, 5, "ustar", "is a tar archive: unpack it"},
     {0, 2, "\x80\2", PICKLE},
     {0, 2, "\x80\3", PICKLE},
     {0, 2, "\x80\4", PICKLE},
@@ -48,30 +29,16 @@ static const struct {
     {0, 3, "\xff\xd8\xff", "is a JPEG picture, not a file of many images"},
 };
 
-/* What the first bytes tell a file to be, and what to do; NULL where they tell nothing. */
-static const char *kind_of(const uint8_t *bytes, size_t size) {
-    size_t blanks = 0;
-    while (blanks < size && strchr(" \t\r\n", bytes[blanks]) && bytes[blanks])
-        blanks++;
-    for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++) {
-        size_t at = beginnings[i].at, count = beginnings[i].count;
-        if (size >= at + count && !memcmp(bytes + at, beginnings[i].bytes, count))
-            return beginnings[i].what;
-        if (beginnings[i].bytes[0] == '<' && size >= blanks + count && /* web pages, in any case of letters */
-            !strncasecmp((const char *)bytes + blanks, beginnings[i].bytes, count))
-            return beginnings[i].what;
-    }
-    return NULL;
-}
-
 bool not_data_explain_bytes(const char *path, const uint8_t *bytes, size_t size, struct error *err) {
-    const char *what = kind_of(bytes, size_smaller(size, NOT_DATA_BYTES));
+    const char *what = file_kind_find(marks, sizeof marks / sizeof *marks, bytes, size);
+    if (!what)
+        what = file_kind_foreign(bytes, size);
     return what ? error_set(err, "%s: %s", path, what) : false;
 }
 
 bool not_data_explain(struct file *file, struct error *err) {
     struct error ignored;
-    file_fill(file, NOT_DATA_BYTES, &ignored);
+    file_fill(file, FILE_KIND_BYTES, &ignored);
     return not_data_explain_bytes(file->path, file->bytes, file->size, err);
 }
 

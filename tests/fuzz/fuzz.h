@@ -18,12 +18,16 @@ void fuzz_checkpoint_input(const uint8_t *data, size_t size);
  * it is and how long (struct entry in data.c) and its bytes. */
 void fuzz_data_input(const uint8_t *data, size_t size);
 
+/* A picture file after 8 bytes of what is wanted of it (struct request in picture.c): probed, decoded, resized. */
+void fuzz_picture_input(const uint8_t *data, size_t size);
+
 /* Changes an input in place, at most to `most` bytes, and returns its new size. `mutate` is libFuzzer's. Those of
- * checkpoints reach what lies behind checksums and lengths, which they make right again. */
+ * checkpoints and pictures reach what lies behind checksums and lengths, which they make right again. */
 typedef size_t fuzz_mutate(uint8_t *data, size_t size, size_t most);
 size_t fuzz_spec_mutate(uint8_t *data, size_t size, size_t most, unsigned seed, fuzz_mutate *mutate);
 size_t fuzz_checkpoint_mutate(uint8_t *data, size_t size, size_t most, unsigned seed, fuzz_mutate *mutate);
 size_t fuzz_data_mutate(uint8_t *data, size_t size, size_t most, unsigned seed, fuzz_mutate *mutate);
+size_t fuzz_picture_mutate(uint8_t *data, size_t size, size_t most, unsigned seed, fuzz_mutate *mutate);
 
 /* For the inputs: */
 
