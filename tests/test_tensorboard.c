@@ -18,8 +18,8 @@ START_TEST(checksums_are_the_published_ones) {
     ck_assert_uint_eq(crc32c(bytes, sizeof bytes), 0x8a9136aau);
     memset(bytes, 0xff, sizeof bytes);
     ck_assert_uint_eq(crc32c(bytes, sizeof bytes), 0x62a8ab43u);
-    for (uint8_t i = 0; i < sizeof bytes; i++)
-        bytes[i] = i;
+    for (int i = 0; i < (int)sizeof bytes; i++)
+        bytes[i] = (uint8_t)i;
     ck_assert_uint_eq(crc32c(bytes, sizeof bytes), 0x46dd794eu);
 }
 END_TEST
