@@ -21,9 +21,10 @@ PKGS := openblas yaml-0.1 zlib jansson libxxhash libprotobuf-c
 # build/x86-64-v3-f64, build/clang-release.
 VARIANT ?= release
 # Checks by the compiler and the C library at little cost, and addresses that nobody can guess; `make HARDENING=` is
-# without. What a compiler may not take is asked for.
+# without. What a compiler may not take is asked for. Packagers' own degree of _FORTIFY_SOURCE counts.
+FORTIFY := $(if $(findstring _FORTIFY_SOURCE,$(CPPFLAGS) $(CFLAGS)),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 takes = $(shell $(CC) $(1) -S -o /dev/null -x c /dev/null >/dev/null 2>&1 && echo $(1))
-HARDENING ?= -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fPIE -fstack-protector-strong \
+HARDENING ?= $(FORTIFY) -fPIE -fstack-protector-strong \
              $(call takes,-fstack-clash-protection) $(if $(X86_64),$(call takes,-fcf-protection))
 HARDENING := $(HARDENING)
 comma :=,
@@ -265,28 +266,36 @@ FILES := $(PROGRAM):bin/spherenet $(foreach file,$(TOOLS) $(MODULES),tools/$(fil
          $(SHARE)/spherenet.zsh:$(ZSH_FOLDER)/_spherenet \
          $(SHARE)/spherenet.fish:share/fish/vendor_completions.d/spherenet.fish
 INTO = "$(DESTDIR)$(PREFIX)"
+# The folders that install makes, a line each; uninstall reads it.
+MADE = $(SHARE)/"folders$(subst /,-,$(DESTDIR)$(PREFIX))"
 
 # The page of the program names the specs as they lie below /usr/local.
 install: $(PROGRAM) pages ## install below PREFIX=/usr/local, or what DESTDIR puts before that
-	@set -e; for file in $(FILES); do \
-	    mode=$$(test -x "$${file%%:*}" && echo 755 || echo 644); \
-	    $(INSTALL) -D -m $$mode "$${file%%:*}" $(INTO)/"$${file#*:}"; \
+	@set -e; \
+	folder() { [ -d "$$1" ] || { folder "$$(dirname "$$1")"; $(INSTALL) -d -m 755 "$$1"; echo "$$1" >> $(MADE); }; }; \
+	for file in $(FILES); do \
+	    place=$(INTO)/"$${file#*:}" mode=$$(test -x "$${file%%:*}" && echo 755 || echo 644); \
+	    folder "$${place%/*}"; $(INSTALL) -m $$mode "$${file%%:*}" "$$place"; \
 	done
 	@$(foreach tool,$(TOOLS),ln -sf ../share/spherenet/tools/$(tool) $(INTO)/bin/spherenet-$(call hyphens,$(tool)) &&) :
 	@sed -i 's|/usr/local|$(subst &,\&,$(PREFIX))|g' $(INTO)/share/man/man1/spherenet.1
 	@echo "installed below" $(INTO)
 
-# Folders that others may use stay.
+# Its own folders go, and others that it made where nothing else is in them.
 uninstall: ## remove what `make install` installed, given the same PREFIX and DESTDIR
 	@for file in $(FILES); do rm -f $(INTO)/"$${file#*:}"; done
 	@rm -f $(foreach tool,$(TOOLS),$(INTO)/bin/spherenet-$(call hyphens,$(tool)))
 	@for folder in /configs /tools ""; do rmdir $(INTO)/share/spherenet$$folder 2>/dev/null || :; done
+	@[ ! -e $(MADE) ] || LC_ALL=C sort -ru $(MADE) | while IFS= read -r folder; do rmdir "$$folder" 2>/dev/null || :; done
+	@rm -f $(MADE)
 
-deb: ## build Debian packages for this machine's kind of CPU, into build/deb
+# The tests take ten minutes.
+deb: export DEB_BUILD_OPTIONS ?= nocheck
+deb: ## build Debian packages into build/deb; with DEB_BUILD_OPTIONS= test them too
 	@rm -rf build/deb
 	@mkdir -p build/deb/source
 	@cp -r LICENSE Makefile README.md completions configs debian docs src tests tools build/deb/source
-	@cd build/deb/source && DEB_BUILD_OPTIONS="nocheck $(DEB_BUILD_OPTIONS)" dpkg-buildpackage -us -uc -b
+	@cd build/deb/source && dpkg-buildpackage -us -uc -b
 	@! command -v lintian >/dev/null || lintian --allow-root --fail-on error build/deb/*.changes
 	@ls build/deb/*.deb
 

@@ -30,8 +30,9 @@ _spherenet_settings() {
     fi
 }
 
+# Files are left to readline, which asks for them where nothing is offered. $2: the word as readline divides words.
 _spherenet() {
-    local line=${COMP_LINE:0:COMP_POINT} words command word before option="" value="" candidates=""
+    local line=${COMP_LINE:0:COMP_POINT} words command word before option="" value="" operands="" candidates=""
     read -ra words <<<"$line"
     [[ $line == *[[:blank:]] ]] && words+=("")
     command=${words[1]} word=${words[-1]} before=${words[-2]} COMPREPLY=()
@@ -43,17 +44,29 @@ _spherenet() {
     [[ -n $option ]] && value=$(_spherenet_words |
         awk -F '\t' -v command="$command" -v name="${option#--}" '$1 == "option" && $2 == command && $3 == name {print $4}')
     if ((${#words[@]} <= 2)); then
-        candidates="$(_spherenet_rows command "" 2) --help --version"
+        [[ $word == -* ]] && candidates="--help --version" || candidates=$(_spherenet_rows command "" 2)
     elif [[ $value == KEY=VALUE ]]; then
         candidates=$(_spherenet_settings "$word")
-        compopt -o nospace +o default
+        if [[ $candidates == *=FILE ]]; then
+            candidates=""
+        else
+            compopt -o nospace +o default
+        fi
+    elif [[ $value == DIR ]]; then
+        compopt -o dirnames +o default
     elif [[ -n $value && $value != - ]]; then
         [[ $value == *"|"* ]] && candidates=${value//|/ }
     elif [[ $word == -* ]]; then
         candidates="$(_spherenet_rows option "$command" 3 | sed 's/^/--/') --help"
     else
-        candidates=$(_spherenet_rows command "$command" 3 | sed -n 's/^\[\(.*\)\]$/\1/p' | tr '|' ' ')
+        operands=$(_spherenet_rows command "$command" 3)
+        candidates=$(sed -n 's/^\[\(.*\)\]$/\1/p' <<<"$operands" | tr '|' ' ')
         candidates=${candidates/COMMAND/$(_spherenet_rows command "" 2)}
+    fi
+    if [[ $operands == SPEC ]]; then
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -o plusdirs -f -X '!*.y*ml' -- "$2")
+        return
     fi
     mapfile -t COMPREPLY < <(compgen -W "$candidates" -- "$word")
     # readline takes what is behind the last "=" for the word, as long as that divides words.

@@ -14,6 +14,11 @@ function __spherenet_rows
     end
 end
 
+# As fish offers them for commands that it does not know.
+function __spherenet_files
+    complete -C "'' $argv[1]"
+end
+
 # What goes on from $argv[1]: keys by one step, or the values of KEY=. $argv[2]: what stands before it in the word.
 function __spherenet_settings
     set -l index (string match -r '\[[0-9]+\]' -- $argv[1]; or echo '[0]')
@@ -22,7 +27,9 @@ function __spherenet_settings
     for row in (__spherenet_rows key '' 2 3 4)
         set -l columns (string split \t -- (string replace '[0]' $index -- $row))
         set -l rest (string sub -s (math 1 + (string length -- "$above")) -- $columns[1])
-        if test -n "$assigned"
+        if test "$assigned" = $columns[1] -a $columns[2] = FILE
+            string replace -r '^' -- "$argv[2]$assigned" (__spherenet_files (string replace -- $assigned '' $argv[1]))
+        else if test -n "$assigned"
             if test $columns[1] = $assigned -a $columns[2] != -
                 string join \n -- "$argv[2]"$columns[1](string split ' ' -- $columns[2])
             end
@@ -39,7 +46,7 @@ function __spherenet_complete
     set -l before (string match -r '^--[a-z-]+=' -- $word)
     test -n "$before"; and set option (string trim -r -c = -- $before)
     if test (count $words) = 1
-        __spherenet_rows command '' 2 4
+        string match -q -- '-*' $word; and string join \n -- --help --version; or __spherenet_rows command '' 2 4
         return
     end
     set -l operands (__spherenet_rows command $words[2] 3)
@@ -54,7 +61,7 @@ function __spherenet_complete
     else if test "$value" = DIR
         __fish_complete_directories $word
     else if test "$value" = FILE
-        __fish_complete_path $word
+        __spherenet_files $word
     else if string match -q -- '-*' $word
         string replace -r '^' -- -- (__spherenet_rows option $words[2] 3 5) help
     else if string match -q '*|*' -- "$operands"
@@ -62,9 +69,9 @@ function __spherenet_complete
         contains COMMAND $names; and __spherenet_rows command '' 2 4
         string match -v COMMAND -- $names
     else if test "$operands" = SPEC
-        __fish_complete_suffix .yaml
+        __spherenet_files $word | string match -r '.*(?:/|\.ya?ml)(?:\t.*)?$'
     else if test -n "$operands"
-        __fish_complete_path $word
+        __spherenet_files $word
     end
 end
 

@@ -16,7 +16,9 @@ _spherenet_settings() {
         columns=("${(@ps:\t:)row}")
         [[ $columns[1] == key ]] || continue
         key=${columns[2]/\[0\]/[$index]}
-        if [[ $1 == *=* && $key == ${1%%=*}= && $columns[3] != - ]]; then
+        if [[ $key == ${1%%=*}= && $columns[3] == FILE ]]; then
+            compset -P '*=' && _files
+        elif [[ $1 == *=* && $key == ${1%%=*}= && $columns[3] != - ]]; then
             for value in ${=columns[3]}; do whole+=($2$key$value) texts+=($value); done
         elif [[ $1 != *=* && $key == $above* && ${key#$above} != *.?* && $key != $above ]]; then
             keys+=($2$key) texts+=("$key  -- $columns[4]")
@@ -51,8 +53,12 @@ _spherenet() {
         [[ $columns[1] == command && $columns[2] == $command ]] && operands=$columns[3]
     done
     if ((CURRENT == 2)); then
-        _spherenet_described command '' 2
-        _describe command reply
+        if [[ $word == -* ]]; then
+            compadd -- --help --version
+        else
+            _spherenet_described command '' 2
+            _describe command reply
+        fi
     elif [[ $value == KEY=VALUE ]]; then
         _spherenet_settings "${word#$before}" "$before"
     elif [[ $value == *'|'* ]]; then

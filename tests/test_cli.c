@@ -104,7 +104,7 @@ static const struct command_line command_lines[] = {
      "spherenet: .: no checkpoint below this folder; give a checkpoint file, or a run's folder once the "
      "run has made one"},
     {1, "eval spec.yaml", NULL},
-    {2, "eval . --split tset", "spherenet eval: no split \"tset\"; there are train and test"},
+    {2, "eval . --split tset", "spherenet eval: no split \"tset\"; there are train, validation and test"},
     {2, "list opertors", NULL},
     {2, "help trian", NULL},
 };

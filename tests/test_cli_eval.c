@@ -186,8 +186,8 @@ START_TEST(features_need_a_classifier) {
     expect_error("the network's last layer is not a dense one");
     run(0, "eval runs/tiny --out .");
     ck_assert(!disk_exists("test_angles.csv"));
-    run(2, "features runs/tiny --split validation");
-    expect_error("no split \"validation\"; there are train and test");
+    run(2, "features runs/tiny --split val");
+    expect_error("no split \"val\"; there are train, validation and test");
 }
 END_TEST
 

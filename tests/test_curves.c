@@ -42,7 +42,7 @@ static void add_steps(int first, int last, double fit) {
 
 START_TEST(rows_have_a_value_for_each_name) {
     add_steps(1, 3, 1.5);
-    curves_add_test(&curves, 3, &test, &run_log);
+    curves_add_test(&curves, 3, SPLIT_TEST, &test, &run_log);
     ck_assert_int_eq(check_table("run/train.csv", train_header, 12, 1, 1, 3), 3);
     ck_assert_int_eq(check_table("run/eval.csv", eval_header, 6, 3, 1, 3), 1);
 }
@@ -52,7 +52,7 @@ START_TEST(values_are_those_of_the_step_and_the_test) {
     struct step_result step = {0.001, 1.5, 0.25, 0.125, 1234567, 0.75, 5, true};
     curves.images_per_second = 99.96;
     curves_add_step(&curves, 2000000000, &step, &run_log);
-    curves_add_test(&curves, 6, &test, &run_log);
+    curves_add_test(&curves, 6, SPLIT_TEST, &test, &run_log);
     ck_assert_ptr_nonnull(strstr(read_text("run/train.csv"), "\n2000000000,500000000.0000,0.001,1.875,1.5,0.25,0.125,"
                                                              "0.75,5,1.23457e+06,100.0,0.0"));
     ck_assert_ptr_nonnull(strstr(read_text("run/eval.csv"), "\n6,1.5000,test,1.25,0.5,0.0"));
@@ -67,7 +67,7 @@ START_TEST(a_nan_is_spelt_without_its_sign) {
     ck_assert_ptr_nonnull(strstr(rows, "\n1,0.2500,0.01,nan,nan,0,"));
     ck_assert_ptr_nonnull(strstr(rows, "\n2,0.5000,0.01,nan,nan,0,"));
     ck_assert_ptr_nonnull(strstr(rows, "\n3,0.7500,0.01,-inf,-inf,0,"));
-    curves_add_test(&curves, 3, &(struct evaluation){.loss = -(double)NAN}, &run_log);
+    curves_add_test(&curves, 3, SPLIT_TEST, &(struct evaluation){.loss = -(double)NAN}, &run_log);
     ck_assert_ptr_nonnull(strstr(read_text("run/eval.csv"), "\n3,0.7500,test,nan,0,"));
 }
 END_TEST

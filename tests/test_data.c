@@ -267,14 +267,16 @@ END_TEST
 START_TEST(missing_files) {
     check_error(choose("cifar10"),
                 "%s/data_batch_1.bin: not found, and no data_batch_1.bin.gz beside it either; get the binary version "
-                "of CIFAR-10 from https://www.cs.toronto.edu/~kriz/cifar.html (tools/get_data cifar10 does) and set "
+                "of CIFAR-10 from https://www.cs.toronto.edu/~kriz/cifar.html (tools/get_data cifar10, installed as "
+                "spherenet-get-data, does) and set "
                 "data.path to the archive or the folder where it is unpacked",
                 folder);
     write_mnist("");
     ck_assert_int_eq(remove(in_folder("t10k-labels-idx1-ubyte")), 0);
     check_error(choose("mnist"),
                 "%s/t10k-labels-idx1-ubyte: not found, and no t10k-labels-idx1-ubyte.gz beside it either; get the "
-                "four files of MNIST (tools/get_data mnist does) and set data.path to their folder",
+                "four files of MNIST (tools/get_data mnist, installed as spherenet-get-data, does) and set data.path "
+                "to their folder",
                 folder);
     struct choice data = choose("fashion_mnist");
     *(const char **)value_of(data, "path") = in_folder("no-folder");

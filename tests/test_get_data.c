@@ -98,12 +98,15 @@ START_TEST(a_dataset_is_fetched_however_often_the_server_breaks_off) {
     static const char *const ways[] = {"good", "cut", "norange", "flaky"};
     SKIP_IF(!can_run(), "curl or /usr/bin/python3 is not installed");
     ck_assert_msg(get("mnist", ways[_i], "--any-file") == 0, "%s", errors);
-    expect_output("data/mnist: is complete\n./spherenet train configs/mnist_features_sphere.yaml\n");
+    expect_output("data/mnist: is not the whole dataset: train has 200 images, not 60000, t10k has 10 images, not "
+                  "10000\n./spherenet train configs/mnist_features_sphere.yaml\n");
     check_mnist_is_there();
     run(0, "%s data='{type: mnist}'", train);
     unlink("log.txt");
-    ck_assert_int_eq(get("mnist", ways[_i], ""), 0);
-    expect_output("data/mnist: is there already; remove it to fetch it again");
+    ck_assert_int_eq(get("mnist", ways[_i], ""), 1);
+    expect_error(
+        "data/mnist: is not the whole dataset: train has 200 images, not 60000, t10k has 10 images, not 10000; "
+        "remove it to fetch the dataset, or keep it with --any-file\n");
     ck_assert(!disk_exists("log.txt"));
 }
 END_TEST

@@ -125,6 +125,7 @@ START_TEST(a_prefix_chooses_among_several_datasets) {
     write_set("emnist-letters-%s-%s-idx%d-ubyte.gz", 28, 28, one_based);
     check_refused(data, "has files of several datasets; data.prefix says which to take: one of (emnist-digits-, "
                         "emnist-letters-)");
+    data = choose("idx");
     set_text(data, "prefix", "emnist-letters-");
     load(data);
     ck_assert_int_eq(dataset.splits[SPLIT_TRAIN].labels[2], 2);
@@ -288,6 +289,7 @@ START_TEST(labels_may_be_a_column_of_a_table) {
     check_shape(28, 28, 1, 3);
     check_counts(3, 2);
     ck_assert_int_eq(dataset.splits[SPLIT_TRAIN].labels[2], 2);
+    data = choose("idx");
     set_int(data, "label_column", 8);
     check_refused(data, "has 8 columns of labels, so there is no column 8, counted from 0");
     set_int(data, "label_column", 2);
@@ -316,6 +318,7 @@ START_TEST(classes_follow_from_training_labels_or_keys) {
     idx_write("t10k-labels-idx", &three_labels);
     check_refused(data, "t10k-labels-idx: record 0: label 0 is none from 1 to 3; data.classes and data.first_label say "
                         "which classes there are");
+    data = choose("idx");
     set_int(data, "first_label", 0);
     load(data);
     ck_assert_int_eq(dataset.classes, 4);

@@ -29,7 +29,7 @@ struct training {
 };
 
 static struct error err;
-static struct text notes;
+static struct init_notes notes;
 
 static void open_training(struct training *t, const char *map) {
     const char *overrides[] = {arena_printf(&arena, "train.init_map=%s", map)};
@@ -40,7 +40,7 @@ static void open_training(struct training *t, const char *map) {
 static void close_training(struct training *t) {
     trainer_close(&t->trainer);
     experiment_free(&t->experiment);
-    text_free(&notes);
+    init_notes_free(&notes);
 }
 
 static bool start_from(struct training *t, const char *path, const char *drawn) {
@@ -92,9 +92,9 @@ START_TEST(a_state_dict_gives_pytorchs_scores) {
     ck_assert_msg(start_from(&t, GOLDEN "weights.safetensors", NULL), "%s", err.text);
     expect_scores_of_torch(&t, GOLDEN "weights.safetensors");
     ck_assert_double_eq((double)*value_of(&t, "b.num_batches_tracked"), 7);
-    ck_assert_str_eq(notes.data, "weights: left in the file, since the network has no such tensors:\n"
-                                 "  \"check.images\" F32 [5, 2, 6, 6]\n"
-                                 "  \"check.scores\" F32 [5, 3]");
+    ck_assert_str_eq(notes.lines.data, "weights: left in the file, since the network has no such tensors:\n"
+                                       "  \"check.images\" F32 [5, 2, 6, 6]\n"
+                                       "  \"check.scores\" F32 [5, 3]");
     close_training(&t);
 }
 END_TEST
@@ -105,7 +105,7 @@ START_TEST(other_names_and_half_precision_give_pytorchs_scores) {
     ck_assert_msg(start_from(&t, GOLDEN "half.safetensors.gz", NULL), "%s", err.text);
     expect_scores_of_torch(&t, GOLDEN "half.safetensors.gz");
     ck_assert_double_eq((double)*value_of(&t, "b.num_batches_tracked"), 1e7);
-    ck_assert_str_eq(notes.data,
+    ck_assert_str_eq(notes.lines.data,
                      "weights: left in the file, since the network has no such tensors:\n"
                      "  \"module.phase\" C64 [1]\n"
                      "  \"check.images\" F32 [5, 2, 6, 6]\n"
@@ -130,7 +130,7 @@ START_TEST(without_a_counter_running_averages_are_kept) {
     memcpy(mean, value_of(&t, "b.running_mean"), sizeof mean);
     trainer_step(&t.trainer, &(struct batch){.images = images, .labels = labels, .count = IMAGES});
     for (int c = 0; c < 4; c++) /* the batch of zeros has mean 0 */
-        ck_assert_double_eq_tol((double)value_of(&t, "b.running_mean")[c], 0.999 * (double)mean[c],
+        ck_assert_double_eq_tol((double)value_of(&t, "b.running_mean")[c], 0.9 * (double)mean[c],
                                 1e-6 * fabs((double)mean[c]));
     close_training(&t);
 }

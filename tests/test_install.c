@@ -1,37 +1,15 @@
-/* make install and uninstall, manual pages, completions, flags of packagers, tools through links. */
+/* make install and uninstall, manual pages, flags of packagers, tools through links. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/version.h"
-#include "support/program.h"
+#include "support/make_targets.h"
 #include "support/suite.h"
 
 static void expect_part(const char *text, const char *part) {
     ck_assert_msg(strstr(text, part) != NULL, "there is no %s in\n%.3000s", part, text);
 }
-
-/* What the shell's command prints. */
-static const char *printed_by(const char *command) {
-    int status = shell(arena_printf(&arena, "{ %s\n} >printed.txt 2>&1", command));
-    const char *text = read_text("printed.txt");
-    ck_assert_msg(status == 0, "exit status %d of %s:\n%s", status, command, text);
-    return text;
-}
-
-/* Outside of the make that may run this test. The program is not built again. */
-static const char *make(const char *arguments) {
-    return printed_by(arena_printf(&arena,
-                                   "env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u VARIANT make -s -C '%s' "
-                                   "PROGRAM=\"$SPHERENET\" SHARE='%s/share' DESTDIR='%s/with blank' PREFIX=/usr %s",
-                                   home, folder, folder, arguments));
-}
-
-static bool has(const char *program) {
-    return !shell(arena_printf(&arena, "command -v %s >/dev/null 2>&1", program));
-}
-
-#define INSTALLED "with blank/usr"
 
 /* --- Installing -------------------------------------------------------------------------------------------------- */
 
@@ -64,9 +42,30 @@ START_TEST(what_is_installed_is_uninstalled) {
     ck_assert_str_eq(files, installed_files);
     const char *command = arena_printf(&arena, "diff -r '%s/configs' '" INSTALLED "/share/spherenet/configs'", home);
     ck_assert_str_eq(printed_by(command), "");
-    disk_write_text(INSTALLED "/share/another", "");
     make("uninstall");
-    ck_assert_str_eq(printed_by("find 'with blank' ! -type d"), INSTALLED "/share/another\n");
+    ck_assert(!disk_exists("with blank"));
+}
+END_TEST
+
+START_TEST(folders_of_others_outlive_uninstall) {
+    SKIP_IF(!has("make"), "there is no make");
+    ck_assert_int_eq(shell("mkdir -p '" INSTALLED "/bin'"), 0);
+    make("install");
+    make("install");
+    disk_write_text(INSTALLED "/share/man/man1/another.1", "");
+    make("uninstall");
+    ck_assert_str_eq(printed_by("find 'with blank' | LC_ALL=C sort"),
+                     "with blank\n" INSTALLED "\n" INSTALLED "/bin\n" INSTALLED "/share\n" INSTALLED
+                     "/share/man\n" INSTALLED "/share/man/man1\n" INSTALLED "/share/man/man1/another.1\n");
+}
+END_TEST
+
+START_TEST(uninstall_after_make_clean_leaves_nothing_of_its_own) {
+    SKIP_IF(!has("make"), "there is no make");
+    make("install");
+    ck_assert_int_eq(shell("rm -r share"), 0);
+    make("uninstall");
+    ck_assert_str_eq(printed_by("find 'with blank' ! -type d"), "");
     ck_assert(!disk_exists(INSTALLED "/share/spherenet"));
     ck_assert(disk_exists(INSTALLED "/bin"));
 }
@@ -108,6 +107,7 @@ START_TEST(packagers_flags_are_taken_and_others_build_anew) {
     expect_part(flags, " -DFIRST --coverage ");
     expect_part(flags, " -fopenmp --coverage -Wl,-O1 ");
     expect_part(flags, " -ldl -lrt\n");
+    expect_part(flags, " -D_FORTIFY_SOURCE=2 ");
     struct stat before, again, after;
     ck_assert_int_eq(stat("flags", &before), 0);
     flags_with("CPPFLAGS=-DFIRST CFLAGS=--coverage LDFLAGS=-Wl,-O1 LDLIBS=-lrt");
@@ -120,6 +120,17 @@ START_TEST(packagers_flags_are_taken_and_others_build_anew) {
         ck_assert_int_eq(stat("flags", &after), 0);
         ck_assert(after.st_mtim.tv_sec != again.st_mtim.tv_sec || after.st_mtim.tv_nsec != again.st_mtim.tv_nsec);
         again = after;
+    }
+}
+END_TEST
+
+START_TEST(packagers_degree_of_fortification_stands_alone) {
+    SKIP_IF(!has("make"), "there is no make");
+    static const char *const named[] = {"CPPFLAGS=-D_FORTIFY_SOURCE=3", "CFLAGS=-Wp,-D_FORTIFY_SOURCE=3"};
+    for (int i = 0; i < COUNT(named); i++) {
+        const char *flags = flags_with(named[i]), *first = strstr(flags, "_FORTIFY_SOURCE");
+        ck_assert_int_eq(strncmp(first, "_FORTIFY_SOURCE=3 ", strlen("_FORTIFY_SOURCE=3 ")), 0);
+        ck_assert_ptr_eq(strstr(flags, "_FORTIFY_SOURCE=2"), NULL);
     }
 }
 END_TEST
@@ -150,101 +161,12 @@ START_TEST(manual_pages_tell_commands_and_keys) {
     page = read_page("man1/spherenet-sweep.1");
     expect_part(page, " NAME spherenet-sweep - trains a spec ");
     expect_part(page, " spherenet-sweep SWEEP_FILE ");
-}
-END_TEST
-
-/* --- Completions ------------------------------------------------------------------------------------------------- */
-
-/* What the shells offer, one a line and sorted. A shell that puts in whole words has before in front of each. */
-static const struct {
-    const char *line, *before, *offered;
-} completions[] = {
-    {"spherenet tr", "", "train\n"},
-    {"spherenet train --r", "", "--resume\n--run-dir\n"},
-    {"spherenet list op", "", "operators\noptimizers\n"},
-    {"spherenet help be", "", "bench\n"},
-    {"spherenet eval --split te", "", "test\n"},
-    {"spherenet eval --split=te", "--split=", "test\n"},
-    {"spherenet train spec.yaml --set s", "", "schedule.\nschedule=\nseed=\n"},
-    {"spherenet train --set network.layers[12].op", "", "network.layers[12].operator.\n"},
-    {"spherenet train --set network.layers[12].operator.angular=l",
-     "network.layers[12].operator.angular=", "learnable_sigmoid\nlinear\n"},
-    {"spherenet show --set=optimizer=a", "--set=optimizer=", "adam\nadamw\n"},
-    {"spherenet show --set train.threads=", "", ""},
-};
-
-static void expect_offered(const char *offered, const char *shell_name, int i) {
-    ck_assert_msg(!strcmp(offered, completions[i].offered), "%s offers after \"%s\"\n%sinstead of\n%s", shell_name,
-                  completions[i].line, offered, completions[i].offered);
-}
-
-START_TEST(bash_completes) {
-    SKIP_IF(!has("bash"), "there is no bash");
-    make("pages");
-    disk_write_text("complete.sh", "source share/spherenet.bash\n"
-                                   "compopt() { :; }\n"
-                                   "COMP_LINE=$1 COMP_POINT=${#1}\n"
-                                   "_spherenet\n"
-                                   "((${#COMPREPLY[@]} == 0)) || printf '%s\\n' \"${COMPREPLY[@]}\" | LC_ALL=C sort\n");
-    for (int i = 0; i < COUNT(completions); i++)
-        expect_offered(printed_by(arena_printf(&arena, "bash complete.sh '%s'", completions[i].line)), "bash", i);
-}
-END_TEST
-
-START_TEST(fish_completes) {
-    SKIP_IF(!has("fish"), "there is no fish");
-    make("pages");
-    disk_write_text("complete.fish", "source share/spherenet.fish\n"
-                                     "complete -C $argv[1] | string replace -r '\\t.*' '' |\n"
-                                     "    string replace -- $argv[2] '' | LC_ALL=C sort\n");
-    for (int i = 0; i < COUNT(completions); i++)
-        expect_offered(printed_by(arena_printf(&arena, "HOME=. fish complete.fish '%s' '%s'", completions[i].line,
-                                               completions[i].before)),
-                       "fish", i);
-}
-END_TEST
-
-/* zsh completes only at a terminal, so it gets one. What it offers goes through compadd, which .zshrc listens to; only
- * where compadd has been asked what would match (-O, -D) is nothing offered. */
-static const char *const zshrc = "fpath=($PWD/functions $fpath)\n"
-                                 "autoload -U compinit; compinit -D -u\n"
-                                 "report() {\n"
-                                 "    compadd() {\n"
-                                 "        local -a found\n"
-                                 "        if ((! $@[(I)-[OD]])); then\n"
-                                 "            builtin compadd -O found \"$@\"\n"
-                                 "            ((! $#found)) || print -rl -- $found >>offered\n"
-                                 "        fi\n"
-                                 "        builtin compadd \"$@\"\n"
-                                 "    }\n"
-                                 "    _main_complete\n"
-                                 "    unfunction compadd\n"
-                                 "    : >finished\n"
-                                 "}\n"
-                                 "zle -C report list-choices report\n"
-                                 "bindkey '^T' report\n"
-                                 ": >started\n";
-
-START_TEST(zsh_completes) {
-    SKIP_IF(!has("zsh"), "there is no zsh");
-    SKIP_IF(shell("zsh -fc 'zmodload zsh/zpty' 2>/dev/null"), "zsh has no zsh/zpty");
-    make("pages");
-    ck_assert_int_eq(shell("mkdir functions && cp share/spherenet.zsh functions/_spherenet"), 0);
-    disk_write_text(".zshrc", zshrc);
-    disk_write_text("complete.zsh", "zmodload zsh/zpty\n"
-                                    "until_there_is() { while [[ ! -e $1 ]]; do sleep 0.02; done }\n"
-                                    "zpty shell 'TERM=dumb ZDOTDIR=. zsh -d -i'\n"
-                                    "until_there_is started\n"
-                                    "zpty -w -n shell \"$1\"$'\\C-t'\n"
-                                    "until_there_is finished\n"
-                                    "zpty -d shell\n");
-    for (int i = 0; i < COUNT(completions); i++) {
-        const char *command = arena_printf(
-            &arena, "zsh -f complete.zsh '%s'; awk -v n=%zu '{print substr($0, n + 1)}' offered | LC_ALL=C sort -u",
-            completions[i].line, strlen(completions[i].before));
-        shell("rm -f started finished offered; : >offered");
-        expect_offered(printed_by(command), "zsh", i);
-    }
+    page = read_page("man1/spherenet-plot-curves.1");
+    expect_part(page, " NAME is curves unless told. SEE ALSO spherenet(1), spherenet-spec(5) ");
+    page = read_page("man1/spherenet-plot-features.1");
+    expect_part(page, " NAME is features unless told. SEE ALSO spherenet(1), spherenet-spec(5) ");
+    page = read_page("man1/spherenet-get-data.1");
+    expect_part(page, " SEE ALSO spherenet(1), spherenet-spec(5) ");
 }
 END_TEST
 
@@ -289,13 +211,13 @@ Suite *test_suite(void) {
     Suite *suite = suite_create("install");
     TCase *install = suite_group(suite, "install", 120, program_set_up, program_tear_down);
     tcase_add_test(install, what_is_installed_is_uninstalled);
+    tcase_add_test(install, folders_of_others_outlive_uninstall);
+    tcase_add_test(install, uninstall_after_make_clean_leaves_nothing_of_its_own);
     tcase_add_test(install, what_is_installed_works_from_any_folder);
     tcase_add_test(install, the_version_of_the_package_is_the_programs);
     tcase_add_test(install, packagers_flags_are_taken_and_others_build_anew);
+    tcase_add_test(install, packagers_degree_of_fortification_stands_alone);
     tcase_add_test(install, manual_pages_tell_commands_and_keys);
-    tcase_add_test(install, bash_completes);
-    tcase_add_test(install, fish_completes);
-    tcase_add_test(install, zsh_completes);
     tcase_add_loop_test(install, tools_work_through_links, 0, COUNT(linked_tools));
     tcase_add_loop_test(install, the_command_that_goes_on_calls_the_program_as_it_was_called, 0, 2);
     return suite;

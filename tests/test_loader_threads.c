@@ -36,7 +36,7 @@ static const struct dataset_type numbered = {.fetch = fetch};
 static struct dataset dataset_of(const struct dataset_type *type) {
     struct dataset dataset = {.height = SIDE, .width = SIDE, .channels = CHANNELS, .classes = IMAGES, .type = type};
     for (int s = 0; s < SPLIT_COUNT; s++)
-        dataset.splits[s] = (struct split){IMAGES, labels};
+        dataset.splits[s] = (struct split){.count = IMAGES, .labels = labels};
     return dataset;
 }
 

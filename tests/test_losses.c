@@ -102,7 +102,7 @@ START_TEST(every_angular_loss_is_covered) {
         for (int i = 0; i < LOSS_ROWS; i++)
             covered |= strcmp(type->kind.name, loss_rows[i].type) == 0;
         EXPECT(covered, "no case for loss %s", type->kind.name);
-        EXPECT(type->needs == HEAD_COSINES || (!type->lambda && strcmp(type->kind.name, "softmax") == 0), "loss %s",
+        EXPECT(type->needs == HEAD_COSINES || (!type->annealing && strcmp(type->kind.name, "softmax") == 0), "loss %s",
                type->kind.name);
     }
 }

@@ -14,7 +14,8 @@ enum rng_purpose {
     RNG_SYNTHETIC,
     RNG_TEST,
     RNG_DROPOUT,
-    RNG_STOCHASTIC_DEPTH
+    RNG_STOCHASTIC_DEPTH,
+    RNG_VALIDATION
 };
 
 struct rng {

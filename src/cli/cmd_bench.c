@@ -39,7 +39,9 @@ static size_t parameters(const struct bench *bench) {
 }
 
 static double dataset_bytes(const struct dataset *dataset) {
-    double images = (double)dataset->splits[SPLIT_TRAIN].count + dataset->splits[SPLIT_TEST].count;
+    double images = 0;
+    for (int split = 0; split < SPLIT_COUNT; split++)
+        images += dataset->splits[split].count;
     return images * (double)dataset_image_bytes(dataset);
 }
 

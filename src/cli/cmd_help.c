@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/number.h"
 #include "cli/command.h"
 #include "cli/man.h"
 #include "cli/words.h"
@@ -171,16 +172,27 @@ static void help_spec(void) {
     print_columns();
     print_keys(experiment_params);
     print_tables(experiment_params, "", &printed);
+    if (man)
+        man_spec_end();
 }
 
 /* --- Commands ---------------------------------------------------------------------------------------------------- */
 
+/* In a column of one line. */
+static const char *short_operands(const struct command *command) {
+    return strlen(command->operands) > 20 ? "[WHAT]" : command->operands;
+}
+
 static void help_program(void) {
+    int names = 0, operands = 0; /* widths of columns */
+    for (const struct command *const *c = commands; *c; c++) {
+        names = larger(names, (int)strlen((*c)->name));
+        operands = larger(operands, (int)strlen(short_operands(*c)));
+    }
     printf("spherenet trains deep hyperspherical networks from YAML specs.\n\n"
            "usage: spherenet COMMAND [OPTION ...] [OPERAND ...]\n\n");
     for (const struct command *const *c = commands; *c; c++)
-        printf("  %-6s %-22.22s %s\n", (*c)->name, strlen((*c)->operands) > 22 ? "[WHAT]" : (*c)->operands,
-               (*c)->summary);
+        printf("  %-*s  %-*s  %s\n", names, (*c)->name, operands, short_operands(*c), (*c)->summary);
     printf("\n`spherenet help COMMAND` tells more of a command, `spherenet help spec` lists the keys of a spec.\n"
            "Exit status: 0 done, 1 failed while running, 2 wrong command line or spec.\n");
 }

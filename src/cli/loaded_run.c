@@ -76,7 +76,7 @@ enum exit_status loaded_run_open(struct loaded_run *loaded, const char *command,
     enum exit_status status = EXIT_FAILED;
     *loaded = (struct loaded_run){.split = split ? find_split(split) : -1};
     if (split && loaded->split < 0) {
-        fprintf(stderr, "spherenet %s: no split \"%s\"; there are train and test\n", command, split);
+        fprintf(stderr, "spherenet %s: no split \"%s\"; there are train, validation and test\n", command, split);
         return EXIT_USAGE;
     }
     if (checkpoint_open(operand, loaded->path, &file, &err)) {

@@ -52,6 +52,6 @@ const char *table_path(const struct loaded_run *loaded, const char *folder, cons
 const char *loaded_run_folder(const struct loaded_run *loaded, char *folder);
 
 #define SPLIT_OPTION(PLACE)                                                                                            \
-    { "split", OPTION_VALUE, PLACE, "test|train", "which images; test unless told" }
+    { "split", OPTION_VALUE, PLACE, "test|train|validation", "which images; test unless told" }
 
 #endif

@@ -114,7 +114,9 @@ void man_program(void) {
     printf(".SH EXAMPLE\n.nf\ncp /usr/local/share/spherenet/configs/quickstart.yaml mine.yaml\n"
            "spherenet train mine.yaml \\-\\-set network.operator.angular=linear\n"
            "spherenet eval runs/quickstart\n.fi\n"
-           ".SH SEE ALSO\n.BR spherenet\\-spec (5)\n");
+           ".SH SEE ALSO\n.BR spherenet\\-spec (5),\n.BR spherenet\\-get\\-data (1),\n"
+           ".BR spherenet\\-sweep (1),\n.BR spherenet\\-plot\\-curves (1),\n"
+           ".BR spherenet\\-plot\\-features (1)\n");
 }
 
 /* --- Specs ------------------------------------------------------------------------------------------------------- */
@@ -124,6 +126,10 @@ void man_spec(const char *introduction) {
     printf(".SH DESCRIPTION\n");
     man_text(introduction);
     printf(".SH KEYS\n");
+}
+
+void man_spec_end(void) {
+    printf(".SH SEE ALSO\n.BR spherenet (1)\n");
 }
 
 void man_heading(const char *heading, const char *help) {

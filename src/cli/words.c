@@ -30,6 +30,8 @@ static void add_values(struct text *words, const struct param *param) {
     text_add(words, "", 0);
     if (param->type == PARAM_BOOL)
         text_printf(words, "true false");
+    if (param->type == PARAM_PATH)
+        text_printf(words, "FILE");
     for (const char *const *name = param->names; name && *name; name++)
         add_word(words, *name);
     for (const struct kind *const *row = param->registry ? param->registry->rows : NULL; row && *row; row++)

@@ -11,7 +11,8 @@
  *   key      PATH     VALUES    HELP              of a spec, for --set
  *
  * A path ends in "=", or in "." where it leads to further keys; "[0]" in it stands for any place in a list. VALUES are
- * divided by blanks. "-" stands where there is no value, or none can be listed. Lists within lists are left out. */
+ * divided by blanks; FILE stands for the name of a file or folder, "-" where there is no value, or none can be listed.
+ * Lists within lists are left out. */
 void words_print(struct text *out);
 
 #endif

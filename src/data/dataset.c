@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "data/validation.h"
 
 extern const struct dataset_type dataset_cifar10, dataset_cifar100, dataset_mnist, dataset_fashion_mnist, dataset_idx,
     dataset_synthetic;
@@ -22,13 +23,17 @@ static const struct kind *const dataset_rows[] = {
 
 const struct registry dataset_registry = {.noun = "dataset", .rows = dataset_rows};
 
-const char *const split_names[] = {[SPLIT_TRAIN] = "train", [SPLIT_TEST] = "test", NULL};
+const char *const split_names[] = {
+    [SPLIT_TRAIN] = "train", [SPLIT_TEST] = "test", [SPLIT_VALIDATION] = "validation", NULL};
 
 const struct param data_config_params[] = {
     INT_KEY(struct data_config, train_limit, "train_limit", "0", 0, INT_MAX,
             "load only the first so many training images; 0: all"),
     INT_KEY(struct data_config, test_limit, "test_limit", "0", 0, INT_MAX,
             "load only the first so many test images; 0: all"),
+    REAL_KEY(struct data_config, validation, "validation", "0", 0, INT_MAX,
+             "training images, of those that train_limit leaves, that are set aside to choose the best test by: a "
+             "share below 1 or a number of images, of each class as large a part, drawn from the seed; 0: none"),
     INCLUDED_KEYS(struct data_config, augment, augment_params),
     REALS_KEY(struct data_config, pixel_mean, "pixel_mean", "127.5", 0, 255,
               "network input = (pixel - pixel_mean) / pixel_scale, pixels are 0 to 255; one for all channels, or each"),
@@ -43,7 +48,7 @@ const struct param data_config_params[] = {
 };
 
 int data_config_limit(const struct data_config *config, int split) {
-    int limit = split == SPLIT_TRAIN ? config->train_limit : config->test_limit;
+    int limit = split == SPLIT_TRAIN ? config->train_limit : split == SPLIT_TEST ? config->test_limit : 0;
     return limit ? limit : INT_MAX;
 }
 
@@ -71,9 +76,11 @@ static bool check_channels(const char *key, const struct real_list *list, int ch
 bool dataset_describe(struct dataset *dataset, struct choice data, struct error *err) {
     const struct data_config *config = data.config;
     *dataset = (struct dataset){.type = type_of(data)};
-    if (dataset->type->describe(dataset, config, err) &&
+    if ((!dataset->type->resolve || dataset->type->resolve(data.config, err)) &&
+        dataset->type->describe(dataset, config, err) &&
         check_channels("pixel_mean", &config->pixel_mean, dataset->channels, err) &&
-        check_channels("pixel_scale", &config->pixel_scale, dataset->channels, err))
+        check_channels("pixel_scale", &config->pixel_scale, dataset->channels, err) &&
+        validation_check(dataset, config, err))
         return true;
     dataset_free(dataset);
     return false;
@@ -88,12 +95,27 @@ static bool load_split(struct dataset *dataset, struct choice data, uint64_t see
     return dataset_check_labels(data.kind->name, loaded->labels, loaded->count, dataset->classes, err);
 }
 
-/* The splits [first, last]. */
-static bool load_splits(struct dataset *dataset, struct choice data, uint64_t seed, int first, int last,
-                        struct error *err) {
-    bool good = dataset_describe(dataset, data, err);
-    for (int split = first; good && split <= last; split++)
-        good = load_split(dataset, data, seed, split, err);
+enum { ALL_SPLITS = -1 }; /* in place of the one that is wanted */
+
+/* Where the images of a split lie: in itself, or in the train split, of which it is set aside. */
+static int stored_in(const struct dataset *dataset, int split) {
+    return split == SPLIT_VALIDATION && !dataset->stores_validation ? SPLIT_TRAIN : split;
+}
+
+static bool load_splits(struct dataset *dataset, struct choice data, uint64_t seed, int split, struct error *err) {
+    if (split != ALL_SPLITS)
+        return load_split(dataset, data, seed, stored_in(dataset, split), err);
+    for (int s = 0; s < SPLIT_COUNT; s++)
+        if (stored_in(dataset, s) == s && !load_split(dataset, data, seed, s, err))
+            return false;
+    return true;
+}
+
+static bool load(struct dataset *dataset, struct choice data, uint64_t seed, int split, struct error *err) {
+    bool good = dataset_describe(dataset, data, err) && load_splits(dataset, data, seed, split, err) &&
+                validation_set_aside(dataset, data.config, seed, err);
+    if (good && split == SPLIT_VALIDATION && !dataset->splits[split].count)
+        good = error_set(err, "%s: there are no validation images; data.validation sets some aside", data.kind->name);
     if (!good)
         dataset_free(dataset);
     mem_trim(); /* the files' bytes */
@@ -101,11 +123,11 @@ static bool load_splits(struct dataset *dataset, struct choice data, uint64_t se
 }
 
 bool dataset_load(struct dataset *dataset, struct choice data, uint64_t seed, struct error *err) {
-    return load_splits(dataset, data, seed, 0, SPLIT_COUNT - 1, err);
+    return load(dataset, data, seed, ALL_SPLITS, err);
 }
 
 bool dataset_load_split(struct dataset *dataset, struct choice data, uint64_t seed, int split, struct error *err) {
-    return load_splits(dataset, data, seed, split, split, err);
+    return load(dataset, data, seed, split, err);
 }
 
 const char *dataset_class_name(const struct dataset *dataset, int class, char *buffer) {
@@ -119,8 +141,10 @@ const char *dataset_class_name(const struct dataset *dataset, int class, char *b
 void dataset_free(struct dataset *dataset) {
     if (dataset->type)
         dataset->type->release(dataset);
-    for (int s = 0; s < SPLIT_COUNT; s++)
+    for (int s = 0; s < SPLIT_COUNT; s++) {
         free(dataset->splits[s].labels);
+        free(dataset->splits[s].stored);
+    }
     arena_free(&dataset->memory);
     *dataset = (struct dataset){0};
 }

@@ -1,4 +1,5 @@
-/* Image datasets: labels, and what fetches the pixels of an image by its number; a train and a test split.
+/* Image datasets: labels, and what fetches the pixels of an image by its number; a train and a test split, and a
+ * validation split where the dataset has one or data.validation sets one aside.
  *
  * To add one: a file with a `struct dataset_type`, and its name in the two lists of dataset.c. */
 #ifndef SPHERENET_DATA_DATASET_H
@@ -12,19 +13,21 @@
 #include "data/augment.h"
 #include "spec/param.h"
 
-enum { SPLIT_TRAIN, SPLIT_TEST, SPLIT_COUNT };
-extern const char *const split_names[]; /* "train", "test", NULL */
+enum { SPLIT_TRAIN, SPLIT_TEST, SPLIT_VALIDATION, SPLIT_COUNT };
+extern const char *const split_names[]; /* "train", "test", "validation", NULL */
 
 enum { CHANNELS_MAX = REAL_LIST_MAX };
 
 struct split {
     int count;       /* of images */
     int32_t *labels; /* [count], each in [0, classes) */
+    int *stored;     /* [count], ascending: the image's number in the type's own train split; NULL: in its own split */
 };
 
 struct dataset {
     int height, width, channels, classes;
     const struct dataset_type *type;
+    bool stores_validation; /* set by describe: `load` and `fetch` take SPLIT_VALIDATION; else it may be set aside */
     struct split splits[SPLIT_COUNT];
     void *images; /* the type's own: where it takes pixels from */
     /* [classes]; NULL: "class 0", "class 1", ... Set by describe; load may know better. */
@@ -36,6 +39,7 @@ struct dataset {
 /* First member of every dataset's configuration: keys that all datasets share. */
 struct data_config {
     int train_limit, test_limit; /* images; 0: all */
+    double validation;           /* of the training images: a share below 1, or their number; 0: none is set aside */
     struct augment_config augment;
     struct real_list pixel_mean,
         pixel_scale;    /* network input = (pixel - mean) / scale: one for all channels, or each */
@@ -47,8 +51,10 @@ extern const struct param data_config_params[];
 
 struct dataset_type {
     struct kind kind;
-    /* Sets height, width, channels, classes. They follow from the configuration alone where they can; a dataset that
-     * has to look at its files to know its classes may do so, and fail. */
+    /* Puts what files tell into the configuration where it says nothing, so that a stored spec needs no files to be
+     * described; NULL: it says all. */
+    bool (*resolve)(void *config, struct error *err);
+    /* Sets height, width, channels, classes as the resolved configuration has them. */
     bool (*describe)(struct dataset *dataset, const void *config, struct error *err);
     /* Fills the labels of a split, at most data_config's limit of them (the first images in the dataset's own order),
      * and prepares `images`. What it leaves on failure is freed by its caller. */
@@ -62,17 +68,17 @@ struct dataset_type {
 
 extern const struct registry dataset_registry;
 
-/* What is known of `data` (a row of dataset_registry) before it is loaded: shape and number of classes. Pass to
- * dataset_free; on failure the dataset is left empty. */
+/* What is known of `data` (a row of dataset_registry) before it is loaded: shape and number of classes. Resolves its
+ * configuration. Pass to dataset_free; on failure the dataset is left empty. */
 bool dataset_describe(struct dataset *dataset, struct choice data, struct error *err);
 
-/* Makes both splits ready to be fetched from. On success each holds at least one image and every label is below
- * `classes`; pass to dataset_free. On failure the dataset is left empty. The seed matters to the synthetic dataset
- * only.
+/* Makes all splits ready to be fetched from. On success each holds at least one image, but for a validation split that
+ * is neither stored nor set aside, and every label is below `classes`; pass to dataset_free. On failure the dataset is
+ * left empty. The seed draws the synthetic dataset, and which images are set aside (data/validation.h).
  */
 bool dataset_load(struct dataset *dataset, struct choice data, uint64_t seed, struct error *err);
 
-/* The same with one split alone; the other one is left empty. */
+/* The same with one split, which must hold an image; others are loaded only where it is taken from them. */
 bool dataset_load_split(struct dataset *dataset, struct choice data, uint64_t seed, int split, struct error *err);
 void dataset_free(struct dataset *dataset); /* leaves it empty; an empty dataset is allowed */
 
@@ -87,7 +93,9 @@ const char *dataset_class_name(const struct dataset *dataset, int class, char *b
 /* The pixels of image `index` of a split, dataset_image_bytes of them. Threads may fetch at the same time. */
 static inline bool dataset_fetch(const struct dataset *dataset, int split, int index, uint8_t *pixels,
                                  struct error *err) {
-    return dataset->type->fetch(dataset, split, index, pixels, err);
+    const int *stored = dataset->splits[split].stored;
+    return stored ? dataset->type->fetch(dataset, SPLIT_TRAIN, stored[index], pixels, err)
+                  : dataset->type->fetch(dataset, split, index, pixels, err);
 }
 
 /* For the files that read datasets: */
@@ -95,7 +103,7 @@ static inline bool dataset_fetch(const struct dataset *dataset, int split, int i
 /* Checks labels[0..count) of the file `path`; the error names the first bad record, counted from 0. */
 bool dataset_check_labels(const char *path, const int32_t *labels, int count, int classes, struct error *err);
 
-/* The most images to load of a split; INT_MAX where the configuration sets no limit. */
+/* The most images to load of a split; INT_MAX where the configuration sets no limit, as for validation. */
 int data_config_limit(const struct data_config *config, int split);
 
 #endif

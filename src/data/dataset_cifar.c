@@ -68,7 +68,8 @@ static const struct cifar_layout cifar10_layout = {
     .class_names = cifar10_names,
     .names_file = "batches.meta.txt",
     .advice = "get the binary version of CIFAR-10 from https://www.cs.toronto.edu/~kriz/cifar.html (tools/get_data "
-              "cifar10 does) and set data.path to the archive or the folder where it is unpacked",
+              "cifar10, installed as spherenet-get-data, does) and set data.path to the archive or the folder where it "
+              "is unpacked",
 };
 
 #define CIFAR100_COMMON                                                                                                \
@@ -76,7 +77,8 @@ static const struct cifar_layout cifar10_layout = {
               [SPLIT_TEST] = (const char *const[]){"test.bin", NULL}},                                                 \
     .subfolder = "cifar-100-binary", .archive = "cifar-100-binary.tar", .label_bytes = 2,                              \
     .advice = "get the binary version of CIFAR-100 from https://www.cs.toronto.edu/~kriz/cifar.html (tools/get_data "  \
-              "cifar100 does) and set data.path to the archive or the folder where it is unpacked"
+              "cifar100, installed as spherenet-get-data, does) and set data.path to the archive or the folder where " \
+              "it is unpacked"
 
 static const struct cifar_layout cifar100_layouts[] = {
     [LABELS_FINE] = {CIFAR100_COMMON, .label_offset = 1, .classes = 100, .class_names = fine_names,

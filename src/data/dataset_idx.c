@@ -70,42 +70,48 @@ static bool read_range(struct range *range, const struct idx_config *config, con
     return good;
 }
 
+static bool set_classes(struct idx_config *config, const struct range *range, const struct idx_folder *folder,
+                        struct error *err) {
+    int64_t count = range->most - config->first_label + 1;
+    config->classes = count > 1 && count <= CLASSES_MAX ? (int)count : 0;
+    return config->classes ||
+           error_set(err,
+                     "%s/%s: labels are %lld to %lld, which makes no 2 to %d classes from %d on; set "
+                     "data.classes and data.first_label",
+                     folder->path, folder->names[SPLIT_TRAIN][IDX_LABELS], (long long)range->least,
+                     (long long)range->most, CLASSES_MAX, config->first_label);
+}
+
 /* Completes the two where they are to follow from the training labels. */
-static bool look_at_labels(int *first, int *classes, const struct idx_config *config, const struct idx_folder *folder,
-                           struct error *err) {
+static bool look_at_labels(struct idx_config *config, const struct idx_folder *folder, struct error *err) {
     struct range range;
-    *first = config->first_label;
-    *classes = config->classes;
-    if (*first != FIRST_LABEL_AUTO && *classes)
+    if (config->first_label != FIRST_LABEL_AUTO && config->classes)
         return true;
     if (!read_range(&range, config, folder, err))
         return false;
-    if (*first == FIRST_LABEL_AUTO)
-        *first = range.least == 1;
-    if (*classes)
-        return true;
-    int64_t count = range.most - *first + 1;
-    *classes = count > 1 && count <= CLASSES_MAX ? (int)count : 0;
-    return *classes || error_set(err,
-                                 "%s/%s: labels are %lld to %lld, which makes no 2 to %d classes from %d on; set "
-                                 "data.classes and data.first_label",
-                                 folder->path, folder->names[SPLIT_TRAIN][IDX_LABELS], (long long)range.least,
-                                 (long long)range.most, CLASSES_MAX, *first);
+    if (config->first_label == FIRST_LABEL_AUTO)
+        config->first_label = range.least == 1;
+    return config->classes || set_classes(config, &range, folder, err);
 }
 
-/* Whether the keys tell all that the files would. */
-static bool is_complete(const struct idx_config *config) {
+/* Whether the keys tell what the network has to fit. */
+static bool has_shape(const struct idx_config *config) {
     return config->classes && config->layout.height && config->layout.width && config->layout.channels;
 }
 
-static bool look(struct idx_layout *layout, int *classes, const struct idx_config *config, struct error *err) {
-    struct idx_folder folder;
-    int first;
-    if (!find(&folder, config, err))
+static bool look(struct idx_config *config, const struct idx_folder *folder, struct error *err) {
+    struct error why;
+    bool images = has_shape(config) || look_at_images(&config->layout, folder, &why);
+    if (images && look_at_labels(config, folder, &why))
+        return true;
+    if (idx_folder_has(folder, SPLIT_TRAIN)) {
+        *err = why;
         return false;
-    bool good = look_at_images(layout, &folder, err) && look_at_labels(&first, classes, config, &folder, err);
-    idx_folder_free(&folder);
-    return good;
+    }
+    return error_set_code(err, why.code,
+                          "%s; without the training images' files a spec has to say data.height, data.width, "
+                          "data.channels and data.classes",
+                          why.text);
 }
 
 static bool check_scale(const struct idx_layout *layout, struct error *err) {
@@ -113,16 +119,28 @@ static bool check_scale(const struct idx_layout *layout, struct error *err) {
            error_set(err, "black and white are both %.9g, so they make no pixels", layout->black);
 }
 
-static bool describe(struct dataset *dataset, const void *config, struct error *err) {
-    const struct idx_config *settings = config;
-    struct idx_layout layout = settings->layout;
-    int classes = settings->classes;
-    if (!check_scale(&layout, err) || (!is_complete(settings) && !look(&layout, &classes, settings, err)))
+/* A first label that is not known yet matters to nobody before labels are loaded. */
+static bool resolve(void *config, struct error *err) {
+    struct idx_config *settings = config;
+    struct idx_folder folder;
+    if (!check_scale(&settings->layout, err))
         return false;
-    dataset->height = layout.height;
-    dataset->width = layout.width;
-    dataset->channels = layout.channels;
-    dataset->classes = classes;
+    if (has_shape(settings) && settings->first_label != FIRST_LABEL_AUTO)
+        return true;
+    if (!find(&folder, settings, err))
+        return false;
+    bool good = (has_shape(settings) && !idx_folder_has(&folder, SPLIT_TRAIN)) || look(settings, &folder, err);
+    idx_folder_free(&folder);
+    return good;
+}
+
+static bool describe(struct dataset *dataset, const void *config, struct error *err) {
+    (void)err;
+    const struct idx_config *settings = config;
+    dataset->height = settings->layout.height;
+    dataset->width = settings->layout.width;
+    dataset->channels = settings->layout.channels;
+    dataset->classes = settings->classes;
     return true;
 }
 
@@ -170,14 +188,14 @@ static bool read_names(struct dataset *dataset, const struct idx_folder *folder,
 
 static bool load_from(struct dataset *dataset, const struct idx_config *config, const struct idx_folder *folder,
                       int split, struct error *err) {
-    int first, classes;
-    if (!look_at_labels(&first, &classes, config, folder, err) || !read_names(dataset, folder, first, err))
+    struct idx_config known = *config;
+    if (!look_at_labels(&known, folder, err) || !read_names(dataset, folder, known.first_label, err))
         return false;
     char *where = advise(folder, split);
     const struct idx_request request = {
         .layout = config->layout,
         .limit = data_config_limit(&config->common, split),
-        .first_label = first,
+        .first_label = known.first_label,
         .label_column = config->label_column,
         .advice = where,
         .classes_hint = "; data.classes and data.first_label say which classes there are",
@@ -234,6 +252,7 @@ const struct dataset_type dataset_idx = {
              .help = "images of any size and classes in IDX files, the format of MNIST: EMNIST, KMNIST, QMNIST ...",
              .params = idx_params,
              .config_size = sizeof(struct idx_config)},
+    .resolve = resolve,
     .describe = describe,
     .load = load,
     .fetch = image_arrays_fetch,

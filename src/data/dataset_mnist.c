@@ -21,14 +21,15 @@ struct source {
 static const struct source mnist_source = {
     .name = "MNIST",
     .below = (const char *const[]){"MNIST/raw", "raw", NULL},
-    .advice = "get the four files of MNIST (tools/get_data mnist does) and set data.path to their folder",
+    .advice = "get the four files of MNIST (tools/get_data mnist, installed as spherenet-get-data, does) and set "
+              "data.path to their folder",
 };
 
 static const struct source fashion_mnist_source = {
     .name = "Fashion-MNIST",
     .below = (const char *const[]){"FashionMNIST/raw", "raw", NULL},
-    .advice = "install Debian's package dataset-fashion-mnist, or get the four files (tools/get_data fashion_mnist "
-              "does) and set data.path to their folder",
+    .advice = "install Debian's package dataset-fashion-mnist, or get the four files (tools/get_data "
+              "fashion_mnist, installed as spherenet-get-data, does) and set data.path to their folder",
 };
 
 /* --- Loading ----------------------------------------------------------------------------------------------------- */

@@ -9,9 +9,9 @@
 #include "base/rng.h"
 #include "data/image_arrays.h"
 
-enum { WAVES = 4, CYCLES_MAX = 2 };    /* a pattern: so many waves a channel, each of so many cycles at most */
-enum { SHIFT_DIVISOR = 8 };            /* shifts go up to height and width divided by this, to either side */
-enum { PATTERN_STREAM = SPLIT_COUNT }; /* where images have their split in the name of the random stream */
+enum { WAVES = 4, CYCLES_MAX = 2 };       /* a pattern: so many waves a channel, each of so many cycles at most */
+enum { SHIFT_DIVISOR = 8 };               /* shifts go up to height and width divided by this, to either side */
+enum { PATTERN_STREAM = SPLIT_TEST + 1 }; /* where images have their split in the name of the random stream */
 
 static const double two_pi = 6.283185307179586;
 static const double wave_amplitude = 24, noise_deviation = 24, grey = 127.5; /* pixel values */

@@ -19,7 +19,7 @@ struct listing {
     int count;
 };
 
-static const char *const official_names[SPLIT_COUNT][IDX_KINDS] = {
+static const char *const official_names[IDX_SPLITS][IDX_KINDS] = {
     [SPLIT_TRAIN] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte"},
     [SPLIT_TEST] = {"t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"},
 };
@@ -171,7 +171,7 @@ bool idx_folder_find(struct idx_folder *folder, const char *path, const char *pr
         idx_folder_free(folder);
         return false;
     }
-    for (int s = 0; s < SPLIT_COUNT; s++)
+    for (int s = 0; s < IDX_SPLITS; s++)
         for (int k = 0; k < IDX_KINDS; k++)
             folder->names[s][k] = arena_printf(&folder->memory, "%s%s", folder->prefix, official_names[s][k]);
     for (int i = listing.count - 1; i >= 0; i--) { /* of two spellings, the one that comes first by its letters */

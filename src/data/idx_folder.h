@@ -11,12 +11,13 @@
 #include "data/dataset.h"
 
 enum { IDX_IMAGES, IDX_LABELS, IDX_KINDS };
+enum { IDX_SPLITS = SPLIT_TEST + 1 }; /* that have files: train and test */
 
 struct idx_folder {
     struct arena memory; /* of all below */
     const char *path;    /* where the files are */
     const char *prefix;
-    const char *names[SPLIT_COUNT][IDX_KINDS]; /* without .gz; those of MNIST where there is no such file */
+    const char *names[IDX_SPLITS][IDX_KINDS]; /* without .gz; those of MNIST where there is no such file */
 };
 
 /* prefix: what the names begin with, NULL: nothing if there are such files, otherwise the one prefix that there is; the

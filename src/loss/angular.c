@@ -6,8 +6,13 @@
 #include "base/number.h"
 #include "loss/images.h"
 
-static double lambda_of(const void *config, int64_t iteration) {
-    return annealing_lambda(&((const struct angular_config *)config)->annealing, iteration);
+static const struct annealing *annealing_of(const void *config) {
+    return &((const struct angular_config *)config)->annealing;
+}
+
+static bool has_margin(const void *config) {
+    const struct angular_config *angular = config;
+    return angular->times > 1 || angular->plus > 0 || angular->minus > 0;
 }
 
 /* The target's logit by s: with its margin at one weight, without at lambda. */
@@ -184,11 +189,11 @@ static double angular_evaluate(const struct loss *loss, const struct step *step,
         .head = head,
         .labels = labels,
         .n = step->n,
-        .margin = loss->type->lambda && step->iteration > 0,
+        .margin = loss->type->annealing && step->iteration > 0,
         .gradient = loss_wants_gradient(step, head),
         .rankings = shapes_differ(angular, head->classes) ? loss->rankings : NULL,
     };
-    batch.lambda = batch.margin ? loss->type->lambda(loss->config, step->iteration) : 0;
+    batch.lambda = batch.margin ? annealing_lambda(annealing_of(loss->config), step->iteration) : 0;
     struct image_losses losses = image_losses_of(step, memory_of(angular, head));
     if (batch.gradient && angular->type->mean_gradient)
         compute_with_shapes(&batch, &losses);
@@ -210,7 +215,8 @@ static double angular_evaluate(const struct loss *loss, const struct step *step,
 
 #define ANNEALING_PARAMS(BASE, MINIMUM)                                                                                \
     REAL_KEY(struct annealing, base, "base", BASE, 0, 1e9, "lambda before it falls; with minimum 0, 0 means none"),    \
-        REAL_KEY(struct annealing, gamma, "gamma", "0.12", 0, 1e9, "how fast lambda falls with the iteration"),        \
+        REAL_KEY(struct annealing, gamma, "gamma", "0.12", 0, 1e9,                                                     \
+                 "how fast lambda falls with the iteration; short runs need a larger one"),                            \
         REAL_KEY(struct annealing, power, "power", "1", 0, 100, "how steeply"),                                        \
         REAL_KEY(struct annealing, minimum, "minimum", MINIMUM, 0, 1e9, "where lambda stays"), END_OF_KEYS
 
@@ -243,18 +249,19 @@ static const struct param arcface_params[] = {
     END_OF_KEYS,
 };
 
-#define ROW(NAME, HELP, LAMBDA)                                                                                        \
+#define ROW(NAME, HELP, ANNEALING)                                                                                     \
     const struct loss_type loss_##NAME = {                                                                             \
         .kind = {#NAME, HELP, NAME##_params, sizeof(struct angular_config)},                                           \
         .needs = HEAD_COSINES,                                                                                         \
         .state_size = sizeof(struct angular),                                                                          \
         .plan = angular_loss_plan,                                                                                     \
         .evaluate = angular_evaluate,                                                                                  \
-        .lambda = LAMBDA,                                                                                              \
+        .annealing = ANNEALING,                                                                                        \
+        .has_margin = has_margin,                                                                                      \
     }
 
 ROW(w_softmax, "normalised class weights: |x| g(theta)", NULL);
-ROW(a_softmax, "the same with the cosine, and a margin that multiplies the target's angle (SphereFace)", lambda_of);
-ROW(ga_softmax, "the same with any activation", lambda_of);
-ROW(cosface, "scale times the cosine, and a margin taken from the target's cosine", lambda_of);
-ROW(arcface, "scale times the cosine, and a margin added to the target's angle", lambda_of);
+ROW(a_softmax, "the same with the cosine, and a margin that multiplies the target's angle (SphereFace)", annealing_of);
+ROW(ga_softmax, "the same with any activation", annealing_of);
+ROW(cosface, "scale times the cosine, and a margin taken from the target's cosine", annealing_of);
+ROW(arcface, "scale times the cosine, and a margin added to the target's angle", annealing_of);

@@ -7,6 +7,7 @@
 
 #include <stdint.h>
 
+#include "loss/margin.h"
 #include "model/head.h"
 
 /* A loss at work on a network's head. */
@@ -28,8 +29,9 @@ struct loss_type {
      * there, by the head's scores; a loss that ranks the classes otherwise sets them. */
     double (*evaluate)(const struct loss *loss, const struct step *step, const struct head *head,
                        const int32_t *labels);
-    /* Weight of the logit without margin beside the one with it; NULL: no margin, or none that is annealed. */
-    double (*lambda)(const void *config, int64_t iteration);
+    /* Of the weight of the logit without margin beside the one with it; NULL: no margin, or none that is annealed. */
+    const struct annealing *(*annealing)(const void *config);
+    bool (*has_margin)(const void *config); /* whether there is one to anneal; NULL: none */
 };
 
 extern const struct registry loss_registry;
@@ -41,7 +43,7 @@ static inline const struct loss_type *loss_type_of(struct choice loss) {
 /* 0: nothing is annealed. */
 static inline double loss_lambda(struct choice loss, int64_t iteration) {
     const struct loss_type *type = loss_type_of(loss);
-    return type->lambda ? type->lambda(loss.config, iteration) : 0;
+    return type->annealing ? annealing_lambda(type->annealing(loss.config), iteration) : 0;
 }
 
 /* What the loss of a spec asks of the network's head. *loss is set when the network is planned, and is good as long as

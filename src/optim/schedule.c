@@ -58,9 +58,18 @@ static double step_factor(const void *config, int64_t iteration, int64_t total) 
     return factor;
 }
 
+static int64_t step_first_change(const void *config) {
+    const struct step_config *step = config;
+    int64_t first = -1;
+    for (int i = 0; i < step->milestones.count && step->factor != 1; i++)
+        first = first < 0 || step->milestones.values[i] < first ? step->milestones.values[i] : first;
+    return first;
+}
+
 const struct schedule_type schedule_step = {
     .kind = {"step", "divided at given iterations", step_params, sizeof(struct step_config)},
     .factor = step_factor,
+    .first_change = step_first_change,
 };
 
 /* --- cosine ------------------------------------------------------------------------------------------------------ */

@@ -16,6 +16,9 @@ struct schedule_type {
     struct kind kind;
     /* For the update number `iteration`, from 1, out of `total`, both counted from the schedule's start. */
     double (*factor)(const void *config, int64_t iteration, int64_t total);
+    /* Counted from the schedule's start, the update after which the rate changes first; NULL: it changes throughout, or
+     * never. -1: it never does. */
+    int64_t (*first_change)(const void *config);
     bool spans_run; /* it looks at `total`: a run of another length has other rates from the beginning */
 };
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/version.h"
 #include "data/class_names.h"
@@ -12,12 +13,19 @@
 #include "run/stored_tensors.h"
 
 #define LEFT_OUT_KEY "updates_left_out"
+#define SINCE_KEY "tests_since_best"
+#define TEST_ACCURACY_KEY "best_test_accuracy"
 
 /* --- Saving ------------------------------------------------------------------------------------------------------ */
 
 static void give(const void *context, int tensor, size_t first, size_t count, real *values) {
     const struct place *places = context;
     tensor_to_stored(values, places[tensor].tensor, places[tensor].memory, first, count);
+}
+
+/* A text that is left out where the number is 0. */
+static const char *number_or_none(struct arena *arena, int64_t number) {
+    return number ? arena_printf(arena, "%" PRId64, number) : "";
 }
 
 bool checkpoint_save(const char *path, const struct trainer *trainer, const struct dataset *dataset,
@@ -27,15 +35,18 @@ bool checkpoint_save(const char *path, const struct trainer *trainer, const stru
     struct text spec = {0}, classes = {0};
     experiment_emit(&spec, trainer->experiment);
     class_names_list(&classes, dataset);
+    bool validated = dataset->splits[SPLIT_VALIDATION].count > 0;
     const struct stored_text possible[] = {
         {"version", SPHERENET_VERSION},
         {"iteration", arena_printf(&arena, "%" PRId64, trainer->iteration)},
         {"best_iteration", arena_printf(&arena, "%" PRId64, best.iteration)},
         {"best_accuracy", arena_printf(&arena, "%.17g", best.accuracy)},
+        {TEST_ACCURACY_KEY, validated ? arena_printf(&arena, "%.17g", best.test_accuracy) : ""},
+        {SINCE_KEY, number_or_none(&arena, best.since)},
         {"spec", spec.data},
         {"classes", classes.data ? classes.data : ""},
         {"data", contents_text(&arena, dataset)},
-        {LEFT_OUT_KEY, trainer->left_out ? arena_printf(&arena, "%" PRId64, trainer->left_out) : ""},
+        {LEFT_OUT_KEY, number_or_none(&arena, trainer->left_out)},
     };
     struct stored_text texts[sizeof possible / sizeof *possible];
     int text_count = 0;
@@ -59,8 +70,42 @@ static const char *need_text(const struct safetensors *file, const char *path, c
     return text;
 }
 
+static bool is_missing_link(const char *operand, const char *name) {
+    const char *slash = strrchr(operand, '/');
+    return !strcmp(slash ? slash + 1 : operand, name) && access(operand, F_OK);
+}
+
+/* From the newest checkpoint, which knows of it, to the one with the best test. */
+static bool find_best(const char *newest, char *path, struct error *err) {
+    struct safetensors file;
+    struct best_test best;
+    int64_t iteration;
+    if (!safetensors_open(&file, newest, err))
+        return false;
+    bool good = checkpoint_progress(&file, newest, &iteration, &best, err);
+    safetensors_close(&file);
+    if (good && best.iteration < 0)
+        return error_set(err, "%s: no test until then was finite, so there is no best checkpoint", newest);
+    if (good)
+        run_dir_sibling(newest, best.iteration, path);
+    return good;
+}
+
+/* As run_dir_resolve, and the links latest and best where they could not be made. */
+static bool resolve(const char *operand, char *path, struct error *err) {
+    char folder[PATH_BYTES], newest[PATH_BYTES];
+    const char *slash = strrchr(operand, '/');
+    bool best = is_missing_link(operand, "best.safetensors.gz");
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - operand) : 1, slash ? operand : ".");
+    if ((!best && !is_missing_link(operand, "latest.safetensors.gz")) || access(folder, F_OK))
+        return run_dir_resolve(operand, path, err);
+    if (!best)
+        return run_dir_resolve(folder, path, err);
+    return run_dir_resolve(folder, newest, err) && find_best(newest, path, err);
+}
+
 bool checkpoint_open(const char *operand, char *path, struct safetensors *file, struct error *err) {
-    if (!run_dir_resolve(operand, path, err))
+    if (!resolve(operand, path, err))
         return false;
     if (safetensors_open(file, path, err))
         return true;
@@ -102,16 +147,28 @@ static bool read_integer(const struct safetensors *file, const char *path, const
            error_set_code(err, ERROR_DAMAGED, "%s: damaged: %s is \"%.40s\"", path, key, text);
 }
 
+static bool read_accuracy(const struct safetensors *file, const char *path, const char *key, double *accuracy,
+                          struct error *err) {
+    const char *text = need_text(file, path, key, err);
+    char *end;
+    if (!text)
+        return false;
+    *accuracy = strtod(text, &end);
+    return (*text && !*end && *accuracy >= 0 && *accuracy <= 1) ||
+           error_set_code(err, ERROR_DAMAGED, "%s: damaged: %s is \"%.40s\"", path, key, text);
+}
+
 bool checkpoint_progress(const struct safetensors *file, const char *path, int64_t *iteration, struct best_test *best,
                          struct error *err) {
-    const char *accuracy = need_text(file, path, "best_accuracy", err);
-    if (!accuracy || !read_integer(file, path, "iteration", 0, iteration, err) ||
+    *best = (struct best_test)BEST_TEST_NONE;
+    if (!read_accuracy(file, path, "best_accuracy", &best->accuracy, err) ||
+        !read_integer(file, path, "iteration", 0, iteration, err) ||
         !read_integer(file, path, "best_iteration", -1, &best->iteration, err))
         return false;
-    char *end;
-    best->accuracy = strtod(accuracy, &end);
-    return (*accuracy && !*end && best->accuracy >= 0 && best->accuracy <= 1) ||
-           error_set_code(err, ERROR_DAMAGED, "%s: damaged: best_accuracy is \"%.40s\"", path, accuracy);
+    best->test_accuracy = best->accuracy;
+    return (!safetensors_text(file, TEST_ACCURACY_KEY) ||
+            read_accuracy(file, path, TEST_ACCURACY_KEY, &best->test_accuracy, err)) &&
+           (!safetensors_text(file, SINCE_KEY) || read_integer(file, path, SINCE_KEY, 0, &best->since, err));
 }
 
 static bool check_tensors(struct arena *arena, const struct stored_tensors *stored, const struct listing *list,

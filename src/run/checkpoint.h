@@ -1,9 +1,10 @@
 /* Checkpoints: all that training needs to go on, in a gzipped safetensors file.
  *
  * Tensors: every tensor of the network under its own name, in the order other frameworks expect, and the optimizer's
- * state as "optimizer.SLOT.NAME". Metadata: "spec" (resolved), "iteration", "version", the best test so far, "classes",
+ * state as "optimizer.SLOT.NAME". Metadata: "spec" (resolved), "iteration", "version", the best test so far
+ * ("best_iteration", "best_accuracy" and, where the validation images have chosen it, "best_test_accuracy"), "classes",
  * their names line by line, where they have names, "data", what was trained on, where that came from files, and
- * "updates_left_out", where there are such. */
+ * "tests_since_best" and "updates_left_out", where there are such. */
 #ifndef SPHERENET_RUN_CHECKPOINT_H
 #define SPHERENET_RUN_CHECKPOINT_H
 
@@ -14,14 +15,19 @@
 /* The best test so far; iteration -1: none yet. */
 struct best_test {
     int64_t iteration;
-    double accuracy;
+    double accuracy;      /* of the validation images; where there are none, of the test images */
+    double test_accuracy; /* at that iteration */
+    int64_t since;        /* tests that came after it, or all where there is none yet */
 };
+#define BEST_TEST_NONE                                                                                                 \
+    { .iteration = -1 }
 
 /* Takes no memory that grows with the tensors. dataset: that was trained on. */
 bool checkpoint_save(const char *path, const struct trainer *trainer, const struct dataset *dataset,
                      struct best_test best, struct error *err);
 
-/* Opens the checkpoint that a user means by `operand`: a file, or the latest one of a run's folder. path: PATH_BYTES
+/* Opens the checkpoint that a user means by `operand`: a file, or the latest one of a run's folder; the latest and the
+ * best one by the names of their links even where a file system has none. path: PATH_BYTES
  * that become its path, and stay while the file is open. An error names it; where it is damaged and the user named the
  * folder, it says what else can be done. */
 bool checkpoint_open(const char *operand, char *path, struct safetensors *file, struct error *err);

@@ -43,11 +43,11 @@ static struct row step_row(const struct curves *curves, int64_t iteration, const
     }};
 }
 
-static struct row test_row(const struct curves *curves, int64_t iteration, const struct evaluation *test) {
+static struct row test_row(const struct curves *curves, int64_t iteration, int split, const struct evaluation *test) {
     return (struct row){{
         {"iteration", 0, (double)iteration},
         {"epoch", 4, epoch(curves, iteration)},
-        {"split", SPLIT_NAME, SPLIT_TEST},
+        {"split", SPLIT_NAME, split},
         {"loss", SIX_DIGITS, test->loss},
         {"accuracy", SIX_DIGITS, test->accuracy},
         {"seconds", 2, curves_seconds(curves)},
@@ -97,7 +97,7 @@ bool curves_open(struct curves *curves, const struct run_dir *dir, int64_t itera
     curves->batch_size = batch_size;
     curves->train_images = train_images;
     struct row steps = step_row(curves, 0, &(struct step_result){0});
-    struct row tests = test_row(curves, 0, &(struct evaluation){0});
+    struct row tests = test_row(curves, 0, SPLIT_TEST, &(struct evaluation){0});
     if (!open_curve(&curves->train, dir, "train.csv", steps, iteration, err) ||
         !open_curve(&curves->eval, dir, "eval.csv", tests, iteration, err))
         return false;
@@ -120,8 +120,9 @@ void curves_add_step(struct curves *curves, int64_t iteration, const struct step
     add_row(curves, &curves->train, step_row(curves, iteration, step), log);
 }
 
-void curves_add_test(struct curves *curves, int64_t iteration, const struct evaluation *test, struct log *log) {
-    add_row(curves, &curves->eval, test_row(curves, iteration, test), log);
+void curves_add_test(struct curves *curves, int64_t iteration, int split, const struct evaluation *test,
+                     struct log *log) {
+    add_row(curves, &curves->eval, test_row(curves, iteration, split, test), log);
 }
 
 bool curves_sync(struct curves *curves, struct error *err) {

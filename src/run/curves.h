@@ -37,7 +37,8 @@ void curves_leave_out(struct curves *curves, double seconds);
 /* Add a row. One that cannot be written waits for the next one, and the log is warned of the first that does. A NaN is
  * "nan" whatever its sign. */
 void curves_add_step(struct curves *curves, int64_t iteration, const struct step_result *step, struct log *log);
-void curves_add_test(struct curves *curves, int64_t iteration, const struct evaluation *test, struct log *log);
+void curves_add_test(struct curves *curves, int64_t iteration, int split, const struct evaluation *test,
+                     struct log *log);
 
 /* Puts all rows on the disk. No checkpoint is made before, so that nothing is lost when a row waits. */
 bool curves_sync(struct curves *curves, struct error *err);

@@ -148,6 +148,81 @@ static const char *in_line(struct arena *arena, const char *name) {
     return line;
 }
 
+/* --- A beginning of all names that differs ----------------------------------------------------------------------- */
+
+/* What one name begins with where another has something else: "module." and "". */
+struct prefix {
+    const char *from, *to;
+};
+
+static bool is_needed(const struct start *start, int index) {
+    return start->list.places[index].tensor->role != ROLE_COUNTER &&
+           !is_drawn(start->list.infos[index].name, start->drawn);
+}
+
+/* Whether the file has the tensor under the other beginning. */
+static bool has_under(const struct start *start, const char *wanted, const struct prefix *prefix) {
+    size_t from = strlen(prefix->from), to = strlen(prefix->to);
+    const struct safetensors *file = start->stored.file;
+    for (int i = 0; !strncmp(wanted, prefix->to, to) && i < file->tensor_count; i++)
+        if (!strncmp(file->tensors[i].name, prefix->from, from) && !strcmp(file->tensors[i].name + from, wanted + to))
+            return true;
+    return false;
+}
+
+static bool has_all_under(const struct start *start, const struct prefix *prefix) {
+    for (int i = 0; i < start->list.count; i++)
+        if (is_needed(start, i) && !has_under(start, start->list.infos[i].name, prefix))
+            return false;
+    return true;
+}
+
+static bool ends_there(const char *name, size_t rest) {
+    return rest == 0 || name[rest - 1] == '.';
+}
+
+/* Up to the longest end, after a dot, that both names have. False: they have none, or are the same. */
+static bool find_prefix(struct arena *arena, const char *stored, const char *wanted, struct prefix *prefix) {
+    size_t from = strlen(stored), to = strlen(wanted), shared = 0, whole = 0;
+    while (shared < from && shared < to && stored[from - shared - 1] == wanted[to - shared - 1]) {
+        shared++;
+        if (ends_there(stored, from - shared) && ends_there(wanted, to - shared))
+            whole = shared;
+    }
+    prefix->from = arena_printf(arena, "%.*s", (int)(from - whole), stored);
+    prefix->to = arena_printf(arena, "%.*s", (int)(to - whole), wanted);
+    return whole > 0 && (from > whole || to > whole);
+}
+
+/* Needs no quotes in a map of YAML, nor in a shell's double ones. */
+static bool is_plain(const char *name) {
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    return !name[strspn(name, allowed)] && *name != '-' && *name != '.';
+}
+
+static const char *or_quotes(const char *name) {
+    return *name ? name : "''";
+}
+
+/* The error, and true, where all that is needed is there but for one beginning of the names. */
+static bool advise_prefix(struct start *start, struct error *err) {
+    struct prefix prefix;
+    int first = 0;
+    while (first < start->list.count && !is_needed(start, first))
+        first++;
+    for (int i = 0; first < start->list.count && i < start->stored.file->tensor_count; i++) {
+        if (!find_prefix(&start->arena, start->stored.file->tensors[i].name, start->list.infos[first].name, &prefix) ||
+            !is_plain(prefix.from) || !is_plain(prefix.to) || !has_all_under(start, &prefix))
+            continue;
+        error_set(err,
+                  "%s: has the network's tensors under other names; --set \"train.init_map={%s: %s}\" makes them the "
+                  "network's",
+                  start->stored.path, or_quotes(prefix.from), or_quotes(prefix.to));
+        return true;
+    }
+    return false;
+}
+
 /* --- Differences ------------------------------------------------------------------------------------------------- */
 
 static bool is_missing_counter(const struct start *start, int index) {
@@ -180,11 +255,11 @@ static void list_left(struct error_list *differences, struct start *start) {
                            in_line(&start->arena, start->stored.names[i]));
 }
 
-static bool check_same_network(struct start *start, struct error *err) {
+static bool check_same_network(struct start *start, bool named, struct error *err) {
     struct error_list differences = {0};
     list_differences(&differences, start);
     bool same = !differences.text.length;
-    if (!same) {
+    if (!same && (named || !advise_prefix(start, err))) {
         list_left(&differences, start);
         error_set(err,
                   "%s: cannot be started from, since its network is another; give the spec the same layers, or "
@@ -217,6 +292,42 @@ static void note_left(struct start *start, struct text *notes) {
     add_note(notes, "weights: left in the file, since the network has no such tensors", &lines);
 }
 
+static bool is_counter_name(const char *name) {
+    const char *dot = strrchr(name, '.');
+    return !strcmp(dot ? dot + 1 : name, "num_batches_tracked");
+}
+
+/* Whether it is the bias of a layer that has none. */
+static bool is_lacking_bias(struct start *start, const char *name) {
+    const char *dot = strrchr(name, '.');
+    return dot && !strcmp(dot, ".bias") &&
+           listing_find(&start->list, arena_printf(&start->arena, "%.*s.weight", (int)(dot - name), name));
+}
+
+enum { UNUSED_NAMED = 8 };
+
+/* A line of its own, since a network that lacks what was trained is another one. */
+static void note_unused(struct start *start, struct text *unused) {
+    struct text names = {0};
+    int count = 0, biases = 0;
+    for (int i = 0; i < start->stored.file->tensor_count; i++) {
+        const char *name = start->stored.names[i];
+        if (!is_left(start, i) || is_counter_name(name))
+            continue;
+        if (count++ < UNUSED_NAMED)
+            text_printf(&names, "%s\"%s\"", names.length ? ", " : "",
+                        in_line(&start->arena, start->stored.file->tensors[i].name));
+        biases += is_lacking_bias(start, name);
+    }
+    if (count > UNUSED_NAMED)
+        text_printf(&names, " and %d more", count - UNUSED_NAMED);
+    if (count)
+        text_printf(unused, "%d tensor%s of train.init_from %s not used: %s; the network has none of that name%s",
+                    count, count == 1 ? "" : "s", count == 1 ? "is" : "are", names.data,
+                    biases ? "; `bias: true` gives a layer the bias that it lacks" : "");
+    text_free(&names);
+}
+
 static void settle_averages(struct start *start, struct text *notes) {
     struct error_list lines = {0};
     for (int i = 0; i < start->list.count; i++)
@@ -229,19 +340,25 @@ static void settle_averages(struct start *start, struct text *notes) {
 }
 
 bool init_from_file(struct safetensors *file, const char *path, const struct init_request *request, struct model *model,
-                    struct text *notes, struct error *err) {
+                    struct init_notes *notes, struct error *err) {
     struct start start = {.drawn = request->drawn};
     start.list = list_tensors(&start.arena, model, NULL);
     start.stored = stored_tensors_of(&start.arena, file, path);
     rename_tensors(&start, request->names);
-    bool good = check_map(&start, request->names, err) && check_same_network(&start, err) &&
+    bool good = check_map(&start, request->names, err) && check_same_network(&start, request->names->count > 0, err) &&
                 stored_read(&start.stored, &start.list, start.drawn, err);
     if (good) {
-        note_left(&start, notes);
-        settle_averages(&start, notes);
+        note_unused(&start, &notes->unused);
+        note_left(&start, &notes->lines);
+        settle_averages(&start, &notes->lines);
     }
-    if (notes->data)
-        text_defuse(notes->data);
+    if (notes->lines.data)
+        text_defuse(notes->lines.data);
     arena_free(&start.arena);
     return good;
+}
+
+void init_notes_free(struct init_notes *notes) {
+    text_free(&notes->unused);
+    text_free(&notes->lines);
 }

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t ending, checkpoint, patience; /* patience: in seconds; 0: nothing is watched */
+static volatile sig_atomic_t ending, checkpoint, promised, patience; /* patience: in seconds; 0: nothing is watched */
 static char farewell[256];
 static bool answers;
 
@@ -30,7 +30,9 @@ static void begin_to_wait(void) {
 }
 
 static void on_end(int signal) {
-    static const char text[] = "\nspherenet: ending after this iteration, with a checkpoint; once more ends at once\n";
+    static const char trains[] =
+        "\nspherenet: ending after this iteration, with a checkpoint; once more ends at once\n",
+                      begins[] = "\nspherenet: ending before the first iteration; once more ends at once\n";
     int before = errno;
     if (ending)
         _exit(128 + signal);
@@ -38,7 +40,7 @@ static void on_end(int signal) {
     if (patience)
         begin_to_wait();
     if (answers)
-        tell(text, sizeof text - 1);
+        promised ? tell(trains, sizeof trains - 1) : tell(begins, sizeof begins - 1);
     errno = before;
 }
 
@@ -69,6 +71,10 @@ void interrupt_listen(bool quiet) {
     handle(SIGUSR2, on_end);
     handle(SIGXCPU, on_processor_limit);
     handle(SIGUSR1, on_checkpoint);
+}
+
+void interrupt_promise_checkpoint(void) {
+    promised = 1;
 }
 
 void interrupt_watch(double seconds, const char *text) {

@@ -10,6 +10,9 @@
  * signal is not answered on standard error. */
 void interrupt_listen(bool quiet);
 
+/* From now on an end that a signal asks for comes after a checkpoint, and the answer says so. */
+void interrupt_promise_checkpoint(void);
+
 /* What is computed meanwhile ends by itself; but a library that waits for what it never gets does not. When a signal
  * has asked for the end, and interrupt_unwatch is not called within so many seconds, the process ends as by a second
  * signal, after the text on standard error. One at a time. */

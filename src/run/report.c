@@ -16,6 +16,16 @@ static size_t count_weights(const struct model *model) {
     return weights;
 }
 
+static void report_data(struct log *log, const struct dataset *dataset) {
+    const struct split *splits = dataset->splits;
+    char validation[48] = "";
+    if (splits[SPLIT_VALIDATION].count)
+        snprintf(validation, sizeof validation, ", %d validation", splits[SPLIT_VALIDATION].count);
+    log_line(log, "data: %d training%s and %d test images of %dx%dx%d, %d classes", splits[SPLIT_TRAIN].count,
+             validation, splits[SPLIT_TEST].count, dataset->height, dataset->width, dataset->channels,
+             dataset->classes);
+}
+
 void report_opening(struct log *log, const struct trainer *trainer, const struct dataset *dataset, bool initialised,
                     const char *folder) {
     const struct experiment *e = trainer->experiment;
@@ -26,8 +36,7 @@ void report_opening(struct log *log, const struct trainer *trainer, const struct
     log_line(log, "products: %s", blas_library());
     if (warning)
         log_warning(log, "%s", warning);
-    log_line(log, "data: %d training and %d test images of %dx%dx%d, %d classes", dataset->splits[SPLIT_TRAIN].count,
-             dataset->splits[SPLIT_TEST].count, dataset->height, dataset->width, dataset->channels, dataset->classes);
+    report_data(log, dataset);
     log_line(log, "network: %s, %zu weights, %.0f MB for batches of %d", e->network.kind->name,
              count_weights(&trainer->model), (double)(plan_sizes(&trainer->model.planner).total * sizeof(real)) / 1e6,
              e->train.batch_size);
@@ -83,22 +92,49 @@ void report_diverged(struct error *err, int64_t iteration, const char *what, boo
               last_checkpoint(saved, checkpoint, sizeof checkpoint));
 }
 
-void report_failed_test(struct log *log, int64_t iteration, const char *what) {
-    log_warning(log, "iteration %" PRId64 ": on the test images %s; this test cannot be the best", iteration, what);
+void report_test(struct log *log, int64_t iteration, const struct evaluation *validation, const struct evaluation *test,
+                 bool is_best) {
+    const char *best = is_best ? ", the best so far" : "";
+    if (validation)
+        log_line(log, "iteration %" PRId64 ": validation accuracy %.4f, loss %.4f%s; test accuracy %.4f, loss %.4f",
+                 iteration, validation->accuracy, validation->loss, best, test->accuracy, test->loss);
+    else
+        log_line(log, "iteration %" PRId64 ": test accuracy %.4f, loss %.4f%s", iteration, test->accuracy, test->loss,
+                 best);
 }
 
-void report_failed_last_test(struct error *err, int64_t iteration, const char *what, int64_t saved) {
+void report_failed_test(struct log *log, int64_t iteration, int split, const char *what) {
+    log_warning(log, "iteration %" PRId64 ": on the %s images %s; this test cannot be the best", iteration,
+                split_names[split], what);
+}
+
+void report_failed_last_test(struct error *err, int64_t iteration, int split, const char *what, int64_t saved) {
     char checkpoint[64];
-    error_set(err, "iteration %" PRId64 ": on the test images %s; %s. " ADVICE, iteration, what,
+    error_set(err, "iteration %" PRId64 ": on the %s images %s; %s. " ADVICE, iteration, split_names[split], what,
               last_checkpoint(saved, checkpoint, sizeof checkpoint));
 }
 
-void report_done(struct log *log, int64_t best_iteration, double best_accuracy, double seconds, const char *folder) {
-    if (best_iteration >= 0)
-        log_line(log, "done: best test accuracy %.4f at iteration %" PRId64 "; %.0f s; results in %s", best_accuracy,
-                 best_iteration, seconds, folder);
-    else
+void report_out_of_patience(struct log *log, int64_t iteration, const struct best_test *best) {
+    char better[64] = "a finite one";
+    if (best->iteration >= 0)
+        snprintf(better, sizeof better, "a better one than that of iteration %" PRId64, best->iteration);
+    log_line(log,
+             "stopped early at iteration %" PRId64 ": %" PRId64 " test%s without %s; to go on, resume with a larger "
+             "patience: --set train.patience=%" PRId64 ", or 0 for no limit",
+             iteration, best->since, best->since == 1 ? "" : "s", better, 2 * best->since);
+}
+
+void report_done(struct log *log, const struct best_test *best, bool validated, double seconds, const char *folder) {
+    if (best->iteration < 0)
         log_line(log, "done: no test was finite, so there is no best; %.0f s; results in %s", seconds, folder);
+    else if (validated)
+        log_line(log,
+                 "done: test accuracy %.4f at the best validation accuracy, %.4f at iteration %" PRId64
+                 "; %.0f s; results in %s",
+                 best->test_accuracy, best->accuracy, best->iteration, seconds, folder);
+    else
+        log_line(log, "done: best test accuracy %.4f at iteration %" PRId64 "; %.0f s; results in %s", best->accuracy,
+                 best->iteration, seconds, folder);
 }
 
 const char *report_given_up(char *text, size_t bytes, int64_t saved) {

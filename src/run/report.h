@@ -2,8 +2,9 @@
 #ifndef SPHERENET_RUN_REPORT_H
 #define SPHERENET_RUN_REPORT_H
 
+#include "run/checkpoint.h"
 #include "run/log.h"
-#include "train/trainer.h"
+#include "train/evaluate.h"
 
 /* Program, machine, data, network and folder. initialised: the weights are those of train.init_from. */
 void report_opening(struct log *log, const struct trainer *trainer, const struct dataset *dataset, bool initialised,
@@ -24,12 +25,20 @@ void report_lag(struct log *log, int64_t iteration, double training, double test
 void report_left_out(struct log *log, int64_t iteration, const char *what);
 void report_diverged(struct error *err, int64_t iteration, const char *what, bool too_many, int64_t saved);
 
-/* The loss of a test was not finite (`what` likewise): a warning where training goes on, an error where it does not. */
-void report_failed_test(struct log *log, int64_t iteration, const char *what);
-void report_failed_last_test(struct error *err, int64_t iteration, const char *what, int64_t saved);
+/* A test that is finite, and whether it is the best so far. validation: NULL where there are no such images. */
+void report_test(struct log *log, int64_t iteration, const struct evaluation *validation, const struct evaluation *test,
+                 bool is_best);
 
-/* The run is done: its best test, of iteration -1 where none was finite. */
-void report_done(struct log *log, int64_t best_iteration, double best_accuracy, double seconds, const char *folder);
+/* The loss of a test on that split was not finite (`what` likewise): a warning where training goes on, an error where
+ * it does not. */
+void report_failed_test(struct log *log, int64_t iteration, int split, const char *what);
+void report_failed_last_test(struct error *err, int64_t iteration, int split, const char *what, int64_t saved);
+
+/* The run has ended before train.iterations, since so many tests were no better than the best one. */
+void report_out_of_patience(struct log *log, int64_t iteration, const struct best_test *best);
+
+/* The run is done: its best test, which the validation images have chosen where `validated`. */
+void report_done(struct log *log, const struct best_test *best, bool validated, double seconds, const char *folder);
 
 /* For run/interrupt.h, while an iteration is computed: it was given up. Returns text. */
 const char *report_given_up(char *text, size_t bytes, int64_t saved);

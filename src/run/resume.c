@@ -101,15 +101,25 @@ static bool check_schedule(const struct experiment *now, const struct experiment
            refuse_other_length(now, before, iteration, path, err);
 }
 
+/* Whether tests are of other images than before, of which all may have been fewer than either limit. */
+static bool has_other_tests(const struct experiment *now, const struct experiment *before,
+                            const struct dataset *dataset) {
+    int limit = data_config_limit(experiment_data(now), SPLIT_TEST);
+    int old_limit = data_config_limit(experiment_data(before), SPLIT_TEST);
+    int images = dataset->splits[SPLIT_TEST].count; /* the fewer of all and of the limit now */
+    return old_limit < limit ? old_limit < images : limit < old_limit && images == limit;
+}
+
 /* The spec that a run began with and the one it is resumed with must train the same way. */
 static bool check_same_spec(const struct experiment *now, const char *stored, int64_t iteration, const char *path,
-                            struct error *err) {
+                            const struct dataset *dataset, bool *other_tests, struct error *err) {
     struct experiment before;
     struct diagnostics diags = {0};
     bool good = experiment_parse_stored(&before, path, stored, NULL, 0, &diags);
     if (good) {
         keep_measured(now, &before);
         good = check_differences(now, &before, path, err) && check_schedule(now, &before, iteration, path, err);
+        *other_tests = good && has_other_tests(now, &before, dataset);
     } else {
         error_set(err, "%s: its spec is not valid any more:\n%s", path, diags.text.data);
     }
@@ -125,18 +135,20 @@ enum found { FOUND_GOOD, FOUND_DAMAGED, FOUND_OTHER };
 /* Loads the checkpoint at path. FOUND_OTHER: an older one would do no better, since this one is whole but of another
  * spec, or since memory is short. */
 static enum found load_checkpoint(const char *path, const struct dataset *dataset, struct trainer *trainer,
-                                  struct best_test *best, struct error *err) {
+                                  struct resume_point *point, struct error *err) {
     struct safetensors file;
     enum found found = FOUND_DAMAGED;
     if (!safetensors_open(&file, path, err))
         return err->code == ERROR_NO_MEMORY ? FOUND_OTHER : FOUND_DAMAGED;
     const char *spec = checkpoint_spec(&file, path, err);
-    if (spec && checkpoint_progress(&file, path, &trainer->iteration, best, err)) {
-        if (!check_same_spec(trainer->experiment, spec, trainer->iteration, path, err) ||
+    if (spec && checkpoint_progress(&file, path, &trainer->iteration, &point->best, err)) {
+        if (!check_same_spec(trainer->experiment, spec, trainer->iteration, path, dataset, &point->other_tests, err) ||
             !checkpoint_classes_agree(&file, path, dataset, err) || !checkpoint_data_agree(&file, path, dataset, err))
             found = FOUND_OTHER;
         else if (checkpoint_load(&file, path, trainer, err))
             found = FOUND_GOOD;
+        if (point->other_tests)
+            point->best.accuracy = 0;
     }
     safetensors_close(&file);
     return found;
@@ -161,7 +173,7 @@ bool resume_load(const struct run_dir *dir, const struct dataset *dataset, struc
     if (!run_dir_checkpoints(dir, &iterations, &count, err))
         return false;
     for (size_t i = 0; i < count && found == FOUND_DAMAGED; i++) {
-        found = load_checkpoint(run_dir_checkpoint(dir, iterations[i], path), dataset, trainer, &point->best, err);
+        found = load_checkpoint(run_dir_checkpoint(dir, iterations[i], path), dataset, trainer, point, err);
         if (found == FOUND_GOOD)
             point->saved = iterations[i];
         if (found == FOUND_DAMAGED) {

@@ -8,12 +8,13 @@
 struct resume_point {
     int64_t saved;         /* iteration of the newest checkpoint that is good; -1: there is none */
     struct best_test best; /* of the run so far */
+    bool other_tests;      /* those so far were of other images: the best one's accuracy is 0, which the next exceeds */
 };
 
 /* A run's beginning. */
 #define RESUME_NOTHING                                                                                                 \
     {                                                                                                                  \
-        .saved = -1, .best = { -1, 0 }                                                                                 \
+        .saved = -1, .best = BEST_TEST_NONE                                                                                 \
     }
 
 /* Loads the newest checkpoint of the run's folder that is whole into the trainer, its optimizer's state included, and

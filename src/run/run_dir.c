@@ -30,6 +30,13 @@ const char *run_dir_checkpoint(const struct run_dir *dir, int64_t iteration, cha
     return out;
 }
 
+const char *run_dir_sibling(const char *checkpoint, int64_t iteration, char *out) {
+    const char *slash = strrchr(checkpoint, '/');
+    snprintf(out, PATH_BYTES, "%.*s" CHECKPOINT_FORMAT, slash ? (int)(slash + 1 - checkpoint) : 0, checkpoint,
+             iteration);
+    return out;
+}
+
 /* --- Which checkpoints there are --------------------------------------------------------------------------------- */
 
 static int newest_first(const void *a, const void *b) {
@@ -179,11 +186,11 @@ static bool remove_run(const struct run_dir *dir, struct error *err) {
 
 /* What a process that was killed has left half-written. Only for who holds the lock. */
 static void remove_temporaries(const struct run_dir *dir) {
-    char path[PATH_BYTES], name[300];
+    char path[PATH_BYTES], name[256]; /* those that are made here are shorter */
     DIR *folder = opendir(run_dir_file(dir, "checkpoints", path));
     for (struct dirent *entry; folder && (entry = readdir(folder));) {
         const char *end = strrchr(entry->d_name, '.');
-        snprintf(name, sizeof name, "checkpoints/%s", entry->d_name);
+        snprintf(name, sizeof name, "checkpoints/%.240s", entry->d_name);
         if (end && !strcmp(end, ".tmp"))
             unlink(run_dir_file(dir, name, path));
     }
@@ -230,13 +237,17 @@ static bool check_mode(struct run_dir *dir, enum run_mode mode, struct error *er
     return true;
 }
 
-bool run_dir_open(struct run_dir *dir, const char *path, enum run_mode mode, struct error *err) {
-    char checkpoints[PATH_BYTES];
+bool run_dir_look(struct run_dir *dir, const char *path, enum run_mode mode, struct error *err) {
     if (strlen(path) >= sizeof dir->path)
         return error_set(err, "the path of the run's folder is longer than %zu bytes", sizeof dir->path - 1);
     *dir = (struct run_dir){.lock = -1};
     strcpy(dir->path, path);
-    if (!check_mode(dir, mode, err) || !run_dir_make(run_dir_file(dir, "checkpoints", checkpoints), err) ||
+    return check_mode(dir, mode, err);
+}
+
+bool run_dir_open(struct run_dir *dir, const char *path, enum run_mode mode, struct error *err) {
+    char checkpoints[PATH_BYTES];
+    if (!run_dir_look(dir, path, mode, err) || !run_dir_make(run_dir_file(dir, "checkpoints", checkpoints), err) ||
         !lock(dir, err))
         return false;
     if (!check_mode(dir, mode, err)) { /* another process has begun and ended a run meanwhile */

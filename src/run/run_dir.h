@@ -28,6 +28,8 @@ enum run_mode { RUN_NEW, RUN_RESUME, RUN_AUTO_RESUME, RUN_OVERWRITE };
  * that does not; RUN_AUTO_RESUME neither; RUN_OVERWRITE removes the files of the run that was there. A folder that
  * another process has open is refused. */
 bool run_dir_open(struct run_dir *dir, const char *path, enum run_mode mode, struct error *err);
+/* Sets path and `held` and refuses as run_dir_open does, and makes nothing. */
+bool run_dir_look(struct run_dir *dir, const char *path, enum run_mode mode, struct error *err);
 void run_dir_close(struct run_dir *dir); /* a closed one is allowed */
 
 /* Makes a folder, and those above it, where they are not there yet. */
@@ -41,6 +43,9 @@ const char *run_dir_file(const struct run_dir *dir, const char *name, char *out)
 
 /* The path of the checkpoint of that iteration. */
 const char *run_dir_checkpoint(const struct run_dir *dir, int64_t iteration, char *out);
+
+/* The same in the folder where another checkpoint is. */
+const char *run_dir_sibling(const char *checkpoint, int64_t iteration, char *out);
 
 /* The iterations of all checkpoints, newest first, whether they can be read or not; to be freed. A folder that is not
  * there holds none; one that cannot be read is an error, or an old checkpoint would be taken for the newest one. */

@@ -15,6 +15,7 @@
 #include "run/interrupt.h"
 #include "run/report.h"
 #include "run/resume.h"
+#include "run/unreached.h"
 #include "train/divergence.h"
 #include "train/evaluate.h"
 #include "train/plateau.h"
@@ -27,10 +28,11 @@ struct session {
     struct log log;
     struct curves curves;
     struct resume_point point; /* of a resume now */
-    struct text init_notes;    /* lines on the weights of train.init_from */
-    struct text skipped;       /* a line for each damaged checkpoint that was passed over */
+    struct init_notes init_notes;
+    struct text skipped; /* a line for each damaged checkpoint that was passed over */
     struct plateau chance;
     int64_t averaged; /* iteration whose network's batch normalisation was averaged anew; -1: none */
+    bool begun;       /* without a checkpoint of its own */
     bool lag_told;
     double longest_step;               /* seconds */
     int skips;                         /* updates left out, one after the other */
@@ -63,13 +65,15 @@ static bool initialise(struct session *s, struct error *err) {
 
 /* A run without a checkpoint of its own. */
 static bool begin(struct session *s, struct error *err) {
-    return resume_nothing(s->experiment, err) && initialise(s, err);
+    s->begun =
+        resume_nothing(s->experiment, err) && initialise(s, err) && standardize(&s->dataset, s->experiment->data, err);
+    return s->begun;
 }
 
 static bool resume(struct session *s, struct error *err) {
     if (!resume_load(&s->dir, &s->dataset, &s->trainer, &s->point, &s->skipped, err))
         return false;
-    if (s->point.saved < 0)
+    if (s->point.saved < 0 && !s->begun)
         return begin(s, err); /* the run was stopped before its first checkpoint: it begins again */
     return true;
 }
@@ -90,37 +94,43 @@ static bool open_files(struct session *s, bool quiet, struct error *err) {
                        s->dataset.splits[SPLIT_TRAIN].count, err);
 }
 
+/* Begins a run where there is none to resume, so that a mistake leaves no folder; opens the folder; resumes. */
+static bool open_folder(struct session *s, const char *folder, enum run_mode mode, struct error *err) {
+    bool resumes = mode == RUN_RESUME || mode == RUN_AUTO_RESUME;
+    if (mode == RUN_AUTO_RESUME && !run_dir_look(&s->dir, folder, mode, err))
+        return false;
+    if ((!resumes || (mode == RUN_AUTO_RESUME && !s->dir.held)) && !begin(s, err))
+        return false;
+    return run_dir_open(&s->dir, folder, mode, err) && (!resumes || resume(s, err));
+}
+
 /* Nothing of an earlier run is touched before data and network stand. */
 static bool open_session(struct session *s, const struct session_options *options, struct error *err) {
     const struct experiment *experiment = s->experiment;
-    bool resumes = options->mode == RUN_RESUME || options->mode == RUN_AUTO_RESUME;
     char path[PATH_BYTES];
     if (!dataset_load(&s->dataset, experiment->data, (uint64_t)experiment->seed, err) ||
         !contents_measure(&s->dataset, err) || !trainer_open(&s->trainer, experiment, err))
         return false;
-    if (!resumes && !begin(s, err))
-        return false;
     snprintf(path, sizeof path, "runs/%s", experiment->name);
-    if (!run_dir_open(&s->dir, options->run_dir ? options->run_dir : path, options->mode, err))
-        return false;
-    if (resumes && !resume(s, err))
-        return false;
-    if (s->point.saved < 0 && !standardize(&s->dataset, experiment->data, err))
-        return false;
-    return open_files(s, options->quiet, err);
+    return open_folder(s, options->run_dir ? options->run_dir : path, options->mode, err) &&
+           open_files(s, options->quiet, err);
 }
 
 static void report_start(struct session *s, enum run_mode mode) {
     bool loaded = s->point.saved >= 0;
     report_opening(&s->log, &s->trainer, &s->dataset, *s->experiment->train.init_from && !loaded, s->dir.path);
-    if (s->init_notes.length)
-        log_line(&s->log, "%s", s->init_notes.data);
+    if (s->init_notes.unused.length)
+        log_warning(&s->log, "%s", s->init_notes.unused.data);
+    if (s->init_notes.lines.length)
+        log_line(&s->log, "%s", s->init_notes.lines.data);
     report_skipped(&s->log, s->skipped.data);
     if (s->dir.lockless)
         log_warning(&s->log, "%s: its file system has no locks, so nothing keeps a second training out of this folder",
                     s->dir.path);
     if (loaded)
         log_line(&s->log, "resumed at iteration %" PRId64, s->trainer.iteration);
+    if (s->point.other_tests)
+        log_line(&s->log, "tests before were of other images (data.test_limit): the next one is taken for the best");
     else if (mode == RUN_AUTO_RESUME && !s->dir.held)
         log_line(&s->log, "there was no run yet: begun");
     else if (mode == RUN_RESUME || mode == RUN_AUTO_RESUME)
@@ -180,29 +190,43 @@ static bool write_checkpoint(struct session *s, struct error *err) {
 
 /* --- Running ----------------------------------------------------------------------------------------------------- */
 
+/* Whether as many tests as train.patience says came after the best one. */
+static bool out_of_patience(const struct session *s) {
+    int patience = s->experiment->train.patience;
+    return patience && s->point.best.since >= patience;
+}
+
+static bool is_done(const struct session *s) {
+    return s->trainer.iteration >= s->experiment->train.iterations || out_of_patience(s);
+}
+
 static bool is_due(const struct session *s, int every) {
     int64_t iteration = s->trainer.iteration;
     return iteration == s->experiment->train.iterations || (every && iteration % every == 0);
 }
 
-/* A test that is finite: whether it is the best so far. */
-static bool take_test(struct session *s, const struct evaluation *result) {
-    bool is_best = s->point.best.iteration < 0 || result->accuracy > s->point.best.accuracy;
+static bool has_validation(const struct session *s) {
+    return s->dataset.splits[SPLIT_VALIDATION].count > 0;
+}
+
+/* A test whose splits are all finite: whether it is the best so far. validation: NULL where there are no such images.
+ */
+static bool take_test(struct session *s, const struct evaluation *validation, const struct evaluation *test) {
+    double accuracy = (validation ? validation : test)->accuracy;
+    bool is_best = s->point.best.iteration < 0 || accuracy > s->point.best.accuracy;
     if (is_best)
-        s->point.best = (struct best_test){s->trainer.iteration, result->accuracy};
-    log_line(&s->log, "iteration %" PRId64 ": test accuracy %.4f, loss %.4f%s", s->trainer.iteration, result->accuracy,
-             result->loss, is_best ? ", the best so far" : "");
+        s->point.best = (struct best_test){s->trainer.iteration, accuracy, test->accuracy, 0};
+    report_test(&s->log, s->trainer.iteration, validation, test, is_best);
     return is_best;
 }
 
 /* A test that is not finite. Whether to go on all the same. */
-static bool after_failed_test(struct session *s, const struct evaluation *result, struct error *err) {
-    const char *what = result->not_finite.data;
+static bool after_failed_test(struct session *s, int split, const char *what, struct error *err) {
     bool skip = s->experiment->train.on_divergence == DIVERGENCE_SKIP;
     if (skip)
-        report_failed_test(&s->log, s->trainer.iteration, what);
+        report_failed_test(&s->log, s->trainer.iteration, split, what);
     else
-        report_failed_last_test(err, s->trainer.iteration, what, s->point.saved);
+        report_failed_last_test(err, s->trainer.iteration, split, what, s->point.saved);
     return skip;
 }
 
@@ -224,32 +248,42 @@ static void watch_lag(struct session *s, const struct batch *batch, const struct
     s->lag_told = true;
 }
 
+/* The numbers of one split, and its row. *finite becomes false where its loss is not. */
+static bool test_split(struct session *s, int split, struct evaluation *result, bool *finite, struct error *err) {
+    double before = clock_seconds();
+    bool good =
+        evaluate_split(s->experiment, &s->trainer.model, &s->trainer.loss, &s->dataset, split, result, NULL, err);
+    curves_leave_out(&s->curves, clock_seconds() - before); /* tests do not count as training time */
+    if (good) {
+        curves_add_test(&s->curves, s->trainer.iteration, split, result, &s->log);
+        *finite = *finite && evaluation_is_finite(result);
+        good = evaluation_is_finite(result) || after_failed_test(s, split, result->not_finite.data, err);
+    }
+    evaluation_free(result); /* the numbers stay */
+    return good;
+}
+
 /* Tests, and makes the checkpoint that `best` will point to when the test was the best so far. */
 static bool test(struct session *s, const struct batch *batch, const struct step_result *step, struct error *err) {
-    struct evaluation result;
+    struct evaluation validation, test;
+    bool finite = true, validates = has_validation(s);
     if (!average_anew(s, err))
         return false;
     double before = clock_seconds();
     watch_lag(s, batch, step);
-    bool is_best = false;
-    bool good =
-        evaluate_split(s->experiment, &s->trainer.model, &s->trainer.loss, &s->dataset, SPLIT_TEST, &result, NULL, err);
-    curves_leave_out(&s->curves, clock_seconds() - before); /* tests do not count as training time */
-    if (good) {
-        curves_add_test(&s->curves, s->trainer.iteration, &result, &s->log);
-        if (evaluation_is_finite(&result))
-            is_best = take_test(s, &result);
-        else
-            good = after_failed_test(s, &result, err);
-    }
-    evaluation_free(&result);
-    return good && (!is_best || save(s, err));
+    curves_leave_out(&s->curves, clock_seconds() - before);
+    if (validates && !test_split(s, SPLIT_VALIDATION, &validation, &finite, err))
+        return false;
+    if (!test_split(s, SPLIT_TEST, &test, &finite, err))
+        return false;
+    s->point.best.since++;
+    return !finite || !take_test(s, validates ? &validation : NULL, &test) || save(s, err);
 }
 
 /* Of a loss with a margin alone: without one, other causes are likelier. */
 static void watch_chance(struct session *s, const struct step_result *step) {
     const struct experiment *e = s->experiment;
-    if (loss_type_of(e->loss)->lambda &&
+    if (loss_type_of(e->loss)->annealing &&
         plateau_add(&s->chance, step->accuracy, e->shape.classes, s->trainer.iteration))
         report_chance(&s->log, &s->trainer, step->lambda);
 }
@@ -281,6 +315,7 @@ static struct step_result compute_step(struct session *s, const struct batch *ba
 
 static bool step(struct session *s, struct loader *loader, struct error *err) {
     const struct train_config *train = &s->experiment->train;
+    interrupt_promise_checkpoint();
     const struct batch *batch = loader_next(loader);
     if (!batch)
         return loader_good(loader, err);
@@ -298,12 +333,14 @@ static bool step(struct session *s, struct loader *loader, struct error *err) {
         curves_add_step(&s->curves, s->trainer.iteration, &result, &s->log);
     if (is_due(s, train->eval_every) && !test(s, batch, &result, err))
         return false;
-    return !is_due(s, train->checkpoint_every) || save(s, err);
+    if (out_of_patience(s) && !is_due(s, train->log_every)) /* the last row, as of a run that goes to its end */
+        curves_add_step(&s->curves, s->trainer.iteration, &result, &s->log);
+    return (!is_due(s, train->checkpoint_every) && !out_of_patience(s)) || save(s, err);
 }
 
-/* Iterations until the last one or a signal. */
+/* Iterations until the run is done or a signal comes. */
 static bool run_steps(struct session *s, struct loader *loader, struct error *err) {
-    while (s->trainer.iteration < s->experiment->train.iterations && !interrupt_signal()) {
+    while (!is_done(s) && !interrupt_signal()) {
         if (!step(s, loader, err))
             return false;
         if (interrupt_checkpoint() && s->trainer.iteration > s->point.saved) {
@@ -323,24 +360,36 @@ static bool end_early(struct session *s, struct error *err) {
     return true;
 }
 
-static bool train(struct session *s, struct error *err) {
-    const struct train_config *train = &s->experiment->train;
-    if (s->trainer.iteration >= train->iterations) {
+/* Why there is no iteration more. */
+static void report_end(struct session *s) {
+    int iterations = s->experiment->train.iterations;
+    if (s->trainer.iteration < iterations)
+        report_out_of_patience(&s->log, s->trainer.iteration, &s->point.best);
+    else
         log_line(&s->log,
                  "the run is finished: %" PRId64 " iterations, and train.iterations is %d; to go on, give a larger one",
-                 s->trainer.iteration, train->iterations);
+                 s->trainer.iteration, iterations);
+}
+
+static bool train(struct session *s, struct error *err) {
+    const struct train_config *train = &s->experiment->train;
+    if (is_done(s)) {
+        report_end(s);
         return true;
     }
+    unreached_warn(&s->log, s->experiment);
     struct loader *loader = loader_train(&s->dataset, experiment_data(s->experiment), (uint64_t)s->experiment->seed,
                                          train->batch_size, s->trainer.iteration, err);
     if (!loader)
         return false;
     bool good = run_steps(s, loader, err);
     loader_close(loader);
-    if (good && s->trainer.iteration < train->iterations)
+    if (good && !is_done(s))
         return end_early(s, err);
+    if (good && s->trainer.iteration < train->iterations)
+        report_out_of_patience(&s->log, s->trainer.iteration, &s->point.best);
     if (good)
-        report_done(&s->log, s->point.best.iteration, s->point.best.accuracy, curves_seconds(&s->curves), s->dir.path);
+        report_done(&s->log, &s->point.best, has_validation(s), curves_seconds(&s->curves), s->dir.path);
     return good;
 }
 
@@ -350,7 +399,7 @@ static void close_session(struct session *s) {
     trainer_close(&s->trainer);
     dataset_free(&s->dataset);
     run_dir_close(&s->dir);
-    text_free(&s->init_notes);
+    init_notes_free(&s->init_notes);
     text_free(&s->skipped);
 }
 
@@ -368,7 +417,7 @@ enum session_end session_run(const struct experiment *experiment, const struct s
     }
     if (s.lacks_links && s.point.saved >= 0)
         link_checkpoints(&s); /* what failed for a moment only */
-    bool early = good && s.trainer.iteration < experiment->train.iterations;
+    bool early = good && !is_done(&s);
     close_session(&s);
     return !good ? SESSION_FAILED : early ? SESSION_INTERRUPTED : SESSION_DONE;
 }

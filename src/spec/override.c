@@ -104,13 +104,16 @@ static struct node **descend(const struct override *o, struct node *map, const s
         diagnose(o->diags, o->source, 0, NULL, "there are no keys below the one before \"%s\"", step->text);
         return NULL;
     }
+    bool absent = !node_get(map, step->key);
     struct node **place = place_of_key(o, map, step->key);
     for (int i = 0; i < step->count; i++) {
         assert(place);
         bool is_list = (*place)->type == NODE_LIST;
         if (!is_list || step->indices[i] >= (*place)->count) {
             diagnose(o->diags, o->source, 0, NULL, "%s: no element %d (%s)", step->text, step->indices[i],
-                     is_list ? "the list is shorter" : "not a list");
+                     is_list  ? "the list is shorter"
+                     : absent ? "there is no such list in the spec"
+                              : "not a list");
             return NULL;
         }
         place = &own(o->arena, place)->children[step->indices[i]];
@@ -118,18 +121,19 @@ static struct node **descend(const struct override *o, struct node *map, const s
     return place;
 }
 
+/* What is on the way is changed in copies, so that a path that leads nowhere leaves no key behind. */
 static bool put(const struct override *o, struct node *root, const struct path *path, struct node *value) {
-    struct node **place = &root;
+    struct node *changed = root, **place = &changed;
     for (int i = 0; place && i < path->count; i++) {
-        if (i > 0) {
+        if (i > 0)
             expand_shorthand(o->arena, place);
-            own(o->arena, place);
-        }
-        place = descend(o, *place, &path->steps[i]);
+        place = descend(o, own(o->arena, place), &path->steps[i]);
     }
-    if (place)
-        *place = value;
-    return place != NULL;
+    if (!place)
+        return false;
+    *place = value;
+    *root = *changed;
+    return true;
 }
 
 /* --- Values ------------------------------------------------------------------------------------------------------ */

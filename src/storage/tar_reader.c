@@ -7,7 +7,8 @@
 
 enum { BLOCK_BYTES = 512, FIRST_BYTES = 1 << 20 };
 
-/* A header of POSIX.1-1988 (ustar), as far as it is needed; numbers are octal digits. */
+/* A header of POSIX.1-1988 (ustar), as far as it is needed. Numbers are octal digits; of GNU tar, and where they need
+ * more digits than there are, they may be a byte 0x80 and a big-endian number in the other bytes. */
 struct header {
     char name[100];
     char mode[8], owner[8], group[8];
@@ -60,6 +61,21 @@ static bool read_octal(const char *digits, size_t count, uint64_t *value) {
     return i == count || digits[i] == ' ' || digits[i] == '\0';
 }
 
+static bool read_binary(const char *bytes, size_t count, uint64_t *value) {
+    *value = 0;
+    for (size_t i = 1; i < count; i++) {
+        if (*value > INT64_MAX >> 8) /* so that what is left of the last block can be added */
+            return false;
+        *value = *value << 8 | (unsigned char)bytes[i];
+    }
+    return true;
+}
+
+static bool read_size(const struct header *header, uint64_t *size) {
+    bool binary = (unsigned char)header->size[0] == 0x80;
+    return (binary ? read_binary : read_octal)(header->size, sizeof header->size, size);
+}
+
 /* The sum of all bytes, with blanks in place of the sum itself. */
 static bool sum_is_right(const struct header *header) {
     const unsigned char *bytes = (const unsigned char *)header;
@@ -76,7 +92,7 @@ static bool is_zero(const struct header *header) {
 }
 
 static bool take_header(struct tar_reader *tar, const struct header *header, struct error *err) {
-    if (!sum_is_right(header) || !read_octal(header->size, sizeof header->size, &tar->size))
+    if (!sum_is_right(header) || !read_size(header, &tar->size))
         return tar->begun ? damaged(tar, "a header in the archive is wrong", err)
                           : error_set(err, "%s: is no tar archive", tar->path);
     size_t length = strnlen(header->name, sizeof header->name), start = length;

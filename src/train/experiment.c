@@ -16,6 +16,10 @@ static const struct param train_params[] = {
     TRAIN_INT(iterations, NULL, 1, 2e9, "batches to train on"),
     TRAIN_INT(batch_size, "128", 1, 65536, "images in a batch"),
     TRAIN_INT(eval_every, "500", 0, 2e9, "iterations between tests; 0: at the end only"),
+    TRAIN_INT(patience, "0", 0, 1e6,
+              "end the run after so many tests in a row that were not better than the best one, by the accuracy on "
+              "validation images; without those (data.validation) by that on the test images, which then tells more "
+              "than it should; 0: no limit"),
     TRAIN_INT(batch_norm_images, "0", 0, 1e6,
               "training images, at most all, over which batch normalisation's mean and variance are averaged anew "
               "before each test and "
@@ -101,6 +105,14 @@ static void check_init_map(const struct node *root, struct diagnostics *diags) {
     }
 }
 
+/* Of tests, the one at the end alone leaves nothing to end. */
+static void check_patience(const struct experiment *experiment, const struct node *root, struct diagnostics *diags) {
+    const struct node *train = node_get(root, "train"), *patience = train ? node_get(train, "patience") : NULL;
+    if (patience && experiment->train.patience > 0 && experiment->train.eval_every == 0)
+        diagnose(diags, patience->source, patience->line, "train.patience",
+                 "counts tests, of which train.eval_every: 0 makes none before the end; set train.eval_every");
+}
+
 bool experiment_plan(const struct experiment *experiment, enum step_mode mode, struct model *model, struct loss *loss,
                      struct diagnostics *diags) {
     struct shape in = {experiment->shape.height, experiment->shape.width, experiment->shape.channels, false};
@@ -165,6 +177,7 @@ static bool read_tree(struct experiment *experiment, struct node *root, const st
     check_name(experiment, root, diags);
     blas_core_diagnose(experiment->train.openblas_core, root, diags);
     check_init_map(root, diags);
+    check_patience(experiment, root, diags);
     if (experiment->data.kind && experiment->network.kind)
         check_network(experiment, source->stored ? STEP_EVALUATE : STEP_TRAIN, diags); /* stored: trained already */
     return !diags->count;

@@ -37,14 +37,14 @@ static struct trainer *tiny_trainer(void) {
 
 static void start_from(struct safetensors *file, const char *path, const char *drawn) {
     static const struct text_pair pairs[] = {{"module.", ""}, {"a", "c.weight"}, {"", "x."}};
-    struct text notes = {0};
+    struct init_notes notes = {0};
     struct error err = {0};
     for (int count = 0; count <= 3; count++) {
         const struct text_map names = {count, (struct text_pair *)(uintptr_t)pairs};
         const struct init_request request = {&names, drawn};
         init_from_file(file, path, &request, &tiny_trainer()->model, &notes, &err);
     }
-    text_free(&notes);
+    init_notes_free(&notes);
 }
 
 /* As `train --resume`, `train.init_from` and `eval` do. */
