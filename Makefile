@@ -206,7 +206,7 @@ check-memory: $(B)/spherenet
 
 # Processes that are killed write no counts; those whose writes fail, wrong ones.
 coverage: ## lines and branches of src/ that the tests run, by folder (gcov)
-	@rm -f build/coverage*/src/*/*.gcda
+	@rm -f build/coverage*/*/*/*.gcda
 	@failed=; for variant in coverage coverage64; do \
 	    CK_EXCLUDE_TAGS='file-limit memory' $(MAKE) --no-print-directory run-suites VARIANT=$$variant \
 	        SKIP='$(CRASH_SUITES)' || failed=1; \
