@@ -14,7 +14,7 @@ WIDE := $(if $(X86_64),-mprefer-vector-width=512)
 # V=1 shows whole command lines.
 Q := $(if $(V),,@)
 say = $(if $(V),,@echo "  $(1)")
-PKGS := openblas yaml-0.1 zlib jansson libxxhash libjpeg libpng
+PKGS := openblas yaml-0.1 zlib jansson libxxhash libprotobuf-c libjpeg libpng
 
 # Variants of the same sources: release, f64 (double arithmetic), and those that look for mistakes or count what is run.
 # Each has a folder of its own below build/, and so has each CPU and compiler other than the usual: build/release,
@@ -57,7 +57,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wvla -Wconversion -Wsign-conversion -Wstrict
 # clang warns of every loop that `omp simd` does not make it vectorise, such as those over functions of the C library.
 WARNINGS += $(if $(findstring clang,$(CC)),-Wno-pass-failed)
 # What the sources are written in, for tools/lint too.
-LANGUAGE := -std=gnu11 -march=$(ARCH) -fopenmp -Isrc -Itests $(shell pkg-config --cflags $(PKGS)) \
+LANGUAGE := -std=gnu11 -march=$(ARCH) -fopenmp -Isrc -Itests -Ibuild/messages $(shell pkg-config --cflags $(PKGS)) \
             $(shell pkg-config --cflags check 2>/dev/null)
 COMPILE = $(CC) $(LANGUAGE) $(OPT_$(VARIANT)) -fno-math-errno -fno-trapping-math $(WIDE) $(WARNINGS) -MMD -MP \
           $(CPPFLAGS) $(CFLAGS) $(OWN_FLAGS)
@@ -68,7 +68,11 @@ CHECK   := $(shell pkg-config --libs check 2>/dev/null)
 
 empty    :=
 B        := build/$(subst $(empty) ,-,$(strip $(filter-out cc gcc,$(notdir $(CC))) $(filter-out native,$(ARCH)) $(VARIANT)))
-OBJECTS  := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard src/*/*.c)))
+# C made from descriptions of messages: ONNX's own, which Debian ships, and those in src/.
+ONNX_PROTO ?= /usr/include/onnx/onnx.proto
+PROTOS   := $(ONNX_PROTO) $(sort $(wildcard src/*/*.proto))
+MESSAGES := $(patsubst %.proto,build/messages/%.pb-c.c,$(notdir $(PROTOS)))
+OBJECTS  := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard src/*/*.c)) $(MESSAGES))
 LIBRARY  := $(filter-out $(B)/src/cli/main.o,$(OBJECTS))
 # SKIP: suites that a target can do without.
 SUITES   := $(filter-out $(SKIP),$(sort $(wildcard tests/$(if $(filter %64,$(VARIANT)),f64,test)_*.c)))
@@ -100,7 +104,13 @@ $(B)/flags: FORCE
 	@mkdir -p $(@D)
 	@printf "%s\n" $(call quoted,$(flags)) | cmp -s - $@ || printf "%s\n" $(call quoted,$(flags)) > $@
 
-$(B)/%.o: %.c $(B)/flags
+vpath %.proto $(sort $(dir $(PROTOS)))
+build/messages/%.pb-c.c build/messages/%.pb-c.h: %.proto
+	@mkdir -p $(@D)
+	$(call say,messages of $<) >&2
+	$(Q)protoc-c --c_out=$(@D) -I$(<D) $<
+
+$(B)/%.o: %.c $(B)/flags | $(MESSAGES)
 	@mkdir -p $(@D)
 	$(call say,compile $@)
 	$(Q)$(COMPILE) -c -o $@ $<
@@ -197,7 +207,7 @@ check-memory: $(B)/spherenet
 
 # Processes that are killed write no counts; those whose writes fail, wrong ones.
 coverage: ## lines and branches of src/ that the tests run, by folder (gcov)
-	@rm -f build/coverage*/src/*/*.gcda
+	@rm -f build/coverage*/*/*/*.gcda
 	@failed=; for variant in coverage coverage64; do \
 	    CK_EXCLUDE_TAGS='file-limit memory' $(MAKE) --no-print-directory run-suites VARIANT=$$variant \
 	        SKIP='$(CRASH_SUITES)' || failed=1; \
@@ -290,7 +300,7 @@ deb: ## build Debian packages into build/deb; with DEB_BUILD_OPTIONS= test them 
 	@! command -v lintian >/dev/null || lintian --allow-root --fail-on error build/deb/*.changes
 	@ls build/deb/*.deb
 
-language:
+language: $(MESSAGES)
 	@echo $(LANGUAGE)
 
 golden: ## make tests/golden again (needs python3-torch)

@@ -12,13 +12,13 @@
 static const struct {
     const char *line, *before, *offered;
 } completions[] = {
-    {"spherenet ", "", "bench\neval\nfeatures\nhelp\nlist\nshow\ntrain\n"},
+    {"spherenet ", "", "bench\neval\nexport\nfeatures\nhelp\nlist\nshow\ntrain\n"},
     {"spherenet tr", "", "train\n"},
     {"spherenet -", "", "--help\n--version\n"},
     {"spherenet train --r", "", "--resume\n--run-dir\n"},
     {"spherenet train spec.yaml --q", "", "--quiet\n"},
     {"spherenet list op", "", "operators\noptimizers\n"},
-    {"spherenet help ", "", "bench\neval\nfeatures\nhelp\nlist\nshow\nspec\ntrain\n"},
+    {"spherenet help ", "", "bench\neval\nexport\nfeatures\nhelp\nlist\nshow\nspec\ntrain\n"},
     {"spherenet help be", "", "bench\n"},
     {"spherenet help spec --ma", "", "--man\n--markdown\n"},
     {"spherenet eval --split ", "", "test\ntrain\nvalidation\n"},
@@ -41,6 +41,9 @@ static const struct {
     {"spherenet train spec.yaml --run-dir ", "", "runs\n"},
     {"spherenet train --run-dir=r", "--run-dir=", "runs\n"},
     {"spherenet features --out n", "", "notes.txt\n"},
+    {"spherenet export --to ", "", "onnx\ntensorboard\n"},
+    {"spherenet export --out=n", "--out=", "notes.txt\n"},
+    {"spherenet export r", "", "runs\n"},
     {"spherenet train --set data.path=r", "data.path=", "runs\n"},
     {"spherenet train --set=train.init_from=runs/tiny/checkpoints/i", "--set=train.init_from=", CHECKPOINT "\n"},
 };

@@ -189,6 +189,8 @@ static const struct cycle cycles[] = {
      NONE},
     {"a run is there", "train spec.yaml --run-dir run", "short", NULL, NULL, NULL, NONE},
     {"eval", "eval run", "short", NULL, NULL, NULL, ONE_OF_EACH},
+    {"curves", "export run --to tensorboard", "short", NULL, NULL, NULL, ONE_OF_EACH},
+    {"export", "export run --to onnx", "short", NULL, NULL, NULL, ONE_OF_EACH},
 };
 
 static void make_references(void) {

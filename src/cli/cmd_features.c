@@ -67,17 +67,6 @@ static bool write_features(const struct loaded_run *loaded, const struct feature
     return table_close(file, path, err);
 }
 
-/* The folder that the file is to be in. */
-static bool make_folder_of(const char *path, struct error *err) {
-    char folder[PATH_BYTES];
-    snprintf(folder, sizeof folder, "%s", path);
-    char *slash = strrchr(folder, '/');
-    if (!slash || slash == folder)
-        return true;
-    *slash = '\0';
-    return run_dir_make(folder, err);
-}
-
 static bool extract(struct loaded_run *loaded, struct features *features, struct error *err) {
     char folder[PATH_BYTES], path[PATH_BYTES];
     struct evaluation result = {0};
@@ -85,7 +74,7 @@ static bool extract(struct loaded_run *loaded, struct features *features, struct
     if (loaded->model.head.width == 0)
         return error_set(err, "%s: the network's last layer is not a dense one, whose inputs would be the features",
                          loaded->path);
-    if (!make_folder_of(to, err) || !table_check(to, err))
+    if (!run_dir_make_for(to, err) || !table_check(to, err))
         return false;
     loaded->wants_logits = with_logits;
     bool good = loaded_run_evaluate(loaded, &result, features, err);

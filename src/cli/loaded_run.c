@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "data/class_names.h"
 #include "run/checkpoint.h"
 #include "storage/csv.h"
 
@@ -34,12 +35,22 @@ static bool plan(struct loaded_run *loaded, struct error *err) {
     return planned;
 }
 
+/* The images of the split. Without one, the names of classes alone, which the file has. */
+static bool take_data(struct loaded_run *loaded, const struct safetensors *file, struct error *err) {
+    struct experiment *e = &loaded->experiment;
+    const char *classes = checkpoint_classes(file);
+    if (loaded->split < 0)
+        return !classes || class_names_take(&e->shape, loaded->path, (const uint8_t *)classes, strlen(classes), err);
+    return dataset_load_split(&loaded->dataset, e->data, (uint64_t)e->seed, loaded->split, err) &&
+           checkpoint_classes_agree(file, loaded->path, &loaded->dataset, err);
+}
+
 static bool load(struct loaded_run *loaded, struct safetensors *file, struct error *err) {
     struct best_test best;
-    const struct experiment *e = &loaded->experiment;
-    return take_core(e, err) && checkpoint_progress(file, loaded->path, &loaded->iteration, &best, err) &&
-           plan(loaded, err) && dataset_load_split(&loaded->dataset, e->data, (uint64_t)e->seed, loaded->split, err) &&
-           checkpoint_classes_agree(file, loaded->path, &loaded->dataset, err) && model_allocate(&loaded->model, err) &&
+    bool computes = loaded->split >= 0;
+    return (!computes || take_core(&loaded->experiment, err)) &&
+           checkpoint_progress(file, loaded->path, &loaded->iteration, &best, err) && plan(loaded, err) &&
+           take_data(loaded, file, err) && model_allocate(&loaded->model, err) &&
            checkpoint_load_weights(file, loaded->path, &loaded->model, err);
 }
 
@@ -63,8 +74,8 @@ enum exit_status loaded_run_open(struct loaded_run *loaded, const char *command,
     struct safetensors file;
     struct error err;
     enum exit_status status = EXIT_FAILED;
-    *loaded = (struct loaded_run){.split = find_split(split)};
-    if (loaded->split < 0) {
+    *loaded = (struct loaded_run){.split = split ? find_split(split) : -1};
+    if (split && loaded->split < 0) {
         fprintf(stderr, "spherenet %s: no split \"%s\"; there are train, validation and test\n", command, split);
         return EXIT_USAGE;
     }

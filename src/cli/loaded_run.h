@@ -12,7 +12,7 @@
 struct loaded_run {
     char path[PATH_BYTES]; /* of the checkpoint */
     int64_t iteration;
-    int split;
+    int split; /* -1: none */
     struct experiment experiment;
     struct dataset dataset;
     struct model model;
@@ -20,8 +20,9 @@ struct loaded_run {
     bool wants_logits; /* beside features; false when opened */
 };
 
-/* operand: a run's folder or a checkpoint. split: its name. EXIT_DONE, or another status after telling on standard
- * error what is wrong. Close with loaded_run_close in either case. */
+/* operand: a run's folder or a checkpoint. split: its name; NULL: no images are wanted, nor OpenBLAS's kernels, and the
+ * experiment's shape has the names of classes that the checkpoint has. EXIT_DONE, or another status after telling on
+ * standard error what is wrong. Close with loaded_run_close in either case. */
 enum exit_status loaded_run_open(struct loaded_run *loaded, const char *command, const char *operand, const char *split,
                                  const struct values *overrides);
 void loaded_run_close(struct loaded_run *loaded);

@@ -18,12 +18,12 @@
 #include "machine/threads.h"
 #include "train/openblas_core.h"
 
-extern const struct command command_train, command_eval, command_features, command_show, command_bench, command_list,
-    command_of_help;
+extern const struct command command_train, command_eval, command_features, command_export, command_show, command_bench,
+    command_list, command_of_help;
 
 const struct command *const commands[] = {
-    &command_train, &command_eval, &command_features, &command_show,
-    &command_bench, &command_list, &command_of_help,  NULL,
+    &command_train,   &command_eval, &command_features, &command_export, &command_show, &command_bench, &command_list,
+    &command_of_help, NULL,
 };
 
 static const struct command *find(const char *name) {

@@ -1,28 +1,10 @@
-/* Angular losses: softmax cross entropy of s g(theta_j), where s is the feature's length or a fixed scale, and while
- * training the target's logit has a margin.
- *
- *     w_softmax, a_softmax, ga_softmax    method of the paper, section 3; a_softmax is SphereFace's
- *     cosface                             s (cos theta_y - m): Wang et al. 2018, "CosFace"
- *     arcface                             s cos(theta_y + m), beyond pi continued as s (-cos(theta_y + m) - 2):
- *                                         Deng et al. 2019, "ArcFace" */
+#include "loss/angular.h"
+
 #include <math.h>
 #include <string.h>
 
 #include "base/number.h"
-#include "loss/cross_entropy.h"
 #include "loss/images.h"
-#include "loss/loss.h"
-#include "loss/margin.h"
-
-/* Of all of them; keys that a row does not have stay 0. */
-struct angular_config {
-    struct choice angular; /* none: cosine */
-    struct cross_entropy cross_entropy;
-    double scale;       /* of all logits; 0: the feature's length */
-    int times;          /* margin that multiplies the angle; 0: none */
-    double plus, minus; /* margins added to the angle, and taken from the cosine */
-    struct annealing annealing;
-};
 
 static const struct annealing *annealing_of(const void *config) {
     return &((const struct angular_config *)config)->annealing;
@@ -193,6 +175,10 @@ static void angular_loss_plan(const struct loss *loss, struct planner *planner, 
     *angular = angular_chosen(config->angular);
     angular_plan(angular, planner, head->name, head->classes);
     image_losses_plan(planner, memory_of(angular, head));
+}
+
+const struct angular *angular_loss_activation(const struct loss *loss) {
+    return loss->state;
 }
 
 /* Whether a larger cosine may have the smaller logit: g falls with the angle, but not for each class alike. */

@@ -36,6 +36,8 @@ struct magnitude_type {
     void (*prepare)(const struct magnitude *m);
     struct magnitude_factor (*of_w)(const struct magnitude *m, real norm);
     struct magnitude_factor (*of_x)(const struct magnitude *m, real norm);
+    /* The number that it depends on; NULL: it depends on none. */
+    double (*shape)(const struct magnitude *m);
     /* From the sum over positions and filters of dL/dh dh/d own parameter sets the gradient of its tensor; NULL: has
      * none. */
     void (*gradient)(const struct magnitude *m, real sum);

@@ -39,10 +39,15 @@ static void tanh_plan(const struct magnitude *m, struct planner *planner, const 
                     });
 }
 
-static void tanh_prepare(const struct magnitude *m) {
+static double tanh_rho(const struct magnitude *m) {
     const struct tanh_config *config = m->config;
+    const struct tanh_state *state = m->state;
+    return state->trained ? fabs((double)*state->trained) + LEAST_RHO : config->rho;
+}
+
+static void tanh_prepare(const struct magnitude *m) {
     struct tanh_state *state = m->state;
-    state->rho = state->trained ? fabs((double)*state->trained) + LEAST_RHO : config->rho;
+    state->rho = tanh_rho(m);
 }
 
 /* With t = tanh(norm / rho): dh/dnorm = (1 - t^2) / rho, dh/drho = -norm / rho dh/dnorm, and 0 where t has rounded to
@@ -66,6 +71,7 @@ const struct magnitude_type magnitude_tanh = {
     .state_size = sizeof(struct tanh_state),
     .plan = tanh_plan,
     .prepare = tanh_prepare,
+    .shape = tanh_rho,
     .of_w = magnitude_one,
     .of_x = tanh_of_x,
     .gradient = tanh_gradient,

@@ -120,9 +120,13 @@ const char *checkpoint_spec(const struct safetensors *file, const char *path, st
     return need_text(file, path, "spec", err);
 }
 
+const char *checkpoint_classes(const struct safetensors *file) {
+    return safetensors_text(file, "classes");
+}
+
 bool checkpoint_classes_agree(const struct safetensors *file, const char *path, const struct dataset *dataset,
                               struct error *err) {
-    const char *classes = safetensors_text(file, "classes");
+    const char *classes = checkpoint_classes(file);
     return !classes || class_names_agree(classes, path, dataset, err);
 }
 

@@ -37,6 +37,9 @@ const char *checkpoint_spec(const struct safetensors *file, const char *path, st
 bool checkpoint_progress(const struct safetensors *file, const char *path, int64_t *iteration, struct best_test *best,
                          struct error *err);
 
+/* The names of the classes line by line; NULL: the file has none. */
+const char *checkpoint_classes(const struct safetensors *file);
+
 /* Whether what the file's network calls its classes is what the dataset calls them. Where either has no names, it is.
  */
 bool checkpoint_classes_agree(const struct safetensors *file, const char *path, const struct dataset *dataset,

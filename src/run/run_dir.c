@@ -132,6 +132,16 @@ bool run_dir_make(const char *path, struct error *err) {
     return true;
 }
 
+bool run_dir_make_for(const char *file, struct error *err) {
+    char folder[PATH_BYTES];
+    snprintf(folder, sizeof folder, "%s", file);
+    char *slash = strrchr(folder, '/');
+    if (!slash || slash == folder)
+        return true;
+    *slash = '\0';
+    return run_dir_make(folder, err);
+}
+
 /* Whether the file is there; a file that cannot be looked for is an error. */
 static bool look_for(const struct run_dir *dir, const char *name, bool *found, struct error *err) {
     char path[PATH_BYTES];

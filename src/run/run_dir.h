@@ -35,6 +35,9 @@ void run_dir_close(struct run_dir *dir); /* a closed one is allowed */
 /* Makes a folder, and those above it, where they are not there yet. */
 bool run_dir_make(const char *path, struct error *err);
 
+/* The same for the folder that the file is to be in. */
+bool run_dir_make_for(const char *file, struct error *err);
+
 /* PATH/NAME into `out`, PATH_BYTES long; returns out. */
 const char *run_dir_file(const struct run_dir *dir, const char *name, char *out);
 
