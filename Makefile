@@ -45,12 +45,12 @@ LINK_release := $(if $(HARDENING),-pie -Wl$(comma)-z$(comma)relro$(comma)-z$(com
 # Clang's OpenMP library tells ThreadSanitizer of its barriers by Archer, which is beside it; the library itself and
 # OpenBLAS are not instrumented. Left out: a test that limits the size of files, which stops the OpenMP library; one
 # that measures memory, of which the sanitizer takes more; suites that fail or kill the program in hundreds of runs; one
-# that trains on real images, in the loops of all others.
+# that trains on real images, in the loops of all others; one that stands before malloc, as the sanitizer has to.
 TSAN_ENV = OMP_TOOL_LIBRARIES=$(shell $(CLANG) -print-resource-dir)/../../libarcher.so CK_TIMEOUT_MULTIPLIER=10 \
            CK_EXCLUDE_TAGS="file-limit memory" TSAN_OPTIONS=ignore_noninstrumented_modules=1
 # Start the program thousands of times.
 CRASH_SUITES := $(patsubst %,tests/test_%.c,faults kill signals)
-NOT_TSAN := $(CRASH_SUITES) tests/test_real_images.c
+NOT_TSAN := $(CRASH_SUITES) tests/test_real_images.c tests/test_picture_faults.c
 
 WARNINGS := -Wall -Wextra -Wshadow -Wvla -Wconversion -Wsign-conversion -Wstrict-prototypes -Wmissing-prototypes \
             -Wformat=2 -Wundef -Wpointer-arith -Wcast-align -Wwrite-strings
@@ -207,7 +207,7 @@ check-memory: $(B)/spherenet
 
 # Processes that are killed write no counts; those whose writes fail, wrong ones.
 coverage: ## lines and branches of src/ that the tests run, by folder (gcov)
-	@rm -f build/coverage*/src/*/*.gcda
+	@rm -f build/coverage*/*/*/*.gcda
 	@failed=; for variant in coverage coverage64; do \
 	    CK_EXCLUDE_TAGS='file-limit memory' $(MAKE) --no-print-directory run-suites VARIANT=$$variant \
 	        SKIP='$(CRASH_SUITES)' || failed=1; \

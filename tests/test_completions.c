@@ -41,6 +41,9 @@ static const struct {
     {"spherenet train spec.yaml --run-dir ", "", "runs\n"},
     {"spherenet train --run-dir=r", "--run-dir=", "runs\n"},
     {"spherenet features --out n", "", "notes.txt\n"},
+    {"spherenet export --to ", "", "onnx\ntensorboard\n"},
+    {"spherenet export --out=n", "--out=", "notes.txt\n"},
+    {"spherenet export r", "", "runs\n"},
     {"spherenet train --set data.path=r", "data.path=", "runs\n"},
     {"spherenet train --set=train.init_from=runs/tiny/checkpoints/i", "--set=train.init_from=", CHECKPOINT "\n"},
 };

@@ -399,6 +399,24 @@ START_TEST(families_are_the_same_in_onnxruntime) {
 }
 END_TEST
 
+/* The block of Python on docs/export.md, on a picture of another size. */
+START_TEST(the_script_of_the_page_classifies_a_picture) {
+    NEEDS_RUNTIME;
+    SKIP_IF(shell("$SPHERENET_PYTHON -c 'import PIL' 2>/dev/null"), "there is no Python with Pillow");
+    char *page = read_text(arena_printf(&arena, "%s/docs/export.md", home));
+    char *script = strstr(page, "```python\n") + strlen("```python\n");
+    *strstr(script, "```") = '\0';
+    disk_write_text("classify.py", script);
+    run(0, "train spec.yaml --quiet");
+    run(0, "export runs/tiny --to onnx --out tiny.onnx");
+    int status =
+        shell("$SPHERENET_PYTHON -c \"import PIL.Image; PIL.Image.new('RGBA', (50, 40), 'red').save('a.png')\" && "
+              "$SPHERENET_PYTHON classify.py tiny.onnx a.png >printed.txt 2>errors.txt");
+    ck_assert_msg(status == 0, "%s", read_text("errors.txt"));
+    ck_assert_msg(!strncmp(read_text("printed.txt"), "a.png class ", 12), "%s", read_text("printed.txt"));
+}
+END_TEST
+
 Suite *test_suite(void) {
     Suite *suite = suite_create("onnx_runtime");
     TCase *rows = suite_group(suite, "rows", 600, set_up, program_tear_down);
@@ -406,5 +424,6 @@ Suite *test_suite(void) {
     tcase_add_test(rows, layers_are_the_same_in_onnxruntime);
     tcase_add_test(rows, losses_are_the_same_in_onnxruntime);
     tcase_add_test(rows, families_are_the_same_in_onnxruntime);
+    tcase_add_test(rows, the_script_of_the_page_classifies_a_picture);
     return suite;
 }

@@ -11,13 +11,14 @@
 
 /* --- Allocation -------------------------------------------------------------------------------------------------- */
 
-/* Stands before the C library's functions, or a sanitizer's. */
-void *malloc(size_t bytes) __attribute__((visibility("default")));
-int posix_memalign(void **memory, size_t alignment, size_t bytes) __attribute__((visibility("default")));
-void *__libc_malloc(size_t bytes);
-void *__libc_memalign(size_t alignment, size_t bytes);
-__attribute__((weak)) void *__interceptor_malloc(size_t bytes);
-__attribute__((weak)) int __interceptor_posix_memalign(void **memory, size_t alignment, size_t bytes);
+/* What stands before the functions of the C library, or of AddressSanitizer where that is, and these. */
+void *malloc_or_fail(size_t bytes) __asm__("malloc");
+int memalign_or_fail(void **memory, size_t alignment, size_t bytes) __asm__("posix_memalign");
+void *libc_malloc(size_t bytes) __asm__("__libc_malloc");
+void *libc_memalign(size_t alignment, size_t bytes) __asm__("__libc_memalign");
+__attribute__((weak)) void *sanitizer_malloc(size_t bytes) __asm__("__interceptor_malloc");
+__attribute__((weak)) int sanitizer_memalign(void **memory, size_t alignment,
+                                             size_t bytes) __asm__("__interceptor_posix_memalign");
 
 static long until_failure; /* allocations, the failing one included; 0: none fails */
 static bool has_failed;
@@ -29,18 +30,18 @@ static bool fails(void) {
     return true;
 }
 
-void *malloc(size_t bytes) {
+void *malloc_or_fail(size_t bytes) {
     if (fails())
         return NULL;
-    return __interceptor_malloc ? __interceptor_malloc(bytes) : __libc_malloc(bytes);
+    return sanitizer_malloc ? sanitizer_malloc(bytes) : libc_malloc(bytes);
 }
 
-int posix_memalign(void **memory, size_t alignment, size_t bytes) {
+int memalign_or_fail(void **memory, size_t alignment, size_t bytes) {
     if (fails())
         return ENOMEM;
-    if (__interceptor_posix_memalign)
-        return __interceptor_posix_memalign(memory, alignment, bytes);
-    *memory = __libc_memalign(alignment, bytes);
+    if (sanitizer_memalign)
+        return sanitizer_memalign(memory, alignment, bytes);
+    *memory = libc_memalign(alignment, bytes);
     return *memory ? 0 : ENOMEM;
 }
 

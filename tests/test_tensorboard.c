@@ -18,8 +18,8 @@ START_TEST(checksums_are_the_published_ones) {
     ck_assert_uint_eq(crc32c(bytes, sizeof bytes), 0x8a9136aau);
     memset(bytes, 0xff, sizeof bytes);
     ck_assert_uint_eq(crc32c(bytes, sizeof bytes), 0x62a8ab43u);
-    for (uint8_t i = 0; i < sizeof bytes; i++)
-        bytes[i] = i;
+    for (int i = 0; i < (int)sizeof bytes; i++)
+        bytes[i] = (uint8_t)i;
     ck_assert_uint_eq(crc32c(bytes, sizeof bytes), 0x46dd794eu);
 }
 END_TEST
@@ -104,6 +104,17 @@ START_TEST(every_value_of_both_curves_is_a_scalar) {
     ck_assert_int_eq(event_count, 1 + 24 + 4);
     expect_curve("train.csv", "train");
     expect_curve("eval.csv", "test");
+    free_events();
+}
+END_TEST
+
+START_TEST(tests_of_validation_images_are_scalars_of_their_own) {
+    double time;
+    run(0, "train spec.yaml --quiet --set data.validation=0.25");
+    run(0, "export runs/tiny --to tensorboard");
+    read_events();
+    ck_assert_double_ge(scalar("validation/accuracy", 24, &time), 0);
+    ck_assert_double_ge(scalar("test/accuracy", 24, &time), 0);
     free_events();
 }
 END_TEST
@@ -194,6 +205,7 @@ Suite *test_suite(void) {
     tcase_add_test(checksums, checksums_are_the_published_ones);
     TCase *files = suite_group(suite, "files", 60, program_set_up, program_tear_down);
     tcase_add_test(files, every_value_of_both_curves_is_a_scalar);
+    tcase_add_test(files, tests_of_validation_images_are_scalars_of_their_own);
     tcase_add_test(files, a_later_export_replaces_the_one_before);
     tcase_add_test(files, tensorboards_own_reader_finds_the_values);
     tcase_add_test(files, a_row_that_is_not_whole_is_left_out);

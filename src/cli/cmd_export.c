@@ -10,7 +10,7 @@ static const char *format_name, *input_name, *out_path;
 
 static const struct option options[] = {
     {"to", OPTION_VALUE, &format_name, "onnx|tensorboard", "what to make; required"},
-    {"out", OPTION_PATH, &out_path, "FILE_OR_FOLDER", "where it goes"},
+    {"out", OPTION_PATH, &out_path, "FILE", "where it goes; of tensorboard a folder"},
     {"input", OPTION_VALUE, &input_name, "uint8|float",
      "of onnx: pictures as they are, unless told; or float, normalised, for the bare network"},
     SET_OPTION(&overrides),

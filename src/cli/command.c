@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/number.h"
 #include "base/path.h"
 #include "cli/restart.h"
 #include "machine/openblas.h"
@@ -115,15 +116,26 @@ bool command_parse(const struct command *command, int argc, char **argv, int *op
     return false;
 }
 
+enum { TAG_BYTES = 64 };
+
+/* "--NAME VALUE" */
+static int option_tag(const struct option *option, char tag[TAG_BYTES]) {
+    return snprintf(tag, TAG_BYTES, "--%s%s%s", option->name, option->value ? " " : "",
+                    option->value ? option->value : "");
+}
+
 void command_help(const struct command *command) {
+    char tag[TAG_BYTES];
+    int width = 20;
+    for (const struct option *o = command->options; o && o->name; o++)
+        width = larger(width, option_tag(o, tag));
     printf("usage: spherenet %s%s%s%s\n\n%s\n", command->name, command->options ? " [OPTION ...]" : "",
            *command->operands ? " " : "", command->operands, command->summary);
     if (command->details)
         printf("\n%s", command->details);
     for (const struct option *o = command->options; o && o->name; o++) {
-        char left[64];
-        snprintf(left, sizeof left, "--%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
-        printf("%s  %-20s  %s\n", o == command->options ? "\n" : "", left, o->help);
+        option_tag(o, tag);
+        printf("%s  %-*s  %s\n", o == command->options ? "\n" : "", width, tag, o->help);
     }
 }
 

@@ -27,10 +27,10 @@ static char *next_cell(char **next) {
 static bool read_header(const struct reader *reader, char *line) {
     const char **names = NULL;
     struct curve_table *table = reader->table;
-    while (line) {
+    do {
         names = arena_grow(reader->arena, (void *)names, table->columns, sizeof *names);
         names[table->columns++] = arena_string(reader->arena, next_cell(&line));
-    }
+    } while (line);
     table->names = names;
     return !strcmp(names[0], "iteration") ||
            error_set(reader->err, "%s: its first column is \"%.40s\", not the iteration: no curve of a run",

@@ -28,13 +28,13 @@ static const char *normalised(struct onnx_graph *graph, const struct data_config
 
 static const char *add_input(struct onnx_graph *graph, const struct onnx_source *source) {
     const struct dataset *shape = &source->experiment->shape;
-    const int64_t last[] = {shape->height, shape->width, shape->channels};
-    const int64_t first[] = {shape->channels, shape->height, shape->width};
+    const int64_t channels_last[] = {shape->height, shape->width, shape->channels};
+    const int64_t channels_first[] = {shape->channels, shape->height, shape->width};
     if (source->float_input) {
-        onnx_graph_input(graph, "images", ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, 3, first);
+        onnx_graph_input(graph, "images", ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, 3, channels_first);
         return "images";
     }
-    onnx_graph_input(graph, "images", ONNX__TENSOR_PROTO__DATA_TYPE__UINT8, 3, last);
+    onnx_graph_input(graph, "images", ONNX__TENSOR_PROTO__DATA_TYPE__UINT8, 3, channels_last);
     return normalised(graph, experiment_data(source->experiment));
 }
 

@@ -1,5 +1,6 @@
 #include "export/onnx_graph.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -140,6 +141,7 @@ const struct tensor *onnx_tensor(const struct onnx_graph *graph, const char *nam
 
 const double *onnx_values(struct onnx_graph *graph, const char *name) {
     const struct tensor *tensor = onnx_tensor(graph, name);
+    assert(tensor);
     double *values = arena_alloc(&graph->arena, tensor->count * sizeof *values);
     for (size_t i = 0; i < tensor->count; i++)
         values[i] = (double)tensor->value[i];
@@ -160,6 +162,7 @@ static void copy_values(float *to, const struct tensor *tensor, const double *fa
 
 const char *onnx_trained(struct onnx_graph *graph, const char *name, const double *factors) {
     const struct tensor *tensor = onnx_tensor(graph, name);
+    assert(tensor);
     const int64_t shape[] = {tensor->shape[0], tensor->shape[1], tensor->shape[2], tensor->shape[3]};
     Onnx__TensorProto *proto = add_tensor(graph, name, tensor->dims, shape);
     float *values = mem_block(tensor->count * sizeof *values);

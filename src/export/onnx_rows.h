@@ -36,7 +36,7 @@ onnx_loss_row *onnx_loss_of(const struct kind *kind);
 /* The first `count` layers of the chain. */
 const char *onnx_chain(struct onnx_graph *graph, const struct chain *chain, int count, const char *x);
 
-/* A value of that shape made flat, or an image of that size. */
+/* An image made flat; a flat value made the image of that shape that it was. */
 const char *onnx_flat(struct onnx_graph *graph, const char *name, const char *x);
 const char *onnx_image(struct onnx_graph *graph, const char *name, const char *x, const struct shape *shape);
 

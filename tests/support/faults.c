@@ -142,7 +142,7 @@ static void describe_entry(const char *path, const struct stat *status, void *co
         text_printf(description, "-> %s\n", link_target(path));
     } else if (ends_with(path, "/train.csv") || ends_with(path, "/eval.csv")) {
         text_printf(description, "\n%s", without_times(path));
-    } else if (S_ISREG(status->st_mode) && !ends_with(path, "run.log")) {
+    } else if (S_ISREG(status->st_mode) && !ends_with(path, "run.log") && !strstr(path, "tfevents")) {
         const char *bytes = read_bytes(path, &size);
         text_printf(description, "%zu bytes %08lx\n", size, crc32(0, (const unsigned char *)bytes, (unsigned)size));
     } else {
