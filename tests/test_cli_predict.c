@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/compare.h"
 #include "support/png_file.h"
 #include "support/program.h"
-#include "support/run_folder.h"
 #include "support/suite.h"
 
 /* A trained network, and folders of pictures of three sizes with one that is damaged and one file that is none. */
