@@ -192,7 +192,7 @@ START_TEST(killed_runs_end_where_the_others_do) {
     run(0, RESTLESS "--run-dir whole %s", options);
     for (int i = 0; i < 12; i++)
         kills += shell(arena_printf(&arena,
-                                    "timeout -s KILL %.2f \"$SPHERENET\" " RESTLESS
+                                    "timeout --foreground -s KILL %.2f \"$SPHERENET\" " RESTLESS
                                     "--run-dir killed %s --auto-resume >output.txt 2>errors.txt",
                                     0.02 + 0.01 * i, options)) != 0;
     ck_assert_int_gt(kills, 0);
