@@ -29,7 +29,7 @@ struct augment_context {
 struct placement {
     bool flipped;
     int down, right;
-    bool mirrors_border;
+    bool border_is_mirrored;
 };
 
 struct augmentation {
