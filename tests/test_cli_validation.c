@@ -123,6 +123,17 @@ START_TEST(validation_is_the_same_on_any_number_of_threads) {
 }
 END_TEST
 
+START_TEST(other_test_images_leave_the_best_of_the_validation_images) {
+    run(0, RESTLESS "--set data.test_limit=10 --set train.iterations=60");
+    int count = read_rows("runs/tiny", "validation", validation), best = best_of(validation, count);
+    run(0, RESTLESS "--set data.test_limit=20 --set train.iterations=61 --resume");
+    ck_assert_ptr_null(strstr(output, "tests before were of other images"));
+    count = read_rows("runs/tiny", "validation", validation);
+    best = best_of(validation, count) == count - 1 ? count - 1 : best;
+    expect_link("runs/tiny", "best", validation[best].iteration);
+}
+END_TEST
+
 START_TEST(another_share_is_another_run) {
     run(0, VALIDATED "--set train.iterations=8");
     run(1, STEADY "--resume");
@@ -265,6 +276,7 @@ Suite *test_suite(void) {
     tcase_add_test(runs, eval_finds_the_validation_images_again);
     tcase_add_test(runs, a_run_without_validation_images_has_none_to_evaluate);
     tcase_add_test(runs, validation_is_the_same_on_any_number_of_threads);
+    tcase_add_test(runs, other_test_images_leave_the_best_of_the_validation_images);
     tcase_add_test(runs, another_share_is_another_run);
     TCase *patience = suite_group(suite, "patience", 240, program_set_up, program_tear_down);
     tcase_add_test(patience, a_run_ends_when_patience_does);
