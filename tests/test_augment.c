@@ -64,7 +64,8 @@ START_TEST(flips_and_crops_do_not_move_each_other) {
         struct placement flip = draw((struct augment_config){.flip = true}, 5, i);
         struct placement crop = draw((struct augment_config){.crop_padding = 3, .crop_fill = CROP_MIRROR}, 5, i);
         ck_assert(both.flipped == flip.flipped && !flip.down && !flip.right && !crop.flipped);
-        ck_assert(both.down == crop.down && both.right == crop.right && crop.mirrors_border && !both.mirrors_border);
+        ck_assert(both.down == crop.down && both.right == crop.right && crop.border_is_mirrored &&
+                  !both.border_is_mirrored);
         ck_assert(abs(crop.down) <= 3 && abs(crop.right) <= 3);
     }
 }
@@ -86,7 +87,7 @@ START_TEST(a_mirrored_border_repeats_its_pixel) {
     for (int right = -4; right <= 4; right++)
         for (int down = -1; down <= 1; down++) {
             real input[3] = {0};
-            normalize_image(&normalizer, (struct placement){.down = down, .right = right, .mirrors_border = true},
+            normalize_image(&normalizer, (struct placement){.down = down, .right = right, .border_is_mirrored = true},
                             pixels, input);
             for (int x = 0; x < 3; x++)
                 ck_assert(input[x] == padded[4 - right + x]);
@@ -119,7 +120,7 @@ static void check_placement(const struct normalizer *normalizer, struct placemen
         bool beyond = x < 0 || x >= WIDTH || y < 0 || y >= HEIGHT;
         int row = walk(y, HEIGHT), column = walk(x, WIDTH);
         int from = (row * WIDTH + (placement.flipped ? WIDTH - 1 - column : column)) * channels + c;
-        real expected = beyond && !placement.mirrors_border ? 0 : normalizer->values[c][pixels[from]];
+        real expected = beyond && !placement.border_is_mirrored ? 0 : normalizer->values[c][pixels[from]];
         ck_assert_msg(input[i] == expected, "%d down, %d right: value %d is %g, expected %g", placement.down,
                       placement.right, i, (double)input[i], (double)expected);
     }
@@ -139,7 +140,7 @@ START_TEST(placements_equal_the_reference) {
             for (int way = 0; way < 4; way++)
                 check_placement(
                     &normalizer,
-                    (struct placement){.flipped = way & 1, .down = down, .right = right, .mirrors_border = way & 2},
+                    (struct placement){.flipped = way & 1, .down = down, .right = right, .border_is_mirrored = way & 2},
                     pixels);
 }
 END_TEST

@@ -71,8 +71,8 @@ static void fill_slots(struct trainer *trainer) {
 }
 
 static void save(const struct training *t) {
-    ck_assert_msg(checkpoint_save(path, &t->trainer, &t->experiment.shape, (struct best_test){.iteration = -1}, &err), "%s",
-                  err.text);
+    ck_assert_msg(checkpoint_save(path, &t->trainer, &t->experiment.shape, (struct best_test){.iteration = -1}, &err),
+                  "%s", err.text);
 }
 
 static void open_file(struct safetensors *file) {
@@ -99,7 +99,8 @@ START_TEST(weights_and_optimizer_come_back) {
     open_training(&to, small, 2);
     fill_slots(&from.trainer);
     from.trainer.iteration = 12;
-    ck_assert(checkpoint_save(path, &from.trainer, &from.experiment.shape, (struct best_test){7, 0.625, 0.625, 0}, &err));
+    ck_assert(
+        checkpoint_save(path, &from.trainer, &from.experiment.shape, (struct best_test){7, 0.625, 0.625, 0}, &err));
     open_file(&file);
     ck_assert(checkpoint_progress(&file, path, &iteration, &best, &err));
     ck_assert_int_eq(iteration, 12);

@@ -1,12 +1,9 @@
 /* What the program says is said once, lines up, and leads to what there is. */
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "support/crash.h"
 #include "support/program.h"
 #include "support/run_folder.h"
 #include "support/suite.h"
@@ -106,42 +103,6 @@ START_TEST(manual_pages_name_all_others_of_their_kind) {
 END_TEST
 
 /* --- A run's beginning and end ----------------------------------------------------------------------------------- */
-
-START_TEST(a_signal_before_the_first_iteration_promises_no_checkpoint) {
-    int iterations[ITERATIONS + 1];
-    SKIP_IF(!tracing, "processes cannot be traced here");
-    struct process process = start_training("run", 1, NULL, true);
-    struct moment first = {.nth = 1}; /* that makes the folder */
-    EXPECT_HERE(run_to_call(&process, &first), "ended early");
-    kill(process.pid, SIGTERM);
-    let_go(&process);
-    int status = finish(&process);
-    EXPECT_HERE(WIFEXITED(status) && WEXITSTATUS(status) == 128 + SIGTERM, "status %x", (unsigned)status);
-    EXPECT_HERE(says("errors.txt", "spherenet: ending before the first iteration; once more ends at once\n"),
-                "errors:\n%s", read_text("errors.txt"));
-    EXPECT_HERE(says("output.txt", "ended at iteration 0 by signal 15 (Terminated); there is no checkpoint yet\n"),
-                "output:\n%s", read_text("output.txt"));
-    ck_assert_int_eq(list_checkpoints("run", iterations), 0);
-    process = start_training("run", 1, "--resume", false);
-    expect_success(finish(&process));
-}
-END_TEST
-
-START_TEST(a_signal_while_training_promises_a_checkpoint) {
-    SKIP_IF(!tracing, "processes cannot be traced here");
-    struct process process = start_training("run", 1, NULL, true);
-    do {
-        struct moment moment = {.writes = true, .nth = 1};
-        EXPECT_HERE(run_to_call(&process, &moment), "ended early");
-    } while (last_iteration("run/train.csv") < 3);
-    kill(process.pid, SIGTERM);
-    let_go(&process);
-    int status = finish(&process);
-    EXPECT_HERE(WIFEXITED(status) && WEXITSTATUS(status) == 128 + SIGTERM, "status %x", (unsigned)status);
-    EXPECT_HERE(says("errors.txt", "ending after this iteration, with a checkpoint"), "%s", read_text("errors.txt"));
-    EXPECT_HERE(newest_checkpoint("run") == last_iteration("run/train.csv"), "files:\n%s", list_files("run", true));
-}
-END_TEST
 
 static const char *const modes[] = {"", "--auto-resume", "--overwrite"};
 
@@ -255,9 +216,6 @@ Suite *test_suite(void) {
     TCase *help = suite_group(suite, "help", 60, program_set_up, program_tear_down);
     tcase_add_test(help, the_columns_of_help_line_up);
     tcase_add_test(help, manual_pages_name_all_others_of_their_kind);
-    TCase *signals = suite_group(suite, "signals", 60, crash_set_up, crash_tear_down);
-    tcase_add_test(signals, a_signal_before_the_first_iteration_promises_no_checkpoint);
-    tcase_add_test(signals, a_signal_while_training_promises_a_checkpoint);
     TCase *runs = suite_group(suite, "runs", 60, program_set_up, program_tear_down);
     tcase_add_loop_test(runs, a_run_that_cannot_begin_leaves_no_folder, 0, COUNT(modes));
     tcase_add_test(runs, a_repeated_command_begins_with_other_weights_and_resumes_without);

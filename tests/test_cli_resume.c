@@ -53,6 +53,7 @@ START_TEST(one_command_starts_a_run_and_goes_on_with_it) {
     run(0, "train spec.yaml --run-dir whole --set schedule=constant");
     run(0, "train spec.yaml --run-dir job --auto-resume --set schedule=constant");
     expect_output("resumed at iteration 11\n");
+    ck_assert_ptr_null(strstr(output, "begun"));
     ck_assert(equal_tensors(checkpoint("job", 24), checkpoint("whole", 24)));
     run(0, "train spec.yaml --run-dir job --auto-resume --set schedule=constant");
     expect_output("the run is finished: ");

@@ -66,11 +66,21 @@ START_TEST(a_test_looks_at_validation_and_test_images) {
 }
 END_TEST
 
+/* Trains until validation and test images would choose differently: else it could be either that chose. The number of
+ * rows. */
+static int train_until_they_differ(void) {
+    for (int seed = 1; seed <= 8; seed++) {
+        run(0, RESTLESS "--overwrite --set seed=%d", seed);
+        int count = read_rows("runs/tiny", "validation", validation);
+        ck_assert_int_eq(count, read_rows("runs/tiny", "test", tests));
+        if (best_of(validation, count) != best_of(tests, count))
+            return count;
+    }
+    ck_abort_msg("validation and test images choose the same");
+}
+
 START_TEST(the_best_is_chosen_by_validation_accuracy) {
-    run(0, RESTLESS);
-    int count = read_rows("runs/tiny", "validation", validation), best = best_of(validation, count);
-    ck_assert_int_eq(count, read_rows("runs/tiny", "test", tests));
-    ck_assert_int_ne(best, best_of(tests, count)); /* else it could be either that chose */
+    int best = best_of(validation, train_until_they_differ());
     expect_link("runs/tiny", "best", validation[best].iteration);
     expect_output(arena_printf(&arena,
                                "done: test accuracy %.4f at the best validation accuracy, %.4f at iteration %d;",
@@ -110,6 +120,17 @@ START_TEST(validation_is_the_same_on_any_number_of_threads) {
         expect_same_lines(without_times(in_run("one", table)), without_times(in_run("three", table)), table);
     }
     ck_assert(equal_tensors(checkpoint("one", 24), checkpoint("three", 24)));
+}
+END_TEST
+
+START_TEST(other_test_images_leave_the_best_of_the_validation_images) {
+    run(0, RESTLESS "--set data.test_limit=10 --set train.iterations=60");
+    int count = read_rows("runs/tiny", "validation", validation), best = best_of(validation, count);
+    run(0, RESTLESS "--set data.test_limit=20 --set train.iterations=61 --resume");
+    ck_assert_ptr_null(strstr(output, "tests before were of other images"));
+    count = read_rows("runs/tiny", "validation", validation);
+    best = best_of(validation, count) == count - 1 ? count - 1 : best;
+    expect_link("runs/tiny", "best", validation[best].iteration);
 }
 END_TEST
 
@@ -192,7 +213,7 @@ START_TEST(killed_runs_end_where_the_others_do) {
     run(0, RESTLESS "--run-dir whole %s", options);
     for (int i = 0; i < 12; i++)
         kills += shell(arena_printf(&arena,
-                                    "timeout -s KILL %.2f \"$SPHERENET\" " RESTLESS
+                                    "timeout --foreground -s KILL %.2f \"$SPHERENET\" " RESTLESS
                                     "--run-dir killed %s --auto-resume >output.txt 2>errors.txt",
                                     0.02 + 0.01 * i, options)) != 0;
     ck_assert_int_gt(kills, 0);
@@ -255,6 +276,7 @@ Suite *test_suite(void) {
     tcase_add_test(runs, eval_finds_the_validation_images_again);
     tcase_add_test(runs, a_run_without_validation_images_has_none_to_evaluate);
     tcase_add_test(runs, validation_is_the_same_on_any_number_of_threads);
+    tcase_add_test(runs, other_test_images_leave_the_best_of_the_validation_images);
     tcase_add_test(runs, another_share_is_another_run);
     TCase *patience = suite_group(suite, "patience", 240, program_set_up, program_tear_down);
     tcase_add_test(patience, a_run_ends_when_patience_does);

@@ -33,7 +33,7 @@ static const struct {
     {"spherenet train ", "", "my spec.yml\nruns\nspec.yaml\n"},
     {"spherenet train --quiet m", "", "my spec.yml\n"},
     {"spherenet train my\\ s", "", "my spec.yml\n"},
-    {"spherenet train ~/work/s", "", "spec.yaml\n"},
+    {"spherenet train ~/trials/s", "", "spec.yaml\n"},
     {"spherenet show runs/tiny/", "", "checkpoints\nspec.yaml\n"},
     {"spherenet eval r", "", "runs\n"},
     {"spherenet features runs/", "", "tiny\n"},
@@ -50,15 +50,15 @@ static const struct {
 
 static void make_files(void) {
     make("pages");
-    printed_by("mkdir -p functions work/runs/tiny/checkpoints && cp share/spherenet.zsh functions/_spherenet");
-    printed_by("cd work && touch spec.yaml 'my spec.yml' notes.txt runs/tiny/spec.yaml "
+    printed_by("mkdir -p functions trials/runs/tiny/checkpoints && cp share/spherenet.zsh functions/_spherenet");
+    printed_by("cd trials && touch spec.yaml 'my spec.yml' notes.txt runs/tiny/spec.yaml "
                "runs/tiny/checkpoints/" CHECKPOINT);
 }
 
 /* The command leaves what the shell offers after a line, $1, in ../offered. */
 static void expect_offered(const char *command, int i) {
     shell("rm -f started finished offered; : >offered");
-    printed_by(arena_printf(&arena, "cd work && HOME=$PWD/.. %s '%s' </dev/null", command, completions[i].line));
+    printed_by(arena_printf(&arena, "cd trials && HOME=$PWD/.. %s '%s' </dev/null", command, completions[i].line));
     const char *offered =
         printed_by(arena_printf(&arena,
                                 "awk -v n=%zu -v before='%s' "

@@ -22,6 +22,7 @@ static int status_of(void (*work)(void)) {
     if (!process) {
         if (!freopen("errors.txt", "w", stderr))
             _exit(99);
+        signal(SIGHUP, SIG_DFL); /* nohup has it ignored */
         interrupt_listen(true);
         work();
         _exit(interrupt_signal());

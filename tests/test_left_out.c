@@ -86,8 +86,8 @@ START_TEST(an_update_that_was_left_out_changes_nothing_after_it) {
 END_TEST
 
 static void save(const struct training *t, const char *path) {
-    ck_assert_msg(checkpoint_save(path, &t->trainer, &t->experiment.shape, (struct best_test){.iteration = -1}, &err), "%s",
-                  err.text);
+    ck_assert_msg(checkpoint_save(path, &t->trainer, &t->experiment.shape, (struct best_test){.iteration = -1}, &err),
+                  "%s", err.text);
 }
 
 static bool load(struct training *t, const char *path) {

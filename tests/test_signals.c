@@ -104,6 +104,42 @@ START_TEST(a_signal_asks_for_a_checkpoint) {
 }
 END_TEST
 
+START_TEST(a_signal_before_the_first_iteration_promises_no_checkpoint) {
+    int iterations[ITERATIONS + 1];
+    SKIP_IF(!tracing, "processes cannot be traced here");
+    struct process process = start_training("run", 1, NULL, true);
+    struct moment first = {.nth = 1}; /* that makes the folder */
+    EXPECT_HERE(run_to_call(&process, &first), "ended early");
+    kill(process.pid, SIGTERM);
+    let_go(&process);
+    int status = finish(&process);
+    EXPECT_HERE(WIFEXITED(status) && WEXITSTATUS(status) == 128 + SIGTERM, "status %x", (unsigned)status);
+    EXPECT_HERE(says("errors.txt", "spherenet: ending before the first iteration; once more ends at once\n"),
+                "errors:\n%s", read_text("errors.txt"));
+    EXPECT_HERE(says("output.txt", "ended at iteration 0 by signal 15 (Terminated); there is no checkpoint yet\n"),
+                "output:\n%s", read_text("output.txt"));
+    ck_assert_int_eq(list_checkpoints("run", iterations), 0);
+    process = start_training("run", 1, "--resume", false);
+    expect_success(finish(&process));
+}
+END_TEST
+
+START_TEST(a_signal_while_training_promises_a_checkpoint) {
+    SKIP_IF(!tracing, "processes cannot be traced here");
+    struct process process = start_training("run", 1, NULL, true);
+    do {
+        struct moment moment = {.writes = true, .nth = 1};
+        EXPECT_HERE(run_to_call(&process, &moment), "ended early");
+    } while (last_iteration("run/train.csv") < 3);
+    kill(process.pid, SIGTERM);
+    let_go(&process);
+    int status = finish(&process);
+    EXPECT_HERE(WIFEXITED(status) && WEXITSTATUS(status) == 128 + SIGTERM, "status %x", (unsigned)status);
+    EXPECT_HERE(says("errors.txt", "ending after this iteration, with a checkpoint"), "%s", read_text("errors.txt"));
+    EXPECT_HERE(newest_checkpoint("run") == last_iteration("run/train.csv"), "files:\n%s", list_files("run", true));
+}
+END_TEST
+
 /* --- Two processes ----------------------------------------------------------------------------------------------- */
 
 static void expect_refused(const char *dir, const char *mode, const char *message) {
@@ -158,6 +194,8 @@ Suite *test_suite(void) {
     TCase *asked = suite_group(suite, "signals", 0, crash_set_up, crash_tear_down); /* SPHERENET_KILLS says how long */
     tcase_add_loop_test(asked, no_signal_loses_work, 0, COUNT(signals));
     tcase_add_test(asked, a_signal_asks_for_a_checkpoint);
+    tcase_add_test(asked, a_signal_before_the_first_iteration_promises_no_checkpoint);
+    tcase_add_test(asked, a_signal_while_training_promises_a_checkpoint);
     TCase *two = suite_group(suite, "two processes", 0, crash_set_up, crash_tear_down);
     tcase_add_test(two, a_folder_in_use_is_left_alone);
     tcase_add_test(two, a_run_that_came_in_between_is_left_alone);

@@ -33,7 +33,7 @@ struct augment_context {
 struct placement {
     bool flipped;
     int down, right;
-    bool mirrors_border;
+    bool border_is_mirrored;
     struct {
         int top, left, height, width; /* within the image; all 0: nothing is erased */
     } erased;

@@ -12,7 +12,7 @@ static void place(struct placement *placement, const struct augment_config *conf
     rng_below(&rng, 2);
     placement->down = padding - (int)rng_below(&rng, (uint32_t)(2 * padding + 1));
     placement->right = padding - (int)rng_below(&rng, (uint32_t)(2 * padding + 1));
-    placement->mirrors_border = config->crop_fill == CROP_MIRROR;
+    placement->border_is_mirrored = config->crop_fill == CROP_MIRROR;
 }
 
 extern const struct param augment_crop_params[];

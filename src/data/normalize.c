@@ -52,7 +52,7 @@ static void show(const struct row *row, int first, int end) {
 /* Input columns first to end - 1, all of them beyond the image. */
 static void fill(const struct row *row, int first, int end) {
     int width = row->normalizer->width, channels = row->normalizer->channels;
-    if (!row->placement.mirrors_border) {
+    if (!row->placement.border_is_mirrored) {
         memset(row->input + first * channels, 0, (size_t)((end - first) * channels) * sizeof *row->input);
         return;
     }
@@ -76,7 +76,7 @@ void normalize_image(const struct normalizer *normalizer, struct placement place
     size_t row_size = (size_t)(width * normalizer->channels);
     int first = clamp(placement.right, 0, width), end = clamp(width + placement.right, first, width);
     for (int y = 0; y < height; y++) {
-        int from = placement.mirrors_border ? mirrored(y - placement.down, height) : y - placement.down;
+        int from = placement.border_is_mirrored ? mirrored(y - placement.down, height) : y - placement.down;
         bool within = from >= 0 && from < height;
         struct row row = {normalizer, placement, pixels + (size_t)(within ? from : 0) * row_size,
                           input + (size_t)y * row_size};

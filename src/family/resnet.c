@@ -1,6 +1,7 @@
 /* The residual networks for small images (He et al. 2016, depth 6n + 2; SphereResNet-32): a 3x3 root convolution, three
- * stages of n units, global average pooling, the classifier. Of a map of even size a convolution of stride 2
- * sees one row and column of padding, here before the map, as in most implementations, in the reference code behind it. */
+ * stages of n units, global average pooling, the classifier. Of a map of even size a convolution of stride
+ * 2 sees one row and column of padding, here before the map, as in most implementations; in the reference code behind
+ * it. */
 #include "family/family.h"
 
 enum { STAGES = 3 };

@@ -169,7 +169,7 @@ static unsigned reduction_of(const struct picture_header *header, struct picture
     return reduction;
 }
 
-/* The space that the libraries converts to, by the number of components and, of three, by markers that it knows. */
+/* The space that the library converts to, by the number of components and, of three, by markers that it knows. */
 static bool choose_colours(struct reader *reader) {
     struct jpeg_decompress_struct *jpeg = &reader->jpeg;
     switch (jpeg->jpeg_color_space) {

@@ -27,9 +27,9 @@ bool checkpoint_save(const char *path, const struct trainer *trainer, const stru
                      struct best_test best, struct error *err);
 
 /* Opens the checkpoint that a user means by `operand`: a file, or the latest one of a run's folder; the latest and the
- * best one by the names of their links even where a file system has none. path: PATH_BYTES
- * that become its path, and stay while the file is open. An error names it; where it is damaged and the user named the
- * folder, it says what else can be done. */
+ * best one by the names of their links even where a file system has none. path: PATH_BYTES that become its path, and
+ * stay while the file is open. An error names it; where it is damaged and the user named the folder, it says what else
+ * can be done. */
 bool checkpoint_open(const char *operand, char *path, struct safetensors *file, struct error *err);
 
 /* The metadata of an opened checkpoint; an error names the file and what is missing. */

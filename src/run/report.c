@@ -48,6 +48,18 @@ void report_opening(struct log *log, const struct trainer *trainer, const struct
     log_line(log, "run: %s", folder);
 }
 
+void report_place(struct log *log, const struct resume_point *point, int64_t iteration, enum run_mode mode, bool held) {
+    if (point->saved >= 0) {
+        log_line(log, "resumed at iteration %" PRId64, iteration);
+        if (point->other_tests)
+            log_line(log, "tests before were of other images (data.test_limit): the next one is taken for the best");
+    } else if (mode == RUN_AUTO_RESUME && !held) {
+        log_line(log, "there was no run yet: begun");
+    } else if (mode == RUN_RESUME || mode == RUN_AUTO_RESUME) {
+        log_line(log, "there was no checkpoint yet: begun again");
+    }
+}
+
 void report_skipped(struct log *log, char *lines) {
     for (char *line = lines, *end; line && (end = strchr(line, '\n')); line = end + 1) {
         *end = '\0';
@@ -124,6 +136,15 @@ void report_out_of_patience(struct log *log, int64_t iteration, const struct bes
              "stopped early at iteration %" PRId64 ": %" PRId64 " test%s without %s; to go on, resume with a larger "
              "patience: --set train.patience=%" PRId64 ", or 0 for no limit",
              iteration, best->since, best->since == 1 ? "" : "s", better, 2 * best->since);
+}
+
+void report_nothing_to_do(struct log *log, int64_t iteration, int iterations, const struct best_test *best) {
+    if (iteration < iterations)
+        report_out_of_patience(log, iteration, best);
+    else
+        log_line(log,
+                 "the run is finished: %" PRId64 " iterations, and train.iterations is %d; to go on, give a larger one",
+                 iteration, iterations);
 }
 
 void report_done(struct log *log, const struct best_test *best, bool validated, double seconds, const char *folder) {

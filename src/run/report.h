@@ -2,13 +2,17 @@
 #ifndef SPHERENET_RUN_REPORT_H
 #define SPHERENET_RUN_REPORT_H
 
-#include "run/checkpoint.h"
 #include "run/log.h"
+#include "run/resume.h"
 #include "train/evaluate.h"
 
 /* Program, machine, data, network and folder. initialised: the weights are those of train.init_from. */
 void report_opening(struct log *log, const struct trainer *trainer, const struct dataset *dataset, bool initialised,
                     const char *folder);
+
+/* Where it begins, if it may go on from before: resumed at `iteration`, or as the mode found no checkpoint, or no run
+ * (`held` false). */
+void report_place(struct log *log, const struct resume_point *point, int64_t iteration, enum run_mode mode, bool held);
 
 /* A warning for each line, which ends with a line end; NULL: there is none. Changes the text. */
 void report_skipped(struct log *log, char *lines);
@@ -36,6 +40,9 @@ void report_failed_last_test(struct error *err, int64_t iteration, int split, co
 
 /* The run has ended before train.iterations, since so many tests were no better than the best one. */
 void report_out_of_patience(struct log *log, int64_t iteration, const struct best_test *best);
+
+/* A run that is resumed has come to its end already. */
+void report_nothing_to_do(struct log *log, int64_t iteration, int iterations, const struct best_test *best);
 
 /* The run is done: its best test, which the validation images have chosen where `validated`. */
 void report_done(struct log *log, const struct best_test *best, bool validated, double seconds, const char *folder);

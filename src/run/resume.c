@@ -101,12 +101,15 @@ static bool check_schedule(const struct experiment *now, const struct experiment
            refuse_other_length(now, before, iteration, path, err);
 }
 
-/* Whether tests are of other images than before, of which all may have been fewer than either limit. */
+/* Whether the tests that choose the best are of other images than before: of the test images all may have been fewer
+ * than either limit, and validation images are the same. */
 static bool has_other_tests(const struct experiment *now, const struct experiment *before,
                             const struct dataset *dataset) {
     int limit = data_config_limit(experiment_data(now), SPLIT_TEST);
     int old_limit = data_config_limit(experiment_data(before), SPLIT_TEST);
     int images = dataset->splits[SPLIT_TEST].count; /* the fewer of all and of the limit now */
+    if (dataset->splits[SPLIT_VALIDATION].count)
+        return false;
     return old_limit < limit ? old_limit < images : limit < old_limit && images == limit;
 }
 

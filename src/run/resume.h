@@ -13,9 +13,7 @@ struct resume_point {
 
 /* A run's beginning. */
 #define RESUME_NOTHING                                                                                                 \
-    {                                                                                                                  \
-        .saved = -1, .best = BEST_TEST_NONE                                                                                 \
-    }
+    { .saved = -1, .best = BEST_TEST_NONE }
 
 /* Loads the newest checkpoint of the run's folder that is whole into the trainer, its optimizer's state included, and
  * gives the trainer's spec the pixels' mean and deviation that were measured when the run began. Leaves the point as it

@@ -117,8 +117,8 @@ static bool open_session(struct session *s, const struct session_options *option
 }
 
 static void report_start(struct session *s, enum run_mode mode) {
-    bool loaded = s->point.saved >= 0;
-    report_opening(&s->log, &s->trainer, &s->dataset, *s->experiment->train.init_from && !loaded, s->dir.path);
+    bool initialised = *s->experiment->train.init_from && s->point.saved < 0;
+    report_opening(&s->log, &s->trainer, &s->dataset, initialised, s->dir.path);
     if (s->init_notes.unused.length)
         log_warning(&s->log, "%s", s->init_notes.unused.data);
     if (s->init_notes.lines.length)
@@ -127,14 +127,7 @@ static void report_start(struct session *s, enum run_mode mode) {
     if (s->dir.lockless)
         log_warning(&s->log, "%s: its file system has no locks, so nothing keeps a second training out of this folder",
                     s->dir.path);
-    if (loaded)
-        log_line(&s->log, "resumed at iteration %" PRId64, s->trainer.iteration);
-    if (s->point.other_tests)
-        log_line(&s->log, "tests before were of other images (data.test_limit): the next one is taken for the best");
-    else if (mode == RUN_AUTO_RESUME && !s->dir.held)
-        log_line(&s->log, "there was no run yet: begun");
-    else if (mode == RUN_RESUME || mode == RUN_AUTO_RESUME)
-        log_line(&s->log, "there was no checkpoint yet: begun again");
+    report_place(&s->log, &s->point, s->trainer.iteration, mode, s->dir.held);
 }
 
 /* --- Checkpoints ------------------------------------------------------------------------------------------------- */
@@ -369,21 +362,10 @@ static bool end_early(struct session *s, struct error *err) {
     return true;
 }
 
-/* Why there is no iteration more. */
-static void report_end(struct session *s) {
-    int iterations = s->experiment->train.iterations;
-    if (s->trainer.iteration < iterations)
-        report_out_of_patience(&s->log, s->trainer.iteration, &s->point.best);
-    else
-        log_line(&s->log,
-                 "the run is finished: %" PRId64 " iterations, and train.iterations is %d; to go on, give a larger one",
-                 s->trainer.iteration, iterations);
-}
-
 static bool train(struct session *s, struct error *err) {
     const struct train_config *train = &s->experiment->train;
     if (is_done(s)) {
-        report_end(s);
+        report_nothing_to_do(&s->log, s->trainer.iteration, train->iterations, &s->point.best);
         return true;
     }
     unreached_warn(&s->log, s->experiment);
