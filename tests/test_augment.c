@@ -40,7 +40,7 @@ START_TEST(keys_of_every_row_stand_in_every_data_section) {
 END_TEST
 
 static struct placement draw(struct augment_config config, uint64_t seed, int64_t position) {
-    return augment_draw(&config, &(struct augment_context){seed, position});
+    return augment_draw(&config, &(struct augment_context){.seed = seed, .position = position});
 }
 
 START_TEST(a_placement_follows_from_seed_and_position) {
@@ -87,7 +87,8 @@ START_TEST(a_mirrored_border_repeats_its_pixel) {
     for (int right = -4; right <= 4; right++)
         for (int down = -1; down <= 1; down++) {
             real input[3] = {0};
-            normalize_image(&normalizer, (struct placement){false, down, right, true}, pixels, input);
+            normalize_image(&normalizer, (struct placement){.down = down, .right = right, .border_is_mirrored = true},
+                            pixels, input);
             for (int x = 0; x < 3; x++)
                 ck_assert(input[x] == padded[4 - right + x]);
         }
@@ -137,7 +138,10 @@ START_TEST(placements_equal_the_reference) {
     for (int down = -16; down <= 16; down++)
         for (int right = -16; right <= 16; right++)
             for (int way = 0; way < 4; way++)
-                check_placement(&normalizer, (struct placement){way & 1, down, right, way & 2}, pixels);
+                check_placement(
+                    &normalizer,
+                    (struct placement){.flipped = way & 1, .down = down, .right = right, .border_is_mirrored = way & 2},
+                    pixels);
 }
 END_TEST
 
@@ -206,7 +210,9 @@ static uint8_t pixel_of(int image, int place, int channel) {
     }
 }
 
-static bool fetch(const struct dataset *dataset, int split, int index, uint8_t *pixels, struct error *error) {
+static bool fetch(const struct dataset *dataset, int split, int index, const struct augment_context *context,
+                  uint8_t *pixels, struct error *error) {
+    (void)context;
     if (split != SPLIT_TRAIN || index == dataset->classes || index == dataset->classes + 300)
         return error_set(error, "image %d cannot be read", index);
     for (int i = 0; i < HEIGHT * WIDTH * CHANNELS; i++)

@@ -288,11 +288,11 @@ static const struct {
 } instead[] = {
     {"cifar10", "cifar-10-batches-py/", "; there is cifar-10-batches-py, the version for Python, which is not read"},
     {"cifar10", "data_batch_1", "; there is data_batch_1, a Python pickle, which is not read"},
-    {"cifar10", "train/", "; there is the folder train: pictures in folders are not read"},
+    {"cifar10", "train/", "; there is the folder train: pictures in folders are data of type images"},
     {"cifar100", "cifar-100-matlab.tar.gz",
      "; there is cifar-100-matlab.tar.gz, the version for Matlab, which is not read"},
     {"mnist", "archive.zip", "; there is archive.zip, an archive: unpack it"},
-    {"mnist", "test/", "; there is the folder test: pictures in folders are not read"},
+    {"mnist", "test/", "; there is the folder test: pictures in folders are data of type images"},
     {"idx", "k49-train-imgs.npz",
      "; there is k49-train-imgs.npz, arrays of NumPy, which are not read: write them as IDX files"},
     {"fashion_mnist", "x.part", "; there is x.part, a download that did not end"},

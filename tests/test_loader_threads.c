@@ -22,7 +22,9 @@ static const struct data_config augmented = {.augment = {.flip = true, .crop_pad
                                              .loader_threads = 1};
 
 /* Pixels are a function of the image's number. */
-static bool fetch(const struct dataset *dataset, int split, int index, uint8_t *pixels, struct error *error) {
+static bool fetch(const struct dataset *dataset, int split, int index, const struct augment_context *context,
+                  uint8_t *pixels, struct error *error) {
+    (void)context;
     (void)dataset;
     if (index == bad_image || index == other_bad_image)
         return error_set(error, "image %d of split %d cannot be read", index, split);
@@ -108,7 +110,8 @@ static pthread_cond_t arrived = PTHREAD_COND_INITIALIZER;
 static int inside, met;
 
 /* Does not return before three threads have been in it at once. */
-static bool fetch_together(const struct dataset *dataset, int split, int index, uint8_t *pixels, struct error *error) {
+static bool fetch_together(const struct dataset *dataset, int split, int index, const struct augment_context *context,
+                           uint8_t *pixels, struct error *error) {
     pthread_mutex_lock(&meeting);
     inside++;
     met |= inside == 3;
@@ -117,7 +120,7 @@ static bool fetch_together(const struct dataset *dataset, int split, int index, 
         pthread_cond_wait(&arrived, &meeting);
     inside--;
     pthread_mutex_unlock(&meeting);
-    return fetch(dataset, split, index, pixels, error);
+    return fetch(dataset, split, index, context, pixels, error);
 }
 
 START_TEST(threads_fetch_images_of_one_batch_at_the_same_time) {

@@ -105,7 +105,7 @@ END_TEST
 
 static uint8_t *fetch(const struct dataset *from, int split, int index) {
     uint8_t *pixels = arena_alloc(&arena, dataset_image_bytes(from));
-    ck_assert(dataset_fetch(from, split, index, pixels, &err));
+    ck_assert(dataset_fetch(from, split, index, NULL, pixels, &err));
     return pixels;
 }
 
@@ -236,8 +236,9 @@ static bool load_own(struct dataset *loaded, const void *config, int split, uint
     return loaded->splits[split].labels || error_set(error, "no memory");
 }
 
-static bool fetch_own(const struct dataset *from, int split, int index, uint8_t *pixels, struct error *error) {
-    (void)from, (void)error;
+static bool fetch_own(const struct dataset *from, int split, int index, const struct augment_context *context,
+                      uint8_t *pixels, struct error *error) {
+    (void)from, (void)context, (void)error;
     *pixels = (uint8_t)(10 * split + index);
     return true;
 }

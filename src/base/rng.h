@@ -15,7 +15,8 @@ enum rng_purpose {
     RNG_TEST,
     RNG_DROPOUT,
     RNG_STOCHASTIC_DEPTH,
-    RNG_VALIDATION
+    RNG_VALIDATION,
+    RNG_TEST_SHARE
 };
 
 struct rng {

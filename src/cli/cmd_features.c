@@ -1,4 +1,3 @@
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,24 +17,6 @@ static const struct option options[] = {
     {0},
 };
 
-static const struct tensor *classifier_weights(const struct model *model) {
-    int i = 0;
-    while (i < model->tensor_count && model->tensors[i]->value != model->head.weights)
-        i++;
-    assert(i < model->tensor_count);
-    return model->tensors[i];
-}
-
-/* In the order of a class's weights in checkpoints. weights: the classifier's, of which a feature is laid out as one.
- */
-static void put_values(FILE *file, const struct tensor *weights, const real *feature, int width) {
-    for (int j = 0; j < width; j++) {
-        real value;
-        tensor_to_stored(&value, weights, feature, (size_t)j, 1);
-        fprintf(file, ",%.6g", shown((double)value));
-    }
-}
-
 static void put_logits(FILE *file, const struct features *features, int image) {
     for (int j = 0; features->logits && j < features->classes; j++)
         fprintf(file, ",%.9g", shown(features->logits[(size_t)image * (size_t)features->classes + (size_t)j]));
@@ -46,7 +27,6 @@ static bool write_features(const struct loaded_run *loaded, const struct feature
     FILE *file = table_open(path, err);
     if (!file)
         return false;
-    const struct tensor *weights = classifier_weights(&loaded->model);
     fprintf(file, "label,prediction");
     for (int j = 0; j < features->width; j++)
         fprintf(file, ",f%d", j);
@@ -55,7 +35,7 @@ static bool write_features(const struct loaded_run *loaded, const struct feature
     fprintf(file, ",label_name,prediction_name\n");
     for (int i = 0; i < features->images; i++) {
         fprintf(file, "%d,%d", features->labels[i], features->predictions[i]);
-        put_values(file, weights, features->values + (size_t)i * (size_t)features->width, features->width);
+        table_put_feature(file, &loaded->model, features->values + (size_t)i * (size_t)features->width, ",");
         put_logits(file, features, i);
         fputc(',', file);
         table_put_class(file, loaded, features->labels[i]);

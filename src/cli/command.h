@@ -8,7 +8,7 @@
 /* EXIT_SIGNAL + n: ended by signal n, as shells put it. */
 enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_SIGNAL = 128 };
 
-enum { MAX_OPERANDS = 8, MAX_VALUES = 256 };
+enum { MAX_VALUES = 256 };
 
 /* Values of an option that may be repeated. */
 struct values {

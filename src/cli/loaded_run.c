@@ -1,5 +1,6 @@
 #include "cli/loaded_run.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/number.h"
 #include "data/class_names.h"
 #include "run/checkpoint.h"
 #include "storage/csv.h"
@@ -47,8 +49,7 @@ static bool take_data(struct loaded_run *loaded, const struct safetensors *file,
 
 static bool load(struct loaded_run *loaded, struct safetensors *file, struct error *err) {
     struct best_test best;
-    bool computes = loaded->split >= 0;
-    return (!computes || take_core(&loaded->experiment, err)) &&
+    return (!loaded->computes || take_core(&loaded->experiment, err)) &&
            checkpoint_progress(file, loaded->path, &loaded->iteration, &best, err) && plan(loaded, err) &&
            take_data(loaded, file, err) && model_allocate(&loaded->model, err) &&
            checkpoint_load_weights(file, loaded->path, &loaded->model, err);
@@ -69,16 +70,10 @@ static enum exit_status open_file(struct loaded_run *loaded, struct safetensors 
     return !parsed ? EXIT_USAGE : load(loaded, file, err) ? EXIT_DONE : EXIT_FAILED;
 }
 
-enum exit_status loaded_run_open(struct loaded_run *loaded, const char *command, const char *operand, const char *split,
-                                 const struct values *overrides) {
+static enum exit_status open_run(struct loaded_run *loaded, const char *operand, const struct values *overrides) {
     struct safetensors file;
     struct error err;
     enum exit_status status = EXIT_FAILED;
-    *loaded = (struct loaded_run){.split = split ? find_split(split) : -1};
-    if (split && loaded->split < 0) {
-        fprintf(stderr, "spherenet %s: no split \"%s\"; there are train, validation and test\n", command, split);
-        return EXIT_USAGE;
-    }
     if (checkpoint_open(operand, loaded->path, &file, &err)) {
         status = open_file(loaded, &file, overrides, &err);
         safetensors_close(&file);
@@ -88,20 +83,46 @@ enum exit_status loaded_run_open(struct loaded_run *loaded, const char *command,
     return status;
 }
 
+enum exit_status loaded_run_open(struct loaded_run *loaded, const char *command, const char *operand, const char *split,
+                                 const struct values *overrides) {
+    *loaded = (struct loaded_run){.split = split ? find_split(split) : -1, .computes = split};
+    if (!split || loaded->split >= 0)
+        return open_run(loaded, operand, overrides);
+    fprintf(stderr, "spherenet %s: no split \"%s\"; there are train, validation and test\n", command, split);
+    return EXIT_USAGE;
+}
+
+enum exit_status loaded_run_open_network(struct loaded_run *loaded, const char *operand,
+                                         const struct values *overrides) {
+    *loaded = (struct loaded_run){.split = -1, .computes = true};
+    return open_run(loaded, operand, overrides);
+}
+
 void loaded_run_close(struct loaded_run *loaded) {
     model_free(&loaded->model);
     dataset_free(&loaded->dataset);
     experiment_free(&loaded->experiment);
 }
 
+/* Images that could not be read, and for which others were taken. */
+static void warn_of_bad_images(const struct dataset *dataset) {
+    struct text lines = {0};
+    dataset_tell_bad(dataset, &lines);
+    for (char *line = lines.data, *end; line && (end = strchr(line, '\n')); line = end + 1)
+        fprintf(stderr, "spherenet: warning: %.*s\n", (int)(end - line), line);
+    text_free(&lines);
+}
+
 bool loaded_run_evaluate(struct loaded_run *loaded, struct evaluation *result, struct features *features,
                          struct error *err) {
     int width = loaded->model.head.width, images = loaded->dataset.splits[loaded->split].count;
     *features = (struct features){0};
-    return (!width || features_allocate(features, images, width, err)) &&
-           (!loaded->wants_logits || features_allocate_logits(features, loaded->experiment.shape.classes, err)) &&
-           evaluate_split(&loaded->experiment, &loaded->model, &loaded->loss, &loaded->dataset, loaded->split, result,
-                          width ? features : NULL, err);
+    bool good = (!width || features_allocate(features, images, width, err)) &&
+                (!loaded->wants_logits || features_allocate_logits(features, loaded->experiment.shape.classes, err)) &&
+                evaluate_split(&loaded->experiment, &loaded->model, &loaded->loss, &loaded->dataset, loaded->split,
+                               result, width ? features : NULL, err);
+    warn_of_bad_images(&loaded->dataset);
+    return good;
 }
 
 bool loaded_run_check_finite(const struct loaded_run *loaded, const struct evaluation *result, struct error *err) {
@@ -152,6 +173,24 @@ void table_put_class(FILE *file, const struct loaded_run *loaded, int class) {
     char buffer[CLASS_NAME_BYTES];
     const char *name = dataset_class_name(&loaded->dataset, class, buffer);
     csv_field(file, name);
+}
+
+static const struct tensor *classifier_weights(const struct model *model) {
+    int i = 0;
+    while (i < model->tensor_count && model->tensors[i]->value != model->head.weights)
+        i++;
+    assert(i < model->tensor_count);
+    return model->tensors[i];
+}
+
+/* A feature is laid out as a class's weights are. */
+void table_put_feature(FILE *file, const struct model *model, const real *feature, const char *before) {
+    const struct tensor *weights = classifier_weights(model);
+    for (int j = 0; j < model->head.width; j++) {
+        real value;
+        tensor_to_stored(&value, weights, feature, (size_t)j, 1);
+        fprintf(file, "%s%.6g", j ? "," : before, shown((double)value));
+    }
 }
 
 const char *table_path(const struct loaded_run *loaded, const char *folder, const char *name, char *path) {

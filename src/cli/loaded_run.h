@@ -12,7 +12,8 @@
 struct loaded_run {
     char path[PATH_BYTES]; /* of the checkpoint */
     int64_t iteration;
-    int split; /* -1: none */
+    int split;     /* -1: none */
+    bool computes; /* with OpenBLAS's kernels and the threads of the run */
     struct experiment experiment;
     struct dataset dataset;
     struct model model;
@@ -25,6 +26,10 @@ struct loaded_run {
  * standard error what is wrong. Close with loaded_run_close in either case. */
 enum exit_status loaded_run_open(struct loaded_run *loaded, const char *command, const char *operand, const char *split,
                                  const struct values *overrides);
+
+/* The same without images, for a network that is to compute. */
+enum exit_status loaded_run_open_network(struct loaded_run *loaded, const char *operand,
+                                         const struct values *overrides);
 void loaded_run_close(struct loaded_run *loaded);
 
 /* Tests the network on the split, and takes its features where it has a classifier: `features` of zeros otherwise.
@@ -45,6 +50,9 @@ bool table_close(FILE *file, const char *path, struct error *err);
 
 /* Writes the class's name as a field of a table, in quotes where it needs them. */
 void table_put_class(FILE *file, const struct loaded_run *loaded, int class);
+
+/* Writes a feature's values, with commas between, in the order of a class's weights in checkpoints. */
+void table_put_feature(FILE *file, const struct model *model, const real *feature, const char *before);
 
 /* "FOLDER/SPLIT_NAME" into `path`, PATH_BYTES long; returns path. */
 const char *table_path(const struct loaded_run *loaded, const char *folder, const char *name, char *path);

@@ -18,12 +18,13 @@
 #include "machine/threads.h"
 #include "train/openblas_core.h"
 
-extern const struct command command_train, command_eval, command_features, command_export, command_show, command_bench,
-    command_list, command_of_help;
+extern const struct command command_train, command_eval, command_features, command_predict, command_export,
+    command_show, command_data, command_bench, command_list, command_of_help;
 
 const struct command *const commands[] = {
-    &command_train,   &command_eval, &command_features, &command_export, &command_show, &command_bench, &command_list,
-    &command_of_help, NULL,
+    &command_train, &command_eval, &command_features, &command_predict, &command_export,
+    &command_show,  &command_data, &command_bench,    &command_list,    &command_of_help,
+    NULL,
 };
 
 static const struct command *find(const char *name) {
@@ -131,9 +132,11 @@ int main(int argc, char **argv) {
             return finish(EXIT_DONE, false);
         }
     }
-    const char *operands[MAX_OPERANDS];
+    const char **operands = mem_alloc((size_t)argc * sizeof *operands + 1);
     int operand_count;
     if (!command_parse(command, argc - 2 < 0 ? 0 : argc - 2, argv + 2, &operand_count, operands))
-        return EXIT_USAGE;
-    return finish(command->run(operand_count, operands), command->logged);
+        command = NULL;
+    int status = command ? finish(command->run(operand_count, operands), command->logged) : EXIT_USAGE;
+    free(operands);
+    return status;
 }

@@ -8,7 +8,7 @@ static void place(struct placement *placement, const struct augment_config *conf
     int padding = config->crop_padding;
     if (padding == 0)
         return;
-    struct rng rng = augment_rng(context, 0);
+    struct rng rng = augment_rng(context, STREAM_PLACE);
     rng_below(&rng, 2);
     placement->down = padding - (int)rng_below(&rng, (uint32_t)(2 * padding + 1));
     placement->right = padding - (int)rng_below(&rng, (uint32_t)(2 * padding + 1));

@@ -3,7 +3,7 @@
 
 static void place(struct placement *placement, const struct augment_config *config,
                   const struct augment_context *context) {
-    struct rng rng = augment_rng(context, 0);
+    struct rng rng = augment_rng(context, STREAM_PLACE);
     if (config->flip)
         placement->flipped = rng_below(&rng, 2);
 }

@@ -136,6 +136,17 @@ bool class_names_read_mapping(struct dataset *dataset, const char *folder, const
     return good;
 }
 
+const char *class_names_shown(struct arena *arena, const char *bytes) {
+    struct text name = {0};
+    if (is_printable(bytes, strlen(bytes)))
+        return arena_string(arena, bytes);
+    for (const char *c = bytes; *c && name.length < NAME_MAX_BYTES; c++)
+        text_printf(&name, *c < ' ' || *c == 0x7f || *c == '\\' ? "\\x%02x" : "%c", (unsigned char)*c);
+    const char *kept = arena_string(arena, name.data);
+    text_free(&name);
+    return kept;
+}
+
 void class_names_list(struct text *list, const struct dataset *dataset) {
     if (dataset->class_names)
         for (int i = 0; i < dataset->classes; i++)

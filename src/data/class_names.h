@@ -17,6 +17,10 @@ bool class_names_take(struct dataset *dataset, const char *path, const uint8_t *
 bool class_names_read_mapping(struct dataset *dataset, const char *folder, const char *name, int first_label,
                               struct error *err);
 
+/* The name of a class that the file system or a list has under these bytes: they themselves where they are printable
+ * UTF-8, otherwise with the others as \xHH; of the arena. */
+const char *class_names_shown(struct arena *arena, const char *bytes);
+
 /* The list; nothing where the dataset's classes have numbers alone. */
 void class_names_list(struct text *list, const struct dataset *dataset);
 

@@ -15,16 +15,25 @@ static bool comes_from_files(const struct dataset *dataset) {
     return p->type != PARAM_END;
 }
 
-/* A number for each of the images [first, end), of its label and its pixels. */
+/* Of an image's label, and of its pixels or what else identifies it. */
+static bool measure_image(const struct dataset *dataset, int i, uint8_t *pixels, uint64_t *sum, struct error *err) {
+    const struct dataset_type *type = dataset->type;
+    uint64_t label = (uint64_t)dataset->splits[SPLIT_TRAIN].labels[i], number;
+    struct stored_image image = dataset_stored(dataset, SPLIT_TRAIN, i);
+    bool good = type->identify ? type->identify(dataset, image.split, image.index, &number, err)
+                               : dataset_fetch(dataset, SPLIT_TRAIN, i, NULL, pixels, err);
+    if (good)
+        *sum = type->identify ? XXH3_64bits_withSeed(&number, sizeof number, label)
+                              : XXH3_64bits_withSeed(pixels, dataset_image_bytes(dataset), label);
+    return good;
+}
+
+/* A number for each of the images [first, end). */
 static bool measure_images(const struct dataset *dataset, int first, int end, uint64_t *sums, struct error *err) {
-    size_t bytes = dataset_image_bytes(dataset);
-    uint8_t *pixels = mem_block(bytes);
+    uint8_t *pixels = mem_block(dataset_image_bytes(dataset));
     bool good = pixels || error_set_code(err, ERROR_NO_MEMORY, "data: not enough memory to look at an image");
-    for (int i = first; good && i < end; i++) {
-        good = dataset_fetch(dataset, SPLIT_TRAIN, i, pixels, err);
-        if (good)
-            sums[i] = XXH3_64bits_withSeed(pixels, bytes, (uint64_t)dataset->splits[SPLIT_TRAIN].labels[i]);
-    }
+    for (int i = first; good && i < end; i++)
+        good = measure_image(dataset, i, pixels, &sums[i], err);
     free(pixels);
     return good;
 }

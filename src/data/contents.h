@@ -5,8 +5,9 @@
 #include "data/dataset.h"
 
 /* Sets the checksum of a loaded dataset: XXH3 of shape, labels and pixels of the training images in their order,
- * without those that are set aside for validation, which looks at every pixel, as fast as memory gives them. The number
- * of threads does not matter. A dataset that comes from no files gets none, since seed and spec tell all about it. */
+ * without those that are set aside for validation, which looks at every pixel, as fast as memory gives them; of
+ * pictures in files the name and the size stand for the pixels. The number of threads does not matter. A dataset that
+ * comes from no files gets none, since seed and spec tell all about it. */
 bool contents_measure(struct dataset *dataset, struct error *err);
 
 /* As text for a checkpoint, "50000 images, checksum 00112233445566ff"; "": there is no checksum. */

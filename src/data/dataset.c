@@ -9,16 +9,11 @@
 #include "data/validation.h"
 
 extern const struct dataset_type dataset_cifar10, dataset_cifar100, dataset_mnist, dataset_fashion_mnist, dataset_idx,
-    dataset_synthetic;
+    dataset_images, dataset_synthetic;
 
 static const struct kind *const dataset_rows[] = {
-    &dataset_cifar10.kind,
-    &dataset_cifar100.kind,
-    &dataset_mnist.kind,
-    &dataset_fashion_mnist.kind,
-    &dataset_idx.kind,
-    &dataset_synthetic.kind,
-    NULL,
+    &dataset_cifar10.kind, &dataset_cifar100.kind, &dataset_mnist.kind,     &dataset_fashion_mnist.kind,
+    &dataset_idx.kind,     &dataset_images.kind,   &dataset_synthetic.kind, NULL,
 };
 
 const struct registry dataset_registry = {.noun = "dataset", .rows = dataset_rows};
@@ -136,6 +131,16 @@ const char *dataset_class_name(const struct dataset *dataset, int class, char *b
         return dataset->class_names[class];
     snprintf(buffer, CLASS_NAME_BYTES, "class %d", class);
     return buffer;
+}
+
+bool dataset_examine(const struct dataset *dataset, int split, int index, int *height, int *width, uint8_t *pixels,
+                     struct error *err) {
+    *height = dataset->height;
+    *width = dataset->width;
+    if (!dataset->type->examine)
+        return dataset_fetch(dataset, split, index, NULL, pixels, err);
+    struct stored_image image = dataset_stored(dataset, split, index);
+    return dataset->type->examine(dataset, image.split, image.index, height, width, pixels, err);
 }
 
 void dataset_free(struct dataset *dataset) {

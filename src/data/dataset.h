@@ -33,6 +33,8 @@ struct dataset {
     /* [classes]; NULL: "class 0", "class 1", ... Set by describe; load may know better. */
     const char *const *class_names;
     uint64_t checksum;   /* of the training images: data/contents.h; 0: not measured */
+    size_t cache_bytes;  /* that fetching may keep of images beside what `load` has taken; set by describe */
+    const char *remark;  /* what people should know of the data's files; NULL: nothing */
     struct arena memory; /* of what is freed with the dataset, such as names that were read */
 };
 
@@ -59,9 +61,21 @@ struct dataset_type {
     /* Fills the labels of a split, at most data_config's limit of them (the first images in the dataset's own order),
      * and prepares `images`. What it leaves on failure is freed by its caller. */
     bool (*load)(struct dataset *dataset, const void *config, int split, uint64_t seed, struct error *err);
-    /* Writes the pixels of an image of a loaded dataset, [height][width][channels]. May be called by several threads at
-     * once. */
-    bool (*fetch)(const struct dataset *dataset, int split, int index, uint8_t *pixels, struct error *err);
+    /* Writes the pixels of an image of a loaded dataset, [height][width][channels]. Where an image is cut from a larger
+     * picture, the context says which cut a training takes; NULL: the one that tests see. May be called by several
+     * threads at once. */
+    bool (*fetch)(const struct dataset *dataset, int split, int index, const struct augment_context *context,
+                  uint8_t *pixels, struct error *err);
+    /* A number that tells what the image is without a look at its pixels: from its file's name and size, say. NULL: the
+     * pixels tell it. May be called by several threads at once. */
+    bool (*identify)(const struct dataset *dataset, int split, int index, uint64_t *number, struct error *err);
+    /* As `fetch` without context, but where the image's own file is bad it fails. Tells the size of the picture in the
+     * file. NULL: images are all of the dataset's size, and `fetch` fetches none for another. */
+    bool (*examine)(const struct dataset *dataset, int split, int index, int *height, int *width, uint8_t *pixels,
+                    struct error *err);
+    /* Adds a line for each image whose file was found to be bad, and whose place another one took, since the last call.
+     * NULL: there are none. May be called while other threads fetch. */
+    void (*tell_bad)(const struct dataset *dataset, struct text *lines);
     /* Frees `images`, which may be NULL. */
     void (*release)(struct dataset *dataset);
 };
@@ -90,12 +104,32 @@ enum { CLASS_NAME_BYTES = 32 };
 /* What people call a class. buffer: CLASS_NAME_BYTES, for a name that is made. */
 const char *dataset_class_name(const struct dataset *dataset, int class, char *buffer);
 
-/* The pixels of image `index` of a split, dataset_image_bytes of them. Threads may fetch at the same time. */
-static inline bool dataset_fetch(const struct dataset *dataset, int split, int index, uint8_t *pixels,
-                                 struct error *err) {
+/* Where the type has an image: the number in one of its own splits. */
+struct stored_image {
+    int split, index;
+};
+
+static inline struct stored_image dataset_stored(const struct dataset *dataset, int split, int index) {
     const int *stored = dataset->splits[split].stored;
-    return stored ? dataset->type->fetch(dataset, SPLIT_TRAIN, stored[index], pixels, err)
-                  : dataset->type->fetch(dataset, split, index, pixels, err);
+    return stored ? (struct stored_image){SPLIT_TRAIN, stored[index]} : (struct stored_image){split, index};
+}
+
+/* The pixels of image `index` of a split, dataset_image_bytes of them; context as for the type's `fetch`. Threads may
+ * fetch at the same time. */
+static inline bool dataset_fetch(const struct dataset *dataset, int split, int index,
+                                 const struct augment_context *context, uint8_t *pixels, struct error *err) {
+    struct stored_image image = dataset_stored(dataset, split, index);
+    return dataset->type->fetch(dataset, image.split, image.index, context, pixels, err);
+}
+
+/* As the type's `examine`. */
+bool dataset_examine(const struct dataset *dataset, int split, int index, int *height, int *width, uint8_t *pixels,
+                     struct error *err);
+
+/* Adds a line for each bad image that another one was fetched for since the last call. */
+static inline void dataset_tell_bad(const struct dataset *dataset, struct text *lines) {
+    if (dataset->type->tell_bad)
+        dataset->type->tell_bad(dataset, lines);
 }
 
 /* For the files that read datasets: */

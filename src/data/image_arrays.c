@@ -33,8 +33,9 @@ bool image_arrays_reserve(struct dataset *dataset, int split, int images, struct
     return true;
 }
 
-bool image_arrays_fetch(const struct dataset *dataset, int split, int index, uint8_t *pixels, struct error *err) {
-    (void)err;
+bool image_arrays_fetch(const struct dataset *dataset, int split, int index, const struct augment_context *context,
+                        uint8_t *pixels, struct error *err) {
+    (void)context, (void)err;
     size_t bytes = dataset_image_bytes(dataset);
     memcpy(pixels, image_arrays_pixels(dataset, split) + (size_t)index * bytes, bytes);
     return true;

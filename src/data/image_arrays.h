@@ -23,7 +23,8 @@ static inline uint8_t *image_arrays_pixels(const struct dataset *dataset, int sp
 }
 
 /* The functions of a row of dataset_registry. */
-bool image_arrays_fetch(const struct dataset *dataset, int split, int index, uint8_t *pixels, struct error *err);
+bool image_arrays_fetch(const struct dataset *dataset, int split, int index, const struct augment_context *context,
+                        uint8_t *pixels, struct error *err);
 void image_arrays_release(struct dataset *dataset);
 
 #endif

@@ -155,15 +155,20 @@ static void give_chunk(struct loader *loader, const struct chunk *chunk, int fai
 
 static bool fill_image(const struct worker *worker, const struct chunk *chunk, int i, struct error *err) {
     const struct loader *loader = worker->loader;
+    const struct dataset *dataset = loader->dataset;
+    const struct augment_context context = {loader->seed, chunk->position + i, dataset->height, dataset->width,
+                                            dataset->channels};
     struct placement placement = {0};
     int index = chunk->indices[i], in_batch = chunk->first + i;
-    if (!dataset_fetch(loader->dataset, loader->split, index, worker->pixels, err))
+    if (!dataset_fetch(dataset, loader->split, index, loader->training ? &context : NULL, worker->pixels, err))
         return false;
-    if (loader->training)
-        placement = augment_draw(&loader->augment, &(struct augment_context){loader->seed, chunk->position + i});
+    if (loader->training) {
+        augment_paint(&loader->augment, &context, worker->pixels);
+        placement = augment_draw(&loader->augment, &context);
+    }
     normalize_image(&loader->normalizer, placement, worker->pixels,
                     chunk->slot->images + (size_t)in_batch * loader->image_size);
-    chunk->slot->labels[in_batch] = loader->dataset->splits[loader->split].labels[index];
+    chunk->slot->labels[in_batch] = dataset->splits[loader->split].labels[index];
     return true;
 }
 

@@ -63,6 +63,13 @@ static void fill(const struct row *row, int first, int end) {
     }
 }
 
+static void erase(const struct normalizer *normalizer, struct placement placement, real *input) {
+    size_t pixel = (size_t)normalizer->channels, row_size = (size_t)normalizer->width * pixel;
+    for (int y = 0; y < placement.erased.height; y++)
+        memset(input + (size_t)(placement.erased.top + y) * row_size + (size_t)placement.erased.left * pixel, 0,
+               (size_t)placement.erased.width * pixel * sizeof *input);
+}
+
 void normalize_image(const struct normalizer *normalizer, struct placement placement, const uint8_t *pixels,
                      real *input) {
     int height = normalizer->height, width = normalizer->width;
@@ -81,4 +88,5 @@ void normalize_image(const struct normalizer *normalizer, struct placement place
         show(&row, first, end);
         fill(&row, end, width);
     }
+    erase(normalizer, placement, input);
 }

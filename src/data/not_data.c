@@ -112,7 +112,7 @@ void not_data_remark(struct text *text, const char *folder) {
     int count;
     for (int i = 0; i < 2; i++)
         if (has_folder(folder, splits[i])) {
-            text_printf(text, "; there is the folder %s: pictures in folders are not read", splits[i]);
+            text_printf(text, "; there is the folder %s: pictures in folders are data of type images", splits[i]);
             return;
         }
     const char *const *names = folder_names(&arena, folder, &count);

@@ -1,5 +1,7 @@
 #include "loss/loss.h"
 
+#include <math.h>
+
 static void plan(void *owner, struct planner *planner, const struct head *head) {
     struct loss *loss = owner;
     loss->state = arena_alloc(planner->arena, loss->type->state_size);
@@ -28,4 +30,23 @@ void loss_logits(const struct loss *loss, const struct head *head, int image, do
     }
     for (int j = 0; j < head->classes; j++)
         logits[j] = (double)scores[j];
+}
+
+static void softmax(int classes, double *probabilities, const double *logits) {
+    double largest = logits[0], sum = 0;
+    for (int j = 1; j < classes; j++)
+        largest = fmax(largest, logits[j]);
+    for (int j = 0; j < classes; j++)
+        sum += probabilities[j] = exp(logits[j] - largest);
+    for (int j = 0; j < classes; j++)
+        probabilities[j] /= sum;
+}
+
+void loss_probabilities(const struct loss *loss, int classes, double *probabilities, const double *logits) {
+    if (!loss->type->independent) {
+        softmax(classes, probabilities, logits);
+        return;
+    }
+    for (int j = 0; j < classes; j++)
+        probabilities[j] = 1 / (1 + exp(-logits[j]));
 }

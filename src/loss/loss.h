@@ -32,6 +32,7 @@ struct loss_type {
     /* The logits of image number `image` of the last step, without margin, [head->classes]: what the classes are ranked
      * by. NULL: the head's scores. */
     void (*logits)(const struct loss *loss, const struct head *head, int image, double *logits);
+    bool independent; /* the probability of a class is the sigmoid of its logit, else softmax's of all logits */
     /* Of the weight of the logit without margin beside the one with it; NULL: no margin, or none that is annealed. */
     const struct annealing *(*annealing)(const void *config);
     bool (*has_margin)(const void *config); /* whether there is one to anneal; NULL: none */
@@ -63,5 +64,8 @@ double loss_evaluate(const struct loss *loss, const struct step *step, const str
 
 /* The type's logits, or the scores. */
 void loss_logits(const struct loss *loss, const struct head *head, int image, double *logits);
+
+/* probabilities[classes] of logits. May be logits. */
+void loss_probabilities(const struct loss *loss, int classes, double *probabilities, const double *logits);
 
 #endif

@@ -147,4 +147,5 @@ const struct loss_type loss_sphereface2 = {
     .plan = sphereface2_plan,
     .evaluate = sphereface2_evaluate,
     .logits = sphereface2_logits,
+    .independent = true,
 };

@@ -37,6 +37,8 @@ void report_opening(struct log *log, const struct trainer *trainer, const struct
     if (warning)
         log_warning(log, "%s", warning);
     report_data(log, dataset);
+    if (dataset->remark)
+        log_line(log, "data: %s", dataset->remark);
     log_line(log, "network: %s, %zu weights, %.0f MB for batches of %d", e->network.kind->name,
              count_weights(&trainer->model), (double)(plan_sizes(&trainer->model.planner).total * sizeof(real)) / 1e6,
              e->train.batch_size);

@@ -27,8 +27,8 @@ static bool begins_with(const char *key, const char *beginning) {
 /* What may change when a run is resumed: how long it goes on, what it reports and keeps, where the data lie, as long as
  * they are the same, and the rate where a new schedule begins. */
 static bool may_change(const void *context, const char *key) {
-    static const char *const keys[] = {"name", "data.path", "data.prefix", "data.test_limit", "data.loader_threads",
-                                       NULL};
+    static const char *const keys[] = {
+        "name", "data.path", "data.prefix", "data.test_limit", "data.loader_threads", "data.list", "data.cache", NULL};
     const bool *new_schedule = context;
     if (*new_schedule && (begins_with(key, "schedule.") || !strcmp(key, "optimizer.learning_rate")))
         return true;

@@ -306,6 +306,14 @@ static struct step_result compute_step(struct session *s, const struct batch *ba
     return result;
 }
 
+/* Images that could not be read, and for which others were taken. */
+static void report_bad_images(struct session *s) {
+    struct text lines = {0};
+    dataset_tell_bad(&s->dataset, &lines);
+    report_skipped(&s->log, lines.data);
+    text_free(&lines);
+}
+
 static bool step(struct session *s, struct loader *loader, struct error *err) {
     const struct train_config *train = &s->experiment->train;
     interrupt_promise_checkpoint();
@@ -322,6 +330,7 @@ static bool step(struct session *s, struct loader *loader, struct error *err) {
     struct progress progress = {s->trainer.iteration, train->iterations, result.fit, result.accuracy,
                                 s->curves.images_per_second};
     log_progress(&s->log, &progress, train->batch_size);
+    report_bad_images(s);
     if (is_due(s, train->log_every))
         curves_add_step(&s->curves, s->trainer.iteration, &result, &s->log);
     if (is_due(s, train->eval_every) && !test(s, batch, &result, err))
@@ -366,6 +375,7 @@ static bool train(struct session *s, struct error *err) {
         return false;
     bool good = run_steps(s, loader, err);
     loader_close(loader);
+    report_bad_images(s);
     if (good && !is_done(s))
         return end_early(s, err);
     if (good && s->trainer.iteration < train->iterations)

@@ -29,15 +29,16 @@ static bool check_memory(const struct trainer *trainer, struct error *err) {
     const struct experiment *experiment = trainer->experiment;
     double net = (double)(plan_sizes(&trainer->model.planner).total * sizeof(real));
     double state = (double)(state_sizes(trainer).total * sizeof(real));
-    double batches = (double)(loader_bytes(&experiment->shape, experiment->train.batch_size));
+    size_t cache = experiment->shape.cache_bytes;
+    double batches = (double)(loader_bytes(&experiment->shape, experiment->train.batch_size) + cache);
     struct mem_bound bound = mem_bound("");
     if (net + state + batches <= bound.bytes)
         return true;
     return error_set(err,
                      "not enough memory: the network and a batch of %d need %.0f MB, the optimizer %.0f MB, batches "
-                     "of images %.0f MB; %s leaves %.0f MB. Lower train.batch_size or the widths",
-                     experiment->train.batch_size, net / 1e6, state / 1e6, batches / 1e6, bound.name,
-                     bound.bytes / 1e6);
+                     "of images%s %.0f MB; %s leaves %.0f MB. Lower train.batch_size%s or the widths",
+                     experiment->train.batch_size, net / 1e6, state / 1e6, cache ? " and data.cache" : "",
+                     batches / 1e6, bound.name, bound.bytes / 1e6, cache ? ", data.cache" : "");
 }
 
 static bool allocate_state(struct trainer *trainer, struct error *err) {

@@ -145,7 +145,7 @@ static void check_dataset(const struct dataset *dataset) {
         fuzz_require(split->count > 0 || s == SPLIT_VALIDATION, "there are images");
         for (int i = 0; i < split->count; i++) {
             fuzz_require(split->labels[i] >= 0 && split->labels[i] < dataset->classes, "a label is a class");
-            fuzz_require(dataset_fetch(dataset, s, i, pixels, &err), "what was loaded can be fetched");
+            fuzz_require(dataset_fetch(dataset, s, i, NULL, pixels, &err), "what was loaded can be fetched");
             for (size_t j = 0; j < bytes; j++)
                 sum += pixels[j];
         }
