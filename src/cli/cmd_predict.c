@@ -259,9 +259,9 @@ const struct command command_predict = {
     .details =
         "One row for each picture, JPEG or PNG: its file, the most probable class, the probability, and the angle in\n"
         "degrees between its feature and the class's weights, where the last layer is a dense one.\n"
-        "A folder stands for the files at any depth in it that are named .jpg, .jpeg, .png; a file is read whatever its\n"
-        "name. \"-\" reads names from standard input, one a line; rows come as names do. What is named twice has two\n"
-        "rows.\n"
+        "A folder stands for the files at any depth in it that are named .jpg, .jpeg, .png; a file is read whatever\n"
+        "its name. \"-\" reads names from standard input, one a line; rows come as names do. What is named twice has\n"
+        "two rows.\n"
         "Pictures are cut, resized and normalised as the checkpoint says (data.fit and data.filter; those of other\n"
         "datasets than images: the middle, bilinear) and taken as they are seen: a network that was trained on white\n"
         "digits on black expects such pictures. Where it takes grey images, colours become grey.\n"
