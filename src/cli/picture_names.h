@@ -13,7 +13,8 @@ struct picture_names {
     const char *const *operands; /* "-": the lines of standard input */
     int operand_count, next_operand;
     bool reads_lines;
-    char *line; /* of getline */
+    int failure; /* errno of standard input, whose lines have ended there; 0: none */
+    char *line;  /* of getline */
     size_t line_bytes;
     struct arena memory; /* of what follows */
     const char **found;  /* in the folder that was walked last */
