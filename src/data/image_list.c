@@ -31,14 +31,14 @@ struct field {
 
 /* Cuts [at, end) at its tabs; how many fields there are, at most FIELDS + 1. */
 static int cut(const char *at, const char *end, struct field fields[FIELDS]) {
-    int count = 0;
-    for (const char *next = at; next; at = next + 1, count++) {
-        next = memchr(at, '\t', (size_t)(end - at));
-        if (count == FIELDS)
-            return FIELDS + 1;
-        fields[count] = (struct field){at, (size_t)((next ? next : end) - at)};
+    for (int count = 0; count < FIELDS; count++) {
+        const char *tab = memchr(at, '\t', (size_t)(end - at));
+        fields[count] = (struct field){at, (size_t)((tab ? tab : end) - at)};
+        if (!tab)
+            return count + 1;
+        at = tab + 1;
     }
-    return count;
+    return FIELDS + 1;
 }
 
 static int find_split(struct field field) {
