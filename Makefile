@@ -144,13 +144,14 @@ asan: ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
 
 # One thread, since fuzzing goes best when the same input takes the same way. FUZZ_FLAGS are for libFuzzer.
 FUZZ_SECONDS ?= 60
-FUZZERS      := spec checkpoint data picture
+FUZZERS      := spec checkpoint data picture tree
 FUZZ_LIMITS  := -timeout=60 -rss_limit_mb=1024 -malloc_limit_mb=256
 # Bytes; longer inputs are cut. Specs that take seconds are in the corpus for the tests, and too slow to be fuzzed.
 FUZZ_LONGEST_spec       := 4096
 FUZZ_LONGEST_checkpoint := 65536
 FUZZ_LONGEST_data       := 65536
 FUZZ_LONGEST_picture    := 4096
+FUZZ_LONGEST_tree       := 2048
 
 fuzz: ## let the fuzzers look for inputs that break the readers of files, FUZZ_SECONDS=60 each (needs clang and its OpenMP)
 	@$(MAKE) --no-print-directory $(FUZZERS:%=run-fuzz-%) VARIANT=fuzz CC=$(CLANG)
