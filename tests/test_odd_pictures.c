@@ -87,7 +87,7 @@ START_TEST(what_is_no_file_is_told_of_in_lists_and_does_not_hang) {
         {"train/a/device.png", "device.png: is no picture: no file"},
         {"train/a/loop.png", "loop.png: cannot be read: Too many levels of symbolic links"},
         {"train/a/nowhere.png", "nowhere.png: cannot be read: No such file or directory"},
-        {"train/a/folder.png", "folder.png: is no picture: no file"},
+        {"train/a/folder.png", "folder.png: is no picture: it is a folder"},
         {"/proc/self/status", "/proc/self/status: is an empty file"},
     };
     struct choice data = choose_images();
@@ -174,6 +174,7 @@ START_TEST(a_folder_that_goes_after_it_was_described_is_told_of) {
     struct choice data = choose_images();
     write_pictures();
     ck_assert_msg(dataset_describe(&dataset, data, &err), "%s", err.text);
+    dataset_free(&dataset);
     disk_remove(in_folder("train/b"));
     ck_assert(!dataset_load(&dataset, data, 1, &err));
     ck_assert_msg(strstr(err.text, "has one folder alone") != NULL, "%s", err.text);
