@@ -135,12 +135,12 @@ $(B)/tests/inject.so: tests/faults/inject.c tests/faults/inject.h $(B)/flags
 $(B)/tests/test_faults $(B)/tests/test_image_faults: | $(B)/tests/inject.so
 
 test: ## build and run all tests
-	@$(MAKE) --no-print-directory run-suites VARIANT=release
-	@$(MAKE) --no-print-directory run-suites VARIANT=f64
+	@$(MAKE) $(SIDE_BY_SIDE) run-suites VARIANT=release
+	@$(MAKE) $(SIDE_BY_SIDE) run-suites VARIANT=f64
 
 asan: ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
-	@$(MAKE) --no-print-directory run-suites VARIANT=asan
-	@$(MAKE) --no-print-directory run-suites VARIANT=asan64
+	@$(MAKE) $(SIDE_BY_SIDE) run-suites VARIANT=asan
+	@$(MAKE) $(SIDE_BY_SIDE) run-suites VARIANT=asan64
 
 # One thread, since fuzzing goes best when the same input takes the same way. FUZZ_FLAGS are for libFuzzer.
 FUZZ_SECONDS ?= 60
@@ -183,12 +183,13 @@ else
 	@echo "portable: nothing to do, the compiler makes programs for $(shell $(CC) -dumpmachine), not for x86-64"
 endif
 
-# Every suite of one variant; a failure does not keep the others from running.
-run-suites: $(B)/spherenet $(PROGRAMS)
-	@failed=; for program in $(PROGRAMS); do \
-	    SPHERENET=$(B)/spherenet $$program || failed="$$failed $$program"; \
-	done; \
-	if [ -n "$$failed" ]; then echo "failed:$$failed"; exit 1; fi
+# Every suite of one variant, as many at a time as make has jobs; a failure does not keep the others from running.
+SIDE_BY_SIDE := --no-print-directory --keep-going --output-sync=target
+
+run-suites: $(PROGRAMS:%=run-%)
+
+$(PROGRAMS:%=run-%): run-%: % $(B)/spherenet
+	@SPHERENET=$(B)/spherenet $<
 
 warnings: ## compile everything with GCC and Clang, where any warning is an error
 	@set -e; for compiler in gcc $(CLANG); do for variant in warn warn64; do \
@@ -198,7 +199,7 @@ warnings: ## compile everything with GCC and Clang, where any warning is an erro
 compile-only: $(OBJECTS) $(SUITES:%.c=$(B)/%.o) $(SUPPORT) $(FUZZERS:%=$(B)/tests/fuzz_%.o) $(B)/tests/inject.so
 
 tsan: ## the tests under ThreadSanitizer (Clang)
-	@$(TSAN_ENV) $(MAKE) --no-print-directory run-suites VARIANT=tsan CC=$(CLANG) SKIP='$(NOT_TSAN)'
+	@$(TSAN_ENV) $(MAKE) $(SIDE_BY_SIDE) run-suites VARIANT=tsan CC=$(CLANG) SKIP='$(NOT_TSAN)'
 
 memcheck: ## the commands under valgrind, on a small spec
 	@$(MAKE) --no-print-directory check-memory VARIANT=memcheck $(if $(X86_64),ARCH=x86-64-v3)
@@ -210,7 +211,7 @@ check-memory: $(B)/spherenet
 coverage: ## lines and branches of src/ that the tests run, by folder (gcov)
 	@rm -f build/coverage*/*/*/*.gcda
 	@failed=; for variant in coverage coverage64; do \
-	    CK_EXCLUDE_TAGS='file-limit memory' $(MAKE) --no-print-directory run-suites VARIANT=$$variant \
+	    CK_EXCLUDE_TAGS='file-limit memory' $(MAKE) $(SIDE_BY_SIDE) run-suites VARIANT=$$variant \
 	        SKIP='$(CRASH_SUITES)' || failed=1; \
 	done; tools/coverage build/coverage build/coverage64; [ -z "$$failed" ]
 

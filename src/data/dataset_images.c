@@ -217,6 +217,11 @@ static void release(struct dataset *dataset) {
     free(images);
 }
 
+static size_t held(const struct dataset *dataset) {
+    const struct images *images = dataset->images;
+    return atomic_load(&images->cache.used);
+}
+
 static bool identify(const struct dataset *dataset, int split, int index, uint64_t *number, struct error *err) {
     const struct images *images = dataset->images;
     const int file = images->files[split][index];
@@ -372,5 +377,6 @@ const struct dataset_type dataset_images = {
     .identify = identify,
     .examine = examine,
     .tell_bad = tell_bad,
+    .held = held,
     .release = release,
 };
