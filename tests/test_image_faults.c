@@ -1,6 +1,7 @@
-/* Every call that can fail does, once, where pictures are trained on, looked at and predicted: each allocation, open,
- * read, stat, ... Whatever fails, the program ends by itself: with status 0 and all that it does without the fault, or
- * with a message and another status. It leaves no file half written, and what it remembers of a folder is right. */
+/* Every call that can fail does, once, where pictures are trained on, tested, looked at and predicted: each allocation,
+ * open, read, stat, ... Whatever fails, the program ends by itself: with status 0 and all that it does without the
+ * fault, or with a message and another status. It leaves no file half written, and what it remembers of a folder is
+ * right. */
 #define _GNU_SOURCE /* memmem */
 #include <fcntl.h>
 #include <signal.h>
@@ -37,11 +38,11 @@ static const struct {
     bool trains, remembers; /* remembers: the folder was looked at before */
 } cases[] = {
     {"folder", "path: pictures", "train spec.yaml --run-dir run", NULL, true, false},
-    {"list", "list: pictures/list.tsv", "train spec.yaml --run-dir run", NULL, true, false},
-    {"skip", "path: damaged, on_bad_image: skip", "train spec.yaml --run-dir run", NULL, true, false},
+    {"list", "list: pictures/list.tsv", "eval trained --split train", NULL, false, false},
+    {"skip", "path: damaged, on_bad_image: skip", "eval trained --split train", NULL, false, false},
     {"kept files", "path: pictures, crop_scale: 0.5, cache: 1M", "train spec.yaml --run-dir run", NULL, true, false},
-    {"first scan", "path: many, train_limit: 4, test_limit: 4", "train spec.yaml --run-dir run", NULL, true, false},
-    {"second scan", "path: many, train_limit: 4, test_limit: 4", "train spec.yaml --run-dir run", NULL, true, true},
+    {"first scan", "path: many, train_limit: 4, test_limit: 4", "eval trained --split train", NULL, false, false},
+    {"second scan", "path: many, train_limit: 4, test_limit: 4", "eval trained --split train", NULL, false, true},
     {"data", "path: pictures", "data spec.yaml --sheet made/sheet.png", "made/sheet.png", false, false},
     {"csv", "path: pictures", "predict trained pictures --format csv --features", NULL, false, false},
     {"json", "path: pictures", "predict trained pictures --format jsonl --top 2", NULL, false, false},
@@ -122,7 +123,7 @@ static void restore(int number) {
 }
 
 static const char *left_over(void) {
-    const char *const folders[] = {"run", "made", "cache"};
+    const char *const folders[] = {"run", "trained", "made", "cache"};
     for (int i = 0; i < COUNT(folders); i++) {
         const char *wrong = wrong_file(folders[i]);
         if (wrong)
