@@ -49,7 +49,7 @@ LINK_release := $(if $(HARDENING),-pie -Wl$(comma)-z$(comma)relro$(comma)-z$(com
 TSAN_ENV = OMP_TOOL_LIBRARIES=$(shell $(CLANG) -print-resource-dir)/../../libarcher.so CK_TIMEOUT_MULTIPLIER=10 \
            CK_EXCLUDE_TAGS="file-limit memory" TSAN_OPTIONS=ignore_noninstrumented_modules=1
 # Start the program thousands of times.
-CRASH_SUITES := $(patsubst %,tests/test_%.c,faults kill signals)
+CRASH_SUITES := $(patsubst %,tests/test_%.c,faults image_faults kill signals)
 NOT_TSAN := $(CRASH_SUITES) tests/test_real_images.c tests/test_picture_faults.c
 
 WARNINGS := -Wall -Wextra -Wshadow -Wvla -Wconversion -Wsign-conversion -Wstrict-prototypes -Wmissing-prototypes \
@@ -132,7 +132,7 @@ $(B)/tests/inject.so: tests/faults/inject.c tests/faults/inject.h $(B)/flags
 	$(call say,link $@)
 	$(Q)$(CC) -std=gnu11 -O2 -g -fPIC -shared $(filter -Werror,$(OPT_$(VARIANT))) $(WARNINGS) -o $@ $< -ldl
 
-$(B)/tests/test_faults: | $(B)/tests/inject.so
+$(B)/tests/test_faults $(B)/tests/test_image_faults: | $(B)/tests/inject.so
 
 test: ## build and run all tests
 	@$(MAKE) $(SIDE_BY_SIDE) run-suites VARIANT=release
@@ -144,13 +144,14 @@ asan: ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
 
 # One thread, since fuzzing goes best when the same input takes the same way. FUZZ_FLAGS are for libFuzzer.
 FUZZ_SECONDS ?= 60
-FUZZERS      := spec checkpoint data picture
+FUZZERS      := spec checkpoint data picture tree
 FUZZ_LIMITS  := -timeout=60 -rss_limit_mb=1024 -malloc_limit_mb=256
 # Bytes; longer inputs are cut. Specs that take seconds are in the corpus for the tests, and too slow to be fuzzed.
 FUZZ_LONGEST_spec       := 4096
 FUZZ_LONGEST_checkpoint := 65536
 FUZZ_LONGEST_data       := 65536
 FUZZ_LONGEST_picture    := 4096
+FUZZ_LONGEST_tree       := 2048
 
 fuzz: ## let the fuzzers look for inputs that break the readers of files, FUZZ_SECONDS=60 each (needs clang and its OpenMP)
 	@$(MAKE) --no-print-directory $(FUZZERS:%=run-fuzz-%) VARIANT=fuzz CC=$(CLANG)

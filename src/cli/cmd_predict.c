@@ -32,6 +32,7 @@ struct predicting {
     struct images_config config;
     struct normalizer normalizer;
     struct prediction_table table;
+    struct atomic_stream out; /* with --out */
     struct picture_names names;
     struct picture_queue *queue;
     size_t image_values;
@@ -171,9 +172,9 @@ static bool open_table(struct predicting *p, struct error *err) {
     p->table.loaded = &p->loaded;
     p->table.with_features = with_features;
     p->table.top = smaller(p->table.top, p->loaded.experiment.shape.classes);
-    p->table.file = stdout;
-    if (out_path && (!run_dir_make_for(out_path, err) || !(p->table.file = table_open(out_path, err))))
+    if (out_path && (!run_dir_make_for(out_path, err) || !table_open(&p->out, out_path, err)))
         return false;
+    p->table.file = out_path ? p->out.file : stdout;
     p->names.output = fileno(p->table.file);
     p->table.on_terminal = isatty(p->names.output);
     if (!p->table.format)
@@ -190,7 +191,9 @@ static bool predict(struct predicting *p, struct error *err) {
                 (p->queue = picture_queue_open(&p->config, &p->names, model->batch, model->planner.threads, err)) &&
                 predict_all(p, err);
     picture_queue_close(p->queue);
-    return (!out_path || table_close(p->table.file, out_path, err)) && good;
+    if (p->out.file && !good)
+        atomic_stream_abandon(&p->out, out_path);
+    return good && (!out_path || table_close(&p->out, out_path, err));
 }
 
 /* Nobody may have waited for the first. */

@@ -29,15 +29,21 @@ static void add_found(struct picture_names *names, const char *path) {
 
 static void walk(struct picture_names *names, const char *folder, const struct walked *walked);
 
+/* What cannot be looked at is met again when it is read, and told of there, unless it is a link that leads nowhere. */
+static bool may_be_picture(const char *name, bool there, int failure) {
+    return is_picture_name(name) || !(there || failure == ENOENT || failure == ENOTDIR || failure == ELOOP);
+}
+
 static void take_entry(struct picture_names *names, const char *folder, const char *name, const struct walked *parent) {
     const char *slash = folder[strlen(folder) - 1] == '/' ? "" : "/";
     const char *path = arena_printf(&names->memory, "%s%s%s", folder, slash, name);
     struct walked walked = {.parent = parent};
     bool there = stat(path, &walked.status) == 0;
+    int failure = errno;
     if (there && S_ISDIR(walked.status.st_mode)) {
         if (!is_within(parent, &walked.status))
             walk(names, path, &walked);
-    } else if (is_picture_name(name)) {
+    } else if (may_be_picture(name, there, failure)) {
         add_found(names, path);
     } else {
         names->foreign++;
@@ -47,7 +53,7 @@ static void take_entry(struct picture_names *names, const char *folder, const ch
 static void walk(struct picture_names *names, const char *folder, const struct walked *walked) {
     int count;
     const char *const *entries = folder_names(&names->memory, folder, &count);
-    if (access(folder, R_OK | X_OK))
+    if (count < 0 || access(folder, X_OK))
         add_found(names, folder);
     for (int i = 0; i < count; i++)
         take_entry(names, folder, entries[i], walked);
