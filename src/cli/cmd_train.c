@@ -87,8 +87,8 @@ static enum exit_status run(int operand_count, const char *const *operands) {
                 : auto_resume ? RUN_AUTO_RESUME
                 : overwrite   ? RUN_OVERWRITE
                               : RUN_NEW,
-        .until = until(),
         .quiet = quiet,
+        .until = until(),
     };
     enum exit_status status = EXIT_USAGE;
     if (command_read_spec(&experiment, operands[0], &overrides)) {

@@ -8,8 +8,8 @@
 struct session_options {
     const char *run_dir; /* NULL: runs/NAME */
     enum run_mode mode;
-    int until; /* iteration after which to end, with a checkpoint; 0: the spec alone says when */
     bool quiet;
+    int until; /* iteration after which to end, with a checkpoint; 0: the spec alone says when */
 };
 
 enum session_end {

@@ -1,6 +1,7 @@
 #include "sweep/search.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -169,7 +170,7 @@ static int length(const struct contest *contest) {
 
 static void hold(struct contest *contest) {
     const struct halving_config *halving = &contest->sweep->search.halving;
-    double until = halving->from;
+    int64_t until = halving->from;
     for (; until < length(contest) && contest->count > 1; until *= halving->factor) {
         if (!send(contest, (int)until))
             return;

@@ -295,17 +295,20 @@ static void write_run(FILE *file, const struct sweep *sweep, const struct sweep_
     putc('\n', file);
 }
 
-void table_csv(struct text *out, const struct sweep *sweep, const struct progress *progress) {
-    char *text = NULL;
-    size_t length = 0;
-    FILE *file = open_memstream(&text, &length);
-    if (!file)
-        mem_exhausted();
+static void write_runs(FILE *file, const struct sweep *sweep, const struct progress *progress) {
     fprintf(file,
             "row,column,seed,state,iteration,final_accuracy,best_accuracy,best_iteration,seconds,folder,message\n");
     for (int i = 0; i < sweep->run_count; i++)
         write_run(file, sweep, &sweep->runs[i], &progress[i]);
-    if (fclose(file))
+}
+
+void table_csv(struct text *out, const struct sweep *sweep, const struct progress *progress) {
+    char *text = NULL;
+    size_t length = 0;
+    FILE *file = open_memstream(&text, &length);
+    if (file)
+        write_runs(file, sweep, progress);
+    if (!file || fclose(file))
         mem_exhausted();
     text_add(out, text, length);
     free(text);
