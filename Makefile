@@ -231,7 +231,7 @@ GENERATOR ?= $(PROGRAM)
 SHARE     ?= $(B)/share
 
 # Tools that are installed, as bin/spherenet-NAME, and what they import.
-TOOLS := sweep plot_curves plot_features get_data
+TOOLS := plot_curves plot_features get_data
 MODULES := common.py plotting.py spherenet_torch.py
 hyphens = $(subst _,-,$(1))
 TOOL_PAGES := $(foreach tool,$(TOOLS),$(SHARE)/spherenet-$(call hyphens,$(tool)).1)

@@ -60,7 +60,8 @@ _spherenet() {
         candidates="$(_spherenet_rows option "$command" 3 | sed 's/^/--/') --help"
     else
         operands=$(_spherenet_rows command "$command" 3)
-        candidates=$(sed -n 's/^\[\(.*\)\]$/\1/p' <<<"$operands" | tr '|' ' ')
+        # The first operand may be one of some words: "[a|b]" or "a|b FILE".
+        ((${#words[@]} == 3)) && candidates=$(sed -n 's/^\[*\([^] ]*|[^] ]*\).*/\1/p' <<<"$operands" | tr '|' ' ')
         candidates=${candidates/COMMAND/$(_spherenet_rows command "" 2)}
     fi
     if [[ $operands == SPEC ]]; then

@@ -64,8 +64,8 @@ function __spherenet_complete
         __spherenet_files $word
     else if string match -q -- '-*' $word
         string replace -r '^' -- -- (__spherenet_rows option $words[2] 3 5) help
-    else if string match -q '*|*' -- "$operands"
-        set -l names (string split '|' -- (string trim -c '[]' -- $operands))
+    else if string match -q '*|*' -- "$operands"; and test (count $words) = 2
+        set -l names (string split '|' -- (string trim -c '[]' -- (string replace -r ' .*' '' -- $operands)))
         contains COMMAND $names; and __spherenet_rows command '' 2 4
         string match -v COMMAND -- $names
     else if test "$operands" = SPEC

@@ -73,9 +73,9 @@ _spherenet() {
         _spherenet_described option "$command" 3 --
         reply+=(--help)
         _describe option reply
-    elif [[ $operands == *'|'* ]]; then
+    elif [[ $operands == *'|'* && CURRENT -eq 3 ]]; then
         _spherenet_described command '' 2
-        operands=${${operands#\[}%\]}
+        operands=${${${operands%% *}#\[}%\]}
         [[ $operands == *COMMAND* ]] && _describe command reply
         compadd -- ${${(s:|:)operands}:#COMMAND}
     elif [[ $operands == SPEC ]]; then

@@ -307,7 +307,8 @@ static char *train(int iterations, enum run_mode mode, const char *run, const ch
                                    "train: {iterations: 1, batch_size: 8, eval_every: 0, log_every: 1}\n",
                                    sets, COUNT(sets), &diags);
     ck_assert_msg(parsed, "%s", diags.text.data);
-    struct session_options options = {arena_printf(&arena, "%s/%s", folder, run), mode, true};
+    struct session_options options = {
+        .run_dir = arena_printf(&arena, "%s/%s", folder, run), .mode = mode, .quiet = true};
     bool done = session_run(&experiment, &options, &err) == SESSION_DONE;
     experiment_free(&experiment);
     if (!done)

@@ -86,15 +86,14 @@ static const char *see_also(const char *options) {
 }
 
 START_TEST(manual_pages_name_all_others_of_their_kind) {
-    static const char *const pages[] = {"spec (5)", "get\\-data (1)", "sweep (1)", "plot\\-curves (1)",
-                                        "plot\\-features (1)"};
+    static const char *const pages[] = {"spec (5)", "get\\-data (1)", "plot\\-curves (1)", "plot\\-features (1)"};
     const char *list = see_also("--man");
     for (int i = 0; i < COUNT(pages); i++)
         ck_assert_msg(strstr(list, arena_printf(&arena, "spherenet\\-%s", pages[i])) != NULL, "%s", list);
     ck_assert_int_eq(count(list, "\n.BR "), COUNT(pages));
     ck_assert_str_eq(see_also("spec --man"), ".SH SEE ALSO\n.BR spherenet (1)\n");
     ck_assert_int_eq(shell(arena_printf(&arena,
-                                        "'%s/tools/man_page' '%s/tools/sweep' spherenet-sweep | tail -2 "
+                                        "'%s/tools/man_page' '%s/tools/plot_curves' spherenet-plot-curves | tail -2 "
                                         ">page.txt",
                                         home, home)),
                      0);

@@ -244,28 +244,6 @@ START_TEST(patience_needs_tests_to_count) {
 }
 END_TEST
 
-/* --- Sweeps ------------------------------------------------------------------------------------------------------ */
-
-START_TEST(a_sweep_tabulates_the_test_of_the_best_validation) {
-    SKIP_IF(shell("/usr/bin/python3 -c 'import yaml' 2>/dev/null"), "python3-yaml is not installed");
-    disk_write_text("tiny.sweep", "spec: spec.yaml\nrows: {a: {}}\n"
-                                  "columns: {b: {data.validation: 16, schedule: constant, train.patience: 4,\n"
-                                  "  optimizer.learning_rate: 0.3, train.eval_every: 3, train.iterations: 400}}\n");
-    const char *command = arena_printf(&arena, "'%s/tools/sweep' tiny.sweep --out sweep >output.txt", home);
-    ck_assert_int_eq(shell(command), 0);
-    int count = read_rows("sweep/a_b_s1", "validation", validation), best = best_of(validation, count);
-    read_rows("sweep/a_b_s1", "test", tests);
-    ck_assert_int_lt(validation[count - 1].iteration, 400);
-    ck_assert_ptr_nonnull(strstr(read_text("sweep/runs.csv"),
-                                 arena_printf(&arena, "\na,b,1,finished,%d,%g,%g,%d,", tests[count - 1].iteration,
-                                              tests[count - 1].accuracy, tests[best].accuracy, tests[best].iteration)));
-    ck_assert_ptr_nonnull(strstr(read_text("sweep/table.md"), "which the validation images have chosen:\n"));
-    ck_assert_int_eq(shell(command), 0);
-    output = read_text("output.txt");
-    expect_output(", finished before\n");
-}
-END_TEST
-
 /* --- Suite ------------------------------------------------------------------------------------------------------- */
 
 Suite *test_suite(void) {
@@ -287,7 +265,5 @@ Suite *test_suite(void) {
     tcase_add_test(patience, killed_runs_end_where_the_others_do);
     tcase_add_test(patience, interrupted_runs_end_where_the_others_do);
     tcase_add_test(patience, patience_needs_tests_to_count);
-    TCase *sweeps = suite_group(suite, "sweeps", 120, program_set_up, program_tear_down);
-    tcase_add_test(sweeps, a_sweep_tabulates_the_test_of_the_best_validation);
     return suite;
 }

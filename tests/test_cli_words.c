@@ -225,18 +225,6 @@ START_TEST(an_angle_that_is_no_number_has_a_reason) {
 }
 END_TEST
 
-/* --- Sweeps ------------------------------------------------------------------------------------------------------ */
-
-START_TEST(a_sweep_file_may_begin_with_a_byte_order_mark) {
-    SKIP_IF(!disk_exists("/usr/bin/python3"), "there is no /usr/bin/python3");
-    SKIP_IF(shell("/usr/bin/python3 -c 'import yaml' 2>/dev/null"), "python3-yaml is not installed");
-    disk_write_text("a.sweep", "\xef\xbb\xbfspec: spec.yaml\nrows: {a: {}}\ncolumns: {b: {}}\n");
-    ck_assert_int_eq(shell(arena_printf(&arena, "'%s/tools/sweep' a.sweep --dry-run >out.txt 2>&1", home)), 0);
-    ck_assert_int_eq(shell("tail -c +4 a.sweep | iconv -f UTF-8 -t UTF-16 >b.sweep"), 0);
-    ck_assert_int_eq(shell(arena_printf(&arena, "'%s/tools/sweep' b.sweep --dry-run >out.txt 2>&1", home)), 0);
-}
-END_TEST
-
 /* --- Suite ------------------------------------------------------------------------------------------------------- */
 
 Suite *test_suite(void) {
@@ -256,6 +244,5 @@ Suite *test_suite(void) {
     tcase_add_test(words, out_makes_all_folders_on_the_way);
     tcase_add_test(words, the_folder_of_checkpoints_stands_for_the_newest_too);
     tcase_add_test(words, an_angle_that_is_no_number_has_a_reason);
-    tcase_add_test(words, a_sweep_file_may_begin_with_a_byte_order_mark);
     return suite;
 }

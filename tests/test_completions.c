@@ -12,13 +12,18 @@
 static const struct {
     const char *line, *before, *offered;
 } completions[] = {
-    {"spherenet ", "", "bench\ndata\neval\nexport\nfeatures\nhelp\nlist\npredict\nshow\ntrain\n"},
+    {"spherenet ", "", "bench\ndata\neval\nexport\nfeatures\nhelp\nlist\npredict\nshow\nsweep\ntrain\n"},
     {"spherenet tr", "", "train\n"},
     {"spherenet -", "", "--help\n--version\n"},
     {"spherenet train --r", "", "--resume\n--run-dir\n"},
     {"spherenet train spec.yaml --q", "", "--quiet\n"},
     {"spherenet list op", "", "operators\noptimizers\n"},
-    {"spherenet help ", "", "bench\ndata\neval\nexport\nfeatures\nhelp\nlist\npredict\nshow\nspec\ntrain\n"},
+    {"spherenet sweep ", "", "list\nslurm\ntable\n"},
+    {"spherenet sweep t", "", "table\n"},
+    {"spherenet sweep list n", "", "notes.txt\n"},
+    {"spherenet sweep list --un", "", "--unfinished\n"},
+    {"spherenet sweep --out r", "", "runs\n"},
+    {"spherenet help ", "", "bench\ndata\neval\nexport\nfeatures\nhelp\nlist\npredict\nshow\nspec\nsweep\ntrain\n"},
     {"spherenet help be", "", "bench\n"},
     {"spherenet help spec --ma", "", "--man\n--markdown\n"},
     {"spherenet eval --split ", "", "test\ntrain\nvalidation\n"},

@@ -17,13 +17,11 @@ static const char *const installed_files = "bin/spherenet\n"
                                            "bin/spherenet-get-data\n"
                                            "bin/spherenet-plot-curves\n"
                                            "bin/spherenet-plot-features\n"
-                                           "bin/spherenet-sweep\n"
                                            "share/bash-completion/completions/spherenet\n"
                                            "share/fish/vendor_completions.d/spherenet.fish\n"
                                            "share/man/man1/spherenet-get-data.1\n"
                                            "share/man/man1/spherenet-plot-curves.1\n"
                                            "share/man/man1/spherenet-plot-features.1\n"
-                                           "share/man/man1/spherenet-sweep.1\n"
                                            "share/man/man1/spherenet.1\n"
                                            "share/man/man5/spherenet-spec.5\n"
                                            "share/spherenet/tools/common.py\n"
@@ -32,7 +30,6 @@ static const char *const installed_files = "bin/spherenet\n"
                                            "share/spherenet/tools/plot_features\n"
                                            "share/spherenet/tools/plotting.py\n"
                                            "share/spherenet/tools/spherenet_torch.py\n"
-                                           "share/spherenet/tools/sweep\n"
                                            "share/zsh/site-functions/_spherenet\n";
 
 START_TEST(what_is_installed_is_uninstalled) {
@@ -80,10 +77,9 @@ START_TEST(what_is_installed_works_from_any_folder) {
     printed_by(arena_printf(&arena, "%s spherenet train spec.yaml --quiet && spherenet eval runs/tiny", path));
     const char *usage = printed_by(arena_printf(&arena, "%s spherenet-plot-curves --help", path));
     expect_part(usage, "\n    spherenet-plot-curves --out operators runs");
-    SKIP_IF(shell("/usr/bin/python3 -c 'import yaml' 2>/dev/null"), "python3-yaml is not installed");
-    disk_write_text("tiny.sweep", "spec: spec.yaml\nrows: {a: {}}\ncolumns: {b: {}}\n");
-    printed_by("env -u SPHERENET './" INSTALLED "/bin/spherenet-sweep' tiny.sweep --out sweep");
-    expect_part(read_text("sweep/runs.csv"), "\na,b,1,finished,24,");
+    disk_write_text("a.sweep", "spec: spec.yaml\n");
+    printed_by(arena_printf(&arena, "%s spherenet sweep list a.sweep | sh", path));
+    expect_part(printed_by(arena_printf(&arena, "%s spherenet sweep table a.sweep", path)), "- runs: 1, 1 finished\n");
 }
 END_TEST
 
@@ -159,9 +155,6 @@ START_TEST(manual_pages_tell_commands_and_keys) {
     expect_part(page, " network.operator: {magnitude: tanh} ");
     expect_part(page,
                 " rho the length up to which patches count about linearly a number from 0.001 to 1000000; default 1 ");
-    page = read_page("man1/spherenet-sweep.1");
-    expect_part(page, " NAME spherenet-sweep - trains a spec ");
-    expect_part(page, " spherenet-sweep SWEEP_FILE ");
     page = read_page("man1/spherenet-plot-curves.1");
     expect_part(page, " NAME is curves unless told. SEE ALSO spherenet(1), spherenet-spec(5) ");
     page = read_page("man1/spherenet-plot-features.1");
@@ -175,7 +168,7 @@ END_TEST
 
 static const char *const linked_tools[] = {"bench_peers",      "check",      "coverage", "fit_vmath.py", "get_data",
                                            "install_packages", "lint",       "man_page", "memcheck",     "plot_curves",
-                                           "plot_features",    "quickstart", "soak",     "sweep"};
+                                           "plot_features",    "quickstart", "soak"};
 
 START_TEST(tools_work_through_links) {
     SKIP_IF(!disk_exists("/usr/bin/python3"), "there is no /usr/bin/python3");

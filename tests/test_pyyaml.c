@@ -172,6 +172,7 @@ static void vary_value(void *value, const struct param *p, int variation, int de
     case PARAM_KINDS:
         *(struct choice_list *)value = vary_rows(p->registry, variation, depth);
         break;
+    case PARAM_NODE: /* in no spec */
     case PARAM_END:
     case PARAM_TYPES:
         ck_abort_msg("not a type of values");

@@ -1,4 +1,4 @@
-/* tools/: sweeps, pictures, the comparison with PyTorch, and what make would do on another machine. */
+/* tools/: pictures, the comparison with PyTorch, and what make would do on another machine. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +27,6 @@ static const struct {
     {"plot_features", ""},
     {"quickstart", NULL},
     {"soak", "spec.yaml --every x"},
-    {"sweep", "--dry-run"},
 };
 
 START_TEST(tools_tell_their_usage) {
@@ -43,132 +42,7 @@ START_TEST(tools_tell_their_usage) {
 }
 END_TEST
 
-/* --- Sweeps and pictures ----------------------------------------------------------------------------------------- */
-
-static const char *const tiny_sweep =
-    "spec: spec.yaml\n"
-    "rows:\n"
-    "  cosine: {}\n"
-    "  linear:\n"
-    "    network.layers[0].operator.angular: linear\n"
-    "columns:\n"
-    "  plain: {\"network.layers[3].bias\": false}\n"
-    "  margin: {\"network.layers[3].bias\": false, loss: {type: a_softmax, margin: 2}}\n";
-
-static bool can_sweep(void) {
-    return !shell("/usr/bin/python3 -c 'import yaml' 2>/dev/null");
-}
-
-static int sweep(const char *arguments) {
-    int status = shell(arena_printf(&arena, "'%s/tools/sweep' %s >output.txt 2>errors.txt", home, arguments));
-    errors = read_text("errors.txt");
-    output = read_text("output.txt");
-    return status;
-}
-
-/* The last accuracy of a run, as its own table has it. */
-static const char *last_accuracy(const char *run) {
-    char *text = arena_alloc(&arena, 32);
-    const char *row = strstr(read_text(arena_printf(&arena, "sweep/%s/eval.csv", run)), "\n24,");
-    ck_assert_ptr_nonnull(row);
-    ck_assert_int_eq(sscanf(row, "\n24,%*[^,],test,%*[^,],%31[^,],", text), 1);
-    return text;
-}
-
-START_TEST(a_sweep_tabulates_every_row_column_and_seed) {
-    SKIP_IF(!can_sweep(), "python3-yaml is not installed");
-    disk_write_text("tiny.sweep", tiny_sweep);
-    ck_assert_int_eq(sweep("tiny.sweep --seeds 1,2 --out sweep"), 0);
-    const char *runs = read_text("sweep/runs.csv");
-    double mean = 0;
-    for (int seed = 1; seed <= 2; seed++) {
-        const char *accuracy = last_accuracy(arena_printf(&arena, "linear_margin_s%d", seed));
-        const char *row = arena_printf(&arena, "\nlinear,margin,%d,finished,24,%s,", seed, accuracy);
-        ck_assert_msg(strstr(runs, row) != NULL, "%s is not in %s", row, runs);
-        mean += 100 * atof(accuracy) / 2;
-    }
-    const char *row = strstr(read_text("sweep/table.md"), "| linear |");
-    ck_assert_ptr_nonnull(row);
-    ck_assert_double_eq_tol(atof(strchr(row + 10, '|') + 1), mean, 0.0051);
-    const char *settings = "loss:\n  type: a_softmax\n";
-    ck_assert_ptr_nonnull(strstr(read_text("sweep/linear_margin_s2/spec.yaml"), settings));
-    ck_assert_ptr_null(strstr(read_text("sweep/linear_plain_s2/spec.yaml"), settings));
-}
-END_TEST
-
-/* The second time nothing is trained; a run that was lost is trained again, and the tables are as before. */
-START_TEST(a_sweep_goes_on_where_it_stopped) {
-    SKIP_IF(!can_sweep(), "python3-yaml is not installed");
-    disk_write_text("tiny.sweep", tiny_sweep);
-    ck_assert_int_eq(sweep("tiny.sweep --out sweep"), 0);
-    const char *table = read_text("sweep/table.md"), *curve = read_text("sweep/linear_plain_s1/train.csv");
-    ck_assert_int_eq(shell("rm -r sweep/cosine_plain_s1"), 0);
-    ck_assert_int_eq(sweep("tiny.sweep --out sweep"), 0);
-    expect_output("linear_plain_s1: ");
-    expect_output(" %, finished before\n");
-    ck_assert_str_eq(read_text("sweep/table.md"), table);
-    ck_assert_str_eq(read_text("sweep/linear_plain_s1/train.csv"), curve);
-}
-END_TEST
-
-/* A run's spec has the network in short, where it is one of a family. */
-START_TEST(a_sweep_knows_finished_runs_of_a_family) {
-    SKIP_IF(!can_sweep(), "python3-yaml is not installed");
-    disk_write_text("family.sweep",
-                    "spec: spec.yaml\n"
-                    "rows: {plain: {network: {type: plain, depth: 3, widths: [4, 4, 4], features: 4}}}\n"
-                    "columns: {once: {}}\n");
-    ck_assert_int_eq(sweep("family.sweep --out sweep"), 0);
-    ck_assert_int_eq(sweep("family.sweep --out sweep"), 0);
-    expect_output("[1/1] plain_once_s1: ");
-    expect_output(" %, finished before\n");
-}
-END_TEST
-
-/* Longer runs of the same spec go on. */
-START_TEST(a_sweep_does_not_take_the_runs_of_another_spec) {
-    SKIP_IF(!can_sweep(), "python3-yaml is not installed");
-    disk_write_text("tiny.sweep", tiny_sweep);
-    ck_assert_int_eq(sweep("tiny.sweep --out sweep --set schedule=constant --set train.iterations=6"), 0);
-    ck_assert_int_eq(sweep("tiny.sweep --out sweep --set schedule=constant"), 0);
-    ck_assert_ptr_nonnull(strstr(read_text("sweep/runs.csv"), "\ncosine,plain,1,finished,24,"));
-    const char *table = read_text("sweep/table.md");
-    ck_assert_int_eq(sweep("tiny.sweep --out sweep --set schedule=constant --set optimizer.learning_rate=1"), 2);
-    ck_assert_ptr_nonnull(strstr(read_text("errors.txt"),
-                                 "cosine_plain_s1, cosine_margin_s1, linear_plain_s1 and 1 more: "
-                                 "trained with another spec; repeat the --set"));
-    ck_assert_str_eq(read_text("sweep/table.md"), table);
-}
-END_TEST
-
-static const struct {
-    const char *text, *message;
-} wrong_sweeps[] = {
-    {"", "expected the keys spec, rows, columns"},
-    {"rows: {a: {}}\ncolumns: {b: {}}\n", "expected the keys spec, rows, columns"},
-    {"spec: spec.yaml\nrows: {a: {}}\ncolumns: {b: {}}\nrwo: 1\n", "expected the keys spec, rows, columns"},
-    {"spec: spec.yaml\nrows: [a]\ncolumns: {b: {}}\n", "rows: expected names, each with the keys that it sets"},
-    {"spec: spec.yaml\nrows: {a: x}\ncolumns: {b: {}}\n", "rows: a: expected the keys that it sets"},
-    {"spec: spec.yaml\nrows: {a: {}}\ncolumns: {b/c: {}}\n", "columns: \"b/c\": expected a name of letters"},
-    {"spec: spec.yaml\nrows: {a: {seed: 2}}\ncolumns: {b: {}}\n", "rows: a: seed: seeds are listed"},
-    {"spec: spec.yaml\nrows: {a: {}, a_b: {}}\ncolumns: {c: {}, b_c: {}}\n", "make different folders"},
-    {"spec: spec.yaml\nrows: {a: {}}\ncolumns: {b: {}}\nseeds: [1, x]\n", "seeds: x: expected whole numbers"},
-    {"spec: spec.yaml\nrows: {a: {}}\ncolumns: {b: {}}\nseeds: [2, 2]\n",
-     "seeds: 2: expected whole numbers, each once"},
-    {"spec: spec.yaml\nrows:\n  a: {}\n  a: {}\ncolumns: {b: {}}\n", "tiny.sweep:4: a is there twice"},
-    {"spec: spec.yaml\nrows: {a: {}\n", "tiny.sweep:3: expected ',' or '}'"},
-    {"spec: spec.yaml\nrows: {a: {}, b: {train.keep: x}}\ncolumns: {b: {}}\n", "expected a whole number"},
-    {"spec: spec.yaml\nrows: {a: {}, b: {train.keep: x}}\ncolumns: {c: {}}\n", "(row b, column c)"},
-};
-
-START_TEST(a_sweep_with_mistakes_does_not_start) {
-    SKIP_IF(!can_sweep(), "python3-yaml is not installed");
-    disk_write_text("tiny.sweep", wrong_sweeps[_i].text);
-    ck_assert_int_eq(sweep("tiny.sweep --out sweep"), 2);
-    expect_error(wrong_sweeps[_i].message);
-    ck_assert(!disk_exists("sweep"));
-}
-END_TEST
+/* --- Pictures ---------------------------------------------------------------------------------------------------- */
 
 static int plot(const char *arguments) {
     return shell(arena_printf(&arena, "'%s/tools/'%s >output.txt 2>errors.txt", home, arguments));
@@ -268,11 +142,6 @@ Suite *test_suite(void) {
     Suite *suite = suite_create("tools");
     TCase *tools = suite_group(suite, "tools", 120, program_set_up, program_tear_down);
     tcase_add_loop_test(tools, tools_tell_their_usage, 0, COUNT(usages));
-    tcase_add_test(tools, a_sweep_tabulates_every_row_column_and_seed);
-    tcase_add_test(tools, a_sweep_goes_on_where_it_stopped);
-    tcase_add_test(tools, a_sweep_knows_finished_runs_of_a_family);
-    tcase_add_test(tools, a_sweep_does_not_take_the_runs_of_another_spec);
-    tcase_add_loop_test(tools, a_sweep_with_mistakes_does_not_start, 0, COUNT(wrong_sweeps));
     tcase_add_test(tools, pictures_are_drawn);
     tcase_add_test(tools, bench_peers_says_what_is_missing);
     tcase_add_test(tools, bench_peers_says_what_was_killed);

@@ -16,7 +16,8 @@ enum rng_purpose {
     RNG_DROPOUT,
     RNG_STOCHASTIC_DEPTH,
     RNG_VALIDATION,
-    RNG_TEST_SHARE
+    RNG_TEST_SHARE,
+    RNG_SEARCH
 };
 
 struct rng {

@@ -98,3 +98,15 @@ const char *text_nearest(const char *word, const char *const *names, size_t coun
     }
     return nearest;
 }
+
+void text_add_shell_word(struct text *text, const char *word) {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./=:,+-@%";
+    if (*word && !word[strspn(word, plain)]) {
+        text_printf(text, "%s", word);
+        return;
+    }
+    text_add(text, "'", 1);
+    for (; *word; word++)
+        text_printf(text, *word == '\'' ? "'\\''" : "%c", *word);
+    text_add(text, "'", 1);
+}

@@ -13,6 +13,9 @@ void text_add(struct text *text, const char *bytes, size_t count);
 void text_printf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_free(struct text *text);
 
+/* Adds the word as a shell takes it, in quotes where it needs them. */
+void text_add_shell_word(struct text *text, const char *word);
+
 /* Puts question marks in place of control characters, which a hostile file may bring into a message and a terminal
  * would act on; lines and tabs stay. */
 void text_defuse(char *text);

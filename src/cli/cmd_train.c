@@ -1,5 +1,6 @@
+#include <limits.h>
 #include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 
 #include "cli/command.h"
 #include "cli/output.h"
@@ -8,7 +9,7 @@
 #include "run/session.h"
 
 static struct values overrides;
-static const char *run_dir;
+static const char *run_dir, *until_text;
 static bool resume, auto_resume, overwrite, quiet;
 
 static const struct option options[] = {
@@ -17,39 +18,29 @@ static const struct option options[] = {
     {"resume", OPTION_FLAG, &resume, NULL, "go on from the newest checkpoint"},
     {"auto-resume", OPTION_FLAG, &auto_resume, NULL, "the same, or start the run where there is none yet"},
     {"overwrite", OPTION_FLAG, &overwrite, NULL, "replace the run that is there"},
+    {"until", OPTION_VALUE, &until_text, "N", "end after iteration N, with a checkpoint; a resume goes on from it"},
     {"quiet", OPTION_FLAG, &quiet, NULL, "say nothing but errors"},
     {0},
 };
 
-/* A word as a shell takes it. */
-static void put_word(FILE *out, const char *word) {
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./=:,+-@%";
-    if (*word && !word[strspn(word, plain)]) {
-        fprintf(out, " %s", word);
-        return;
-    }
-    fputs(" '", out);
-    for (; *word; word++)
-        fprintf(out, *word == '\'' ? "'\\''" : "%c", *word);
-    fputs("'", out);
+static void add_words(struct text *command, const char *option, const char *word) {
+    text_printf(command, " %s ", option);
+    text_add_shell_word(command, word);
 }
 
 /* Ctrl-C also ends a `tee` that reads the output; then standard error may still have a reader. */
 static void print_how_to_resume(const char *spec) {
-    FILE *out = output_has_reader() ? stdout : stderr;
-    fputs("to go on:", out);
-    put_word(out, restart_program());
-    fputs(" train", out);
-    put_word(out, spec);
-    for (int i = 0; i < overrides.count; i++) {
-        fputs(" --set", out);
-        put_word(out, overrides.items[i]);
-    }
-    if (run_dir) {
-        fputs(" --run-dir", out);
-        put_word(out, run_dir);
-    }
-    fputs(" --resume\n", out);
+    struct text command = {0};
+    text_add_shell_word(&command, restart_program());
+    add_words(&command, "train", spec);
+    for (int i = 0; i < overrides.count; i++)
+        add_words(&command, "--set", overrides.items[i]);
+    if (run_dir)
+        add_words(&command, "--run-dir", run_dir);
+    if (until_text)
+        add_words(&command, "--until", until_text);
+    fprintf(output_has_reader() ? stdout : stderr, "to go on: %s --resume\n", command.data);
+    text_free(&command);
 }
 
 static enum exit_status status_of(enum session_end end, const char *spec, const struct error *err) {
@@ -66,6 +57,13 @@ static enum exit_status status_of(enum session_end end, const char *spec, const 
     return EXIT_FAILED;
 }
 
+/* 0: not given, or no iteration. */
+static int until(void) {
+    char *end;
+    long number = strtol(until_text ? until_text : "0", &end, 10);
+    return *end || number < 0 || number > INT_MAX ? 0 : (int)number;
+}
+
 static enum exit_status run(int operand_count, const char *const *operands) {
     (void)operand_count;
     if (resume + auto_resume + overwrite > 1) {
@@ -74,6 +72,11 @@ static enum exit_status run(int operand_count, const char *const *operands) {
     }
     if (run_dir && !*run_dir) {
         fprintf(stderr, "spherenet train: --run-dir is empty; name a folder, or leave it out for runs/NAME\n");
+        return EXIT_USAGE;
+    }
+    if (until_text && !until()) {
+        fprintf(stderr, "spherenet train: --until %s: expected an iteration, a whole number from 1 to %d\n", until_text,
+                INT_MAX);
         return EXIT_USAGE;
     }
     struct experiment experiment;
@@ -85,6 +88,7 @@ static enum exit_status run(int operand_count, const char *const *operands) {
                 : overwrite   ? RUN_OVERWRITE
                               : RUN_NEW,
         .quiet = quiet,
+        .until = until(),
     };
     enum exit_status status = EXIT_USAGE;
     if (command_read_spec(&experiment, operands[0], &overrides)) {

@@ -19,12 +19,11 @@
 #include "train/openblas_core.h"
 
 extern const struct command command_train, command_eval, command_features, command_predict, command_export,
-    command_show, command_data, command_bench, command_list, command_of_help;
+    command_sweep, command_show, command_data, command_bench, command_list, command_of_help;
 
 const struct command *const commands[] = {
-    &command_train, &command_eval, &command_features, &command_predict, &command_export,
-    &command_show,  &command_data, &command_bench,    &command_list,    &command_of_help,
-    NULL,
+    &command_train, &command_eval, &command_features, &command_predict, &command_export,  &command_sweep,
+    &command_show,  &command_data, &command_bench,    &command_list,    &command_of_help, NULL,
 };
 
 static const struct command *find(const char *name) {

@@ -115,7 +115,7 @@ void man_program(void) {
            "spherenet train mine.yaml \\-\\-set network.operator.angular=linear\n"
            "spherenet eval runs/quickstart\n.fi\n"
            ".SH SEE ALSO\n.BR spherenet\\-spec (5),\n.BR spherenet\\-get\\-data (1),\n"
-           ".BR spherenet\\-sweep (1),\n.BR spherenet\\-plot\\-curves (1),\n"
+           ".BR spherenet\\-plot\\-curves (1),\n"
            ".BR spherenet\\-plot\\-features (1)\n");
 }
 

@@ -45,8 +45,9 @@ static void keep_measured(const struct experiment *now, const struct experiment 
     }
 }
 
-static bool check_differences(const struct experiment *now, const struct experiment *before, const char *path,
-                              struct error *err) {
+bool resume_is_same(const struct experiment *now, const struct experiment *before, const char *path,
+                    struct error *err) {
+    keep_measured(now, before);
     bool new_schedule = schedule_start(now) != schedule_start(before);
     struct text a = {0}, b = {0};
     struct error_list differences = {0};
@@ -120,8 +121,7 @@ static bool check_same_spec(const struct experiment *now, const char *stored, in
     struct diagnostics diags = {0};
     bool good = experiment_parse_stored(&before, path, stored, NULL, 0, &diags);
     if (good) {
-        keep_measured(now, &before);
-        good = check_differences(now, &before, path, err) && check_schedule(now, &before, iteration, path, err);
+        good = resume_is_same(now, &before, path, err) && check_schedule(now, &before, iteration, path, err);
         *other_tests = good && has_other_tests(now, &before, dataset);
     } else {
         error_set(err, "%s: its spec is not valid any more:\n%s", path, diags.text.data);

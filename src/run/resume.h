@@ -26,6 +26,10 @@ struct resume_point {
 bool resume_load(const struct run_dir *dir, const struct dataset *dataset, struct trainer *trainer,
                  struct resume_point *point, struct text *skipped, struct error *err);
 
+/* Whether a run that began with one spec may go on with the other, the length of its schedule apart; else an error with
+ * every key that differs. `now` gets the pixels' mean and deviation that were measured before. */
+bool resume_is_same(const struct experiment *now, const struct experiment *before, const char *path, struct error *err);
+
 /* Whether the experiment can begin without a checkpoint: its schedule starts at 0. */
 bool resume_nothing(const struct experiment *experiment, struct error *err);
 

@@ -32,6 +32,7 @@ struct session {
     struct text skipped; /* a line for each damaged checkpoint that was passed over */
     struct plateau chance;
     int64_t averaged; /* iteration whose network's batch normalisation was averaged anew; -1: none */
+    int until;        /* as in session_options */
     bool begun;       /* without a checkpoint of its own */
     bool lag_told;
     double longest_step;               /* seconds */
@@ -340,9 +341,13 @@ static bool step(struct session *s, struct loader *loader, struct error *err) {
     return (!is_due(s, train->checkpoint_every) && !out_of_patience(s)) || save(s, err);
 }
 
-/* Iterations until the run is done or a signal comes. */
+static bool is_far_enough(const struct session *s) {
+    return s->until && s->trainer.iteration >= s->until;
+}
+
+/* Iterations until the run is done, or as far as it was to come, or a signal comes. */
 static bool run_steps(struct session *s, struct loader *loader, struct error *err) {
-    while (!is_done(s) && !interrupt_signal()) {
+    while (!is_done(s) && !is_far_enough(s) && !interrupt_signal()) {
         if (!step(s, loader, err))
             return false;
         if (interrupt_checkpoint() && s->trainer.iteration > s->point.saved) {
@@ -354,11 +359,14 @@ static bool run_steps(struct session *s, struct loader *loader, struct error *er
     return true;
 }
 
-/* Ended by a signal: what was trained so far is kept, at once, as it is. */
+/* Ended by a signal or by `until`: what was trained so far is kept, at once, as it is. */
 static bool end_early(struct session *s, struct error *err) {
     if (s->trainer.iteration > 0 && s->point.saved != s->trainer.iteration && !write_checkpoint(s, err))
         return false;
-    report_ended(&s->log, s->trainer.iteration, interrupt_signal(), s->point.saved);
+    if (interrupt_signal())
+        report_ended(&s->log, s->trainer.iteration, interrupt_signal(), s->point.saved);
+    else
+        log_line(&s->log, "ended at iteration %" PRId64 ", as --until asked; --resume goes on", s->trainer.iteration);
     return true;
 }
 
@@ -368,6 +376,8 @@ static bool train(struct session *s, struct error *err) {
         report_nothing_to_do(&s->log, s->trainer.iteration, train->iterations, &s->point.best);
         return true;
     }
+    if (is_far_enough(s))
+        return end_early(s, err);
     unreached_warn(&s->log, s->experiment);
     struct loader *loader = loader_train(&s->dataset, experiment_data(s->experiment), (uint64_t)s->experiment->seed,
                                          train->batch_size, s->trainer.iteration, err);
@@ -397,8 +407,12 @@ static void close_session(struct session *s) {
 
 enum session_end session_run(const struct experiment *experiment, const struct session_options *options,
                              struct error *err) {
-    struct session s = {
-        .experiment = experiment, .point = RESUME_NOTHING, .curves = CURVES_CLOSED, .dir.lock = -1, .averaged = -1};
+    struct session s = {.experiment = experiment,
+                        .point = RESUME_NOTHING,
+                        .curves = CURVES_CLOSED,
+                        .dir.lock = -1,
+                        .averaged = -1,
+                        .until = options->until};
     interrupt_listen(options->quiet);
     bool good = open_session(&s, options, err);
     if (good) {
@@ -409,7 +423,7 @@ enum session_end session_run(const struct experiment *experiment, const struct s
     }
     if (s.lacks_links && s.point.saved >= 0)
         link_checkpoints(&s); /* what failed for a moment only */
-    bool early = good && !is_done(&s);
+    bool early = good && !is_done(&s) && interrupt_signal();
     close_session(&s);
     return !good ? SESSION_FAILED : early ? SESSION_INTERRUPTED : SESSION_DONE;
 }

@@ -9,10 +9,11 @@ struct session_options {
     const char *run_dir; /* NULL: runs/NAME */
     enum run_mode mode;
     bool quiet;
+    int until; /* iteration after which to end, with a checkpoint; 0: the spec alone says when */
 };
 
 enum session_end {
-    SESSION_DONE,
+    SESSION_DONE,        /* as far as the spec or `until` says */
     SESSION_INTERRUPTED, /* by the signal interrupt_signal(), after a checkpoint */
     SESSION_FAILED,      /* err says why */
 };

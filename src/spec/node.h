@@ -41,6 +41,9 @@ struct node *yaml_read(struct arena *arena, const char *source, const char *text
                        struct diagnostics *diags);
 struct node *yaml_read_file(struct arena *arena, const char *path, struct diagnostics *diags);
 
+/* Adds the text in quotes, so that YAML takes it as it stands. */
+void yaml_quote(struct text *out, const char *text);
+
 /* An empty map, as if written at that place. */
 struct node *node_empty_map(struct arena *arena, const char *source, int line);
 

@@ -186,10 +186,9 @@ static bool is_quoted(const char *value) {
     return c == end; /* beyond it: the last quote is the second of a pair */
 }
 
-/* The text in quotes, so that YAML takes it as it stands. */
-static void quote(struct text *out, const char *value) {
+void yaml_quote(struct text *out, const char *text) {
     text_add(out, "\"", 1);
-    for (const unsigned char *c = (const unsigned char *)value; *c; c++) {
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
         if (*c == '"' || *c == '\\') {
             text_printf(out, "\\%c", *c);
         } else if (*c < ' ' || *c == 0x7f) {
@@ -208,7 +207,7 @@ static void quote(struct text *out, const char *value) {
 
 static struct node *read_text(const struct override *o, const char *value) {
     struct text quoted = {0};
-    quote(&quoted, value);
+    yaml_quote(&quoted, value);
     struct node *node = yaml_read(o->arena, o->source, quoted.data, quoted.length, o->diags);
     text_free(&quoted);
     return node;

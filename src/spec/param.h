@@ -25,6 +25,7 @@ enum param_type {
     PARAM_INTS,    /* struct int_list, min and max for each */
     PARAM_REALS,   /* struct real_list, min and max for each; one number stands for a list of one */
     PARAM_TEXTS,   /* struct text_map */
+    PARAM_NODE,    /* const struct node *, in the arena: any value, which its owner reads; never written */
     PARAM_SECTION, /* a struct described by params */
     PARAM_INCLUDE, /* a struct described by params whose keys stand in the including section itself */
     PARAM_ROW,     /* struct choice: a row of registry, whose own keys stand in the same section */
@@ -64,6 +65,8 @@ struct param {
     { KEY_AT(STRUCT, MEMBER, KEY, PARAM_PATH, HELP), .fallback = FALLBACK }
 #define TEXTS_KEY(STRUCT, MEMBER, KEY, FALLBACK, HELP)                                                                 \
     { KEY_AT(STRUCT, MEMBER, KEY, PARAM_TEXTS, HELP), .fallback = FALLBACK }
+#define NODE_KEY(STRUCT, MEMBER, KEY, HELP)                                                                            \
+    { KEY_AT(STRUCT, MEMBER, KEY, PARAM_NODE, HELP), .fallback = "null" }
 #define ENUM_KEY(STRUCT, MEMBER, KEY, FALLBACK, NAMES, HELP)                                                           \
     { KEY_AT(STRUCT, MEMBER, KEY, PARAM_ENUM, HELP), .fallback = FALLBACK, .names = NAMES }
 #define FLAGS_KEY(STRUCT, MEMBER, KEY, FALLBACK, NAMES, HELP)                                                          \

@@ -343,6 +343,17 @@ static void describe_flags(struct text *out, const struct param *param) {
     describe_names(out, param);
 }
 
+/* --- Any value --------------------------------------------------------------------------------------------------- */
+
+static void read_node(void *value, const struct reading *r) {
+    *(const struct node **)value = r->node;
+}
+
+static void describe_node(struct text *out, const struct param *param) {
+    (void)param;
+    text_printf(out, "a value");
+}
+
 /* --- Sections and rows: read in bind.c, written in emit.c ----------------------------------------------------------
  */
 
@@ -377,6 +388,7 @@ const struct value_type value_types[PARAM_TYPES] = {
     [PARAM_INTS] = {read_ints, write_ints, describe_ints},
     [PARAM_REALS] = {read_reals, write_reals, describe_reals},
     [PARAM_TEXTS] = {read_texts, write_texts, describe_texts},
+    [PARAM_NODE] = {read_node, NULL, describe_node},
     [PARAM_SECTION] = {bind_section, write_section, describe_section},
     [PARAM_ROW] = {bind_row, write_row, describe_row},
     [PARAM_KIND] = {bind_kind, write_kind, describe_kind},
