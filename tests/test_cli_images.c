@@ -153,6 +153,7 @@ START_TEST(a_damaged_picture_ends_a_run_with_its_name) {
     ck_assert_int_eq(truncate("d/y/07.png", 60), 0);
     run(1, SMALL "--set train.iterations=9", "d", "");
     expect_error("d/y/07.png: ");
+    expect_error("data.on_bad_image: skip");
 }
 END_TEST
 

@@ -293,6 +293,13 @@ static void tell_bad(const struct dataset *dataset, struct text *lines) {
     pthread_mutex_unlock(&images->telling);
 }
 
+static bool stop_at(struct error *err) {
+    struct error why = *err;
+    return error_set_code(err, why.code,
+                          "%s (`spherenet data` lists all such files; data.on_bad_image: skip passes over them)",
+                          why.text);
+}
+
 /* A bad image's place is taken by the next good one of its class, so that its label stays right. What the machine fails
  * at makes no image bad: another time the run would be another. */
 static bool fetch(const struct dataset *dataset, int split, int index, const struct augment_context *context,
@@ -301,8 +308,10 @@ static bool fetch(const struct dataset *dataset, int split, int index, const str
     struct error why;
     if (image_read(images, images->files[split][index], context, pixels, err))
         return true;
-    if (images->config.on_bad_image == BAD_IMAGE_STOP || error_is_of_machine(err))
+    if (error_is_of_machine(err))
         return false;
+    if (images->config.on_bad_image == BAD_IMAGE_STOP)
+        return stop_at(err);
     for (int other = next_of_class(dataset, split, index); other != index;
          other = next_of_class(dataset, split, other)) {
         if (image_read(images, images->files[split][other], context, pixels, &why)) {
