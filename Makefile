@@ -82,12 +82,27 @@ OTHERS   := tests/faults/% $(if $(filter %64,$(VARIANT)),,tests/support/f64_%)
 SUPPORT  := $(patsubst %.c,$(B)/%.o,tests/runner.c $(filter-out $(OTHERS),$(sort $(wildcard tests/*/*.c))))
 FUZZ_SUPPORT := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard tests/fuzz/*.c)) tests/support/tensor_file.c)
 
+# What knows MPI is a part of its own, which the program opens when a launcher has started several processes; there is
+# none where the compiler for MPI is not (`make MPICC=` is without).
+MPICC    ?= mpicc
+MPI_PART := $(if $(MPICC),$(if $(shell command -v $(MPICC)),$(B)/spherenet-mpi.so))
+
 # The pages are made by the program, which runs here when it is built for this CPU.
-all: spherenet $(if $(filter native,$(ARCH)),pages) ## build ./spherenet and its manual pages (the default)
+all: spherenet $(MPI_PART:%=spherenet-mpi.so) $(if $(filter native,$(ARCH)),pages) ## build ./spherenet and its manual pages (the default)
 
 # Which of the programs below build/ was copied last does not follow from the times of the files.
 spherenet: $(B)/spherenet FORCE
 	$(Q)cmp -s $< $@ || cp --remove-destination $< $@
+
+spherenet-mpi.so: $(MPI_PART) FORCE
+	$(Q)cmp -s $< $@ || cp --remove-destination $< $@
+
+# In the language of the rest, but of warnings only those that mpi.h is free of.
+$(B)/spherenet-mpi.so: src/process/mpi/mpi_part.c $(B)/flags
+	@mkdir -p $(@D)
+	$(call say,link $@)
+	$(Q)$(MPICC) -std=gnu11 -Isrc $(filter-out -fPIE,$(OPT_$(VARIANT))) -fPIC -shared -Wl,-z,relro -Wl,-z,now $(WARNINGS) \
+	    -MMD -MP -MF $(@:.so=.d) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
 
 $(B)/spherenet: $(OBJECTS)
 	$(call say,link $@)
@@ -183,7 +198,7 @@ else
 endif
 
 # Every suite of one variant; a failure does not keep the others from running.
-run-suites: $(B)/spherenet $(PROGRAMS)
+run-suites: $(B)/spherenet $(MPI_PART) $(PROGRAMS)
 	@failed=; for program in $(PROGRAMS); do \
 	    SPHERENET=$(B)/spherenet $$program || failed="$$failed $$program"; \
 	done; \
@@ -194,7 +209,7 @@ warnings: ## compile everything with GCC and Clang, where any warning is an erro
 	    $(MAKE) --no-print-directory compile-only CC=$$compiler VARIANT=$$variant; \
 	done; done
 
-compile-only: $(OBJECTS) $(SUITES:%.c=$(B)/%.o) $(SUPPORT) $(FUZZERS:%=$(B)/tests/fuzz_%.o) $(B)/tests/inject.so
+compile-only: $(MPI_PART) $(OBJECTS) $(SUITES:%.c=$(B)/%.o) $(SUPPORT) $(FUZZERS:%=$(B)/tests/fuzz_%.o) $(B)/tests/inject.so
 
 tsan: ## the tests under ThreadSanitizer (Clang)
 	@$(TSAN_ENV) $(MAKE) --no-print-directory run-suites VARIANT=tsan CC=$(CLANG) SKIP='$(NOT_TSAN)'

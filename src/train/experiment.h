@@ -35,6 +35,8 @@ struct experiment {
     struct train_config train;
     /* What follows from it. */
     int threads;               /* that compute; decided once, when the spec is read */
+    const struct group *group; /* of processes that share the run; NULL: one */
+    struct share share;        /* of each batch that is this process's */
     struct dataset shape;      /* of the data; no images */
     struct choice_list layers; /* the network, written out */
 };
@@ -61,6 +63,10 @@ void experiment_emit(struct text *out, const struct experiment *experiment);
  * trained, or with STEP_EVALUATE for evaluation alone. The loss is good as long as the model. */
 bool experiment_plan(const struct experiment *experiment, enum step_mode mode, struct model *model, struct loss *loss,
                      struct diagnostics *diags);
+
+/* Gives each process of the group its share of every batch; NULL: there is one. False with an error where there are
+ * more processes than can share one, or where they would not compute alike. */
+bool experiment_divide(struct experiment *experiment, const struct group *group, struct error *err);
 
 const struct data_config *experiment_data(const struct experiment *experiment);
 
