@@ -103,6 +103,7 @@ $(B)/spherenet-mpi.so: src/process/mpi/mpi_part.c $(B)/flags
 	$(call say,link $@)
 	$(Q)$(MPICC) -std=gnu11 -Isrc $(filter-out -fPIE,$(OPT_$(VARIANT))) -fPIC -shared -Wl,-z,relro -Wl,-z,now $(WARNINGS) \
 	    -MMD -MP -MF $(@:.so=.d) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
+	$(Q)chmod -x $@
 
 $(B)/spherenet: $(OBJECTS)
 	$(call say,link $@)
@@ -275,7 +276,8 @@ $(COMPLETIONS): $(SHARE)/%: completions/%
 	$(Q)sed -e '/^@WORDS@$$/{r $(filter $(SHARE)/words%,$^)' -e 'd;}' $< > $@
 
 # FILE:PLACE_BELOW_PREFIX; what can be executed here can be there.
-FILES := $(PROGRAM):bin/spherenet $(foreach file,$(TOOLS) $(MODULES),tools/$(file):share/spherenet/tools/$(file)) \
+FILES := $(PROGRAM):bin/spherenet $(MPI_PART:%=%:lib/spherenet/spherenet-mpi.so) \
+         $(foreach file,$(TOOLS) $(MODULES),tools/$(file):share/spherenet/tools/$(file)) \
          $(foreach file,$(sort $(wildcard configs/*)),$(file):share/spherenet/$(file)) \
          $(foreach page,$(PAGES),$(page):share/man/man$(subst .,,$(suffix $(page)))/$(notdir $(page))) \
          $(SHARE)/spherenet.bash:share/bash-completion/completions/spherenet \
@@ -286,7 +288,7 @@ INTO = "$(DESTDIR)$(PREFIX)"
 MADE = $(SHARE)/"folders$(subst /,-,$(DESTDIR)$(PREFIX))"
 
 # The page of the program names the specs as they lie below /usr/local.
-install: $(PROGRAM) pages ## install below PREFIX=/usr/local, or what DESTDIR puts before that
+install: $(PROGRAM) $(MPI_PART) pages ## install below PREFIX=/usr/local, or what DESTDIR puts before that
 	@set -e; \
 	folder() { [ -d "$$1" ] || { folder "$$(dirname "$$1")"; $(INSTALL) -d -m 755 "$$1"; echo "$$1" >> $(MADE); }; }; \
 	for file in $(FILES); do \
@@ -301,7 +303,8 @@ install: $(PROGRAM) pages ## install below PREFIX=/usr/local, or what DESTDIR pu
 uninstall: ## remove what `make install` installed, given the same PREFIX and DESTDIR
 	@for file in $(FILES); do rm -f $(INTO)/"$${file#*:}"; done
 	@rm -f $(foreach tool,$(TOOLS),$(INTO)/bin/spherenet-$(call hyphens,$(tool)))
-	@for folder in /configs /tools ""; do rmdir $(INTO)/share/spherenet$$folder 2>/dev/null || :; done
+	@for folder in share/spherenet/configs share/spherenet/tools share/spherenet lib/spherenet; do \
+	    rmdir $(INTO)/$$folder 2>/dev/null || :; done
 	@[ ! -e $(MADE) ] || LC_ALL=C sort -ru $(MADE) | while IFS= read -r folder; do rmdir "$$folder" 2>/dev/null || :; done
 	@rm -f $(MADE)
 
@@ -328,7 +331,7 @@ format: ## put all C sources into the project's format
 	clang-format -i $(wildcard src/*/*.[ch] tests/*.[ch] tests/*/*.[ch])
 
 clean: ## remove what was built
-	rm -rf build spherenet
+	rm -rf build spherenet spherenet-mpi.so
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -164,5 +164,7 @@ int main(int argc, char **argv) {
         command = NULL;
     int status = command ? finish(command->run(operand_count, operands), command->logged) : EXIT_USAGE;
     free(operands);
+    if (status)
+        launch_failed();
     return status;
 }

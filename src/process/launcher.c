@@ -1,6 +1,7 @@
 #include "process/launcher.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 /* Slurm sets SLURM_PROCID and SLURM_NTASKS in a batch script, too, which runs once: only a step's processes are
  * several.
@@ -29,4 +30,9 @@ struct launch launch_of_environment(void) {
             return (struct launch){rank, size};
     }
     return (struct launch){0, 1};
+}
+
+void launch_failed(void) {
+    if (launch_of_environment().rank > 0)
+        sleep(1);
 }

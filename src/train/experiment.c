@@ -18,6 +18,9 @@ static const char *const on_divergence_names[] = {"stop", "skip", NULL};   /* en
 static const struct param train_params[] = {
     TRAIN_INT(iterations, NULL, 1, 2e9, "batches to train on"),
     TRAIN_INT(batch_size, "128", 1, 65536, "images in a batch"),
+    TRAIN_INT(gradient_sums, "0", 0, 1024,
+              "that the gradient of a layer's weights is gathered in, of equal parts of a batch; at most so many "
+              "processes share a run; 0: 4 or 8, by the layer's size"),
     TRAIN_INT(eval_every, "500", 0, 2e9, "iterations between tests; 0: at the end only"),
     TRAIN_INT(patience, "0", 0, 1e6,
               "end the run after so many tests in a row that were not better than the best one, by the accuracy on "
@@ -126,6 +129,7 @@ bool experiment_plan(const struct experiment *experiment, enum step_mode mode, s
         .classes = experiment->shape.classes,
         .batch = batch,
         .threads = experiment->threads,
+        .gradient_sums = experiment->train.gradient_sums,
         .forward_only = mode == STEP_EVALUATE,
         .group = experiment->group,
         .share = experiment->share,
@@ -250,7 +254,7 @@ bool experiment_divide(struct experiment *experiment, const struct group *group,
     if (group->size > sums)
         return error_set(err,
                          "%d processes are more than can share a batch of %d images: the gradients of this network's "
-                         "weights are gathered in %d sums",
+                         "weights are gathered in %d sums; train.gradient_sums makes more, up to one an image",
                          group->size, experiment->train.batch_size, sums);
     experiment->group = group;
     experiment->share = group_share(group, sums);

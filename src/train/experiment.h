@@ -15,6 +15,7 @@ struct train_config {
     int iterations, batch_size;
     int eval_every, checkpoint_every, log_every; /* iterations; 0: at the end only */
     int patience;                                /* tests without a better one that end the run; 0: no limit */
+    int gradient_sums;                           /* that a weight gradient is gathered in; 0: 4 or 8 */
     int batch_norm_images;                       /* that are averaged anew before a test; 0: none are */
     int keep;                                    /* checkpoints; 0: all */
     int on_divergence;                           /* enum on_divergence */
