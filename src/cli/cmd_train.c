@@ -69,22 +69,28 @@ static enum exit_status status_of(enum session_end end, const char *spec, bool s
     return EXIT_FAILED;
 }
 
+/* This process cannot work with the others, which may be the same on all of them or on this one alone. */
+static enum exit_status fail_alone(struct error *err) {
+    int rank = launch_of_environment().rank;
+    launch_give_way();
+    if (rank > 0)
+        group_name_process(rank, err);
+    fprintf(stderr, "spherenet: %s\n", err->text);
+    return EXIT_FAILED;
+}
+
 /* Reads the spec and takes the machine, on each process; what is wrong on any of them, the first one tells. */
 static enum exit_status prepare(struct experiment *experiment, const char *spec, const struct group **group) {
     struct text mistakes = {0};
     struct error err, unopened;
     bool valid = command_check_spec(experiment, spec, &overrides, &mistakes);
     bool good = valid ? command_take_machine(experiment, spec, &err) : error_set(&err, "%s", mistakes.data);
-    if (group_open(group, &unopened)) {
-        good = group_agree(*group, good, &err) && experiment_divide(experiment, *group, &err);
-    } else {
-        err = unopened;
-        good = false;
-    }
-    if (!good && launch_of_environment().rank == 0)
+    bool opened = group_open(group, &unopened);
+    good = opened && group_agree(*group, good, &err) && experiment_divide(experiment, *group, &err);
+    if (opened && !good && group_is_first(*group))
         valid ? fprintf(stderr, "spherenet: %s\n", err.text) : fputs(mistakes.data, stderr);
     text_free(&mistakes);
-    return good ? EXIT_DONE : valid ? EXIT_FAILED : EXIT_USAGE;
+    return !opened ? fail_alone(&unopened) : good ? EXIT_DONE : valid ? EXIT_FAILED : EXIT_USAGE;
 }
 
 static enum exit_status run(int operand_count, const char *const *operands) {

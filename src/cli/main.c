@@ -165,6 +165,6 @@ int main(int argc, char **argv) {
     int status = command ? finish(command->run(operand_count, operands), command->logged) : EXIT_USAGE;
     free(operands);
     if (status)
-        launch_failed();
+        launch_give_way();
     return status;
 }

@@ -109,12 +109,11 @@ void group_largest(const struct group *group, int *values, int count) {
         group->largest(values, count);
 }
 
-/* The name of the process, before the text of its error. */
-static void name_process(const struct group *group, struct error *err) {
+void group_name_process(int rank, struct error *err) {
     char host[256] = "";
     struct error own = *err;
     gethostname(host, sizeof host - 1);
-    error_set_code(err, own.code, "process %d on %s: %s", group->rank, host, own.text);
+    error_set_code(err, own.code, "process %d on %s: %s", rank, host, own.text);
 }
 
 bool group_agree(const struct group *group, bool good, struct error *err) {
@@ -126,7 +125,7 @@ bool group_agree(const struct group *group, bool good, struct error *err) {
         return true;
     int rank = group->size - first_failed;
     if (rank == group->rank && rank > 0)
-        name_process(group, err);
+        group_name_process(rank, err);
     group->broadcast(err, sizeof *err, rank);
     return false;
 }

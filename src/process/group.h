@@ -66,6 +66,9 @@ void group_broadcast(const struct group *group, void *data, size_t bytes);
 /* values[count] become the largest of all processes. */
 void group_largest(const struct group *group, int *values, int count);
 
+/* "process 2 on HOST: " before an error's text. */
+void group_name_process(int rank, struct error *err);
+
 /* Whether all processes are good. Where one is not, all get the error of the first such process, with its number and
  * host where it is not process 0. */
 bool group_agree(const struct group *group, bool good, struct error *err);

@@ -32,7 +32,7 @@ struct launch launch_of_environment(void) {
     return (struct launch){0, 1};
 }
 
-void launch_failed(void) {
+void launch_give_way(void) {
     if (launch_of_environment().rank > 0)
-        sleep(1);
+        sleep(2);
 }

@@ -9,8 +9,8 @@ struct launch {
 /* {0, 1} where no launcher has started the program, or it alone. */
 struct launch launch_of_environment(void);
 
-/* Before a process ends that has failed: one that is not the first leaves that the time to tell why, since a launcher
- * ends all as soon as one has failed. */
-void launch_failed(void);
+/* For a process that has failed and is not the first: gives that the time to tell why, if it has failed too, since a
+ * launcher ends all as soon as one has ended so. */
+void launch_give_way(void);
 
 #endif

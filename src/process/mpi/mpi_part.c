@@ -8,19 +8,13 @@ enum { MOST_BYTES = 1 << 30 }; /* of a message: MPI counts in int */
 
 static struct group all;
 
-static void describe(int code, char *why, size_t bytes) {
-    char text[MPI_MAX_ERROR_STRING] = "";
-    int length;
-    MPI_Error_string(code, text, &length);
-    snprintf(why, bytes, "%s", text);
-}
-
 /* What goes wrong with another process, or on the way to it, cannot be mended: all of them end. */
 static void check(int code, const char *doing) {
-    char why[MPI_MAX_ERROR_STRING], host[256] = "";
+    char why[MPI_MAX_ERROR_STRING] = "", host[256] = "";
+    int length;
     if (code == MPI_SUCCESS)
         return;
-    describe(code, why, sizeof why);
+    MPI_Error_string(code, why, &length);
     gethostname(host, sizeof host - 1);
     fprintf(stderr, "spherenet: process %d on %s, %s: %s; `--resume` goes on from the last checkpoint\n", all.rank,
             host, doing, why);
@@ -57,17 +51,14 @@ static void close_all(void) {
 }
 
 bool spherenet_mpi_part_open(const struct group **group, char *why, size_t bytes) {
-    int level, code = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level);
-    if (code == MPI_SUCCESS)
-        code = MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
-    if (code == MPI_SUCCESS)
-        code = MPI_Comm_rank(MPI_COMM_WORLD, &all.rank);
-    if (code == MPI_SUCCESS)
-        code = MPI_Comm_size(MPI_COMM_WORLD, &all.size);
-    if (code != MPI_SUCCESS) {
-        describe(code, why, bytes);
+    int level;
+    if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level) != MPI_SUCCESS) {
+        snprintf(why, bytes, "it cannot be initialised");
         return false;
     }
+    check(MPI_Comm_rank(MPI_COMM_WORLD, &all.rank), "starting");
+    check(MPI_Comm_size(MPI_COMM_WORLD, &all.size), "starting");
+    check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "starting");
     all.send = send_to;
     all.receive = receive_from;
     all.broadcast = broadcast_from;
