@@ -45,12 +45,13 @@ LINK_release := $(if $(HARDENING),-pie -Wl$(comma)-z$(comma)relro$(comma)-z$(com
 # Clang's OpenMP library tells ThreadSanitizer of its barriers by Archer, which is beside it; the library itself and
 # OpenBLAS are not instrumented. Left out: a test that limits the size of files, which stops the OpenMP library; one
 # that measures memory, of which the sanitizer takes more; suites that fail or kill the program in hundreds of runs; one
-# that trains on real images, in the loops of all others; one that stands before malloc, as the sanitizer has to.
+# that trains on real images, in the loops of all others; one that stands before malloc, as the sanitizer has to; one of
+# processes, whose libraries are not instrumented.
 TSAN_ENV = OMP_TOOL_LIBRARIES=$(shell $(CLANG) -print-resource-dir)/../../libarcher.so CK_TIMEOUT_MULTIPLIER=10 \
            CK_EXCLUDE_TAGS="file-limit memory" TSAN_OPTIONS=ignore_noninstrumented_modules=1
 # Start the program thousands of times.
-CRASH_SUITES := $(patsubst %,tests/test_%.c,faults kill signals)
-NOT_TSAN := $(CRASH_SUITES) tests/test_real_images.c tests/test_picture_faults.c
+CRASH_SUITES := $(patsubst %,tests/test_%.c,faults image_faults kill signals)
+NOT_TSAN := $(CRASH_SUITES) tests/test_real_images.c tests/test_picture_faults.c tests/test_processes.c
 
 WARNINGS := -Wall -Wextra -Wshadow -Wvla -Wconversion -Wsign-conversion -Wstrict-prototypes -Wmissing-prototypes \
             -Wformat=2 -Wundef -Wpointer-arith -Wcast-align -Wwrite-strings
@@ -101,7 +102,7 @@ spherenet-mpi.so: $(MPI_PART) FORCE
 $(B)/spherenet-mpi.so: src/process/mpi/mpi_part.c $(B)/flags
 	@mkdir -p $(@D)
 	$(call say,link $@)
-	$(Q)$(MPICC) -std=gnu11 -Isrc $(filter-out -fPIE,$(OPT_$(VARIANT))) -fPIC -shared -Wl,-z,relro -Wl,-z,now $(WARNINGS) \
+	$(Q)OMPI_CC="$(CC)" MPICH_CC="$(CC)" $(MPICC) -std=gnu11 -Isrc $(filter-out -fPIE,$(OPT_$(VARIANT))) -fPIC -shared -Wl,-z,relro -Wl,-z,now $(WARNINGS) \
 	    -MMD -MP -MF $(@:.so=.d) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
 	$(Q)chmod -x $@
 
@@ -148,25 +149,26 @@ $(B)/tests/inject.so: tests/faults/inject.c tests/faults/inject.h $(B)/flags
 	$(call say,link $@)
 	$(Q)$(CC) -std=gnu11 -O2 -g -fPIC -shared $(filter -Werror,$(OPT_$(VARIANT))) $(WARNINGS) -o $@ $< -ldl
 
-$(B)/tests/test_faults: | $(B)/tests/inject.so
+$(B)/tests/test_faults $(B)/tests/test_image_faults: | $(B)/tests/inject.so
 
 test: ## build and run all tests
-	@$(MAKE) --no-print-directory run-suites VARIANT=release
-	@$(MAKE) --no-print-directory run-suites VARIANT=f64
+	@$(MAKE) $(SIDE_BY_SIDE) run-suites VARIANT=release
+	@$(MAKE) $(SIDE_BY_SIDE) run-suites VARIANT=f64
 
 asan: ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
-	@$(MAKE) --no-print-directory run-suites VARIANT=asan
-	@$(MAKE) --no-print-directory run-suites VARIANT=asan64
+	@$(MAKE) $(SIDE_BY_SIDE) run-suites VARIANT=asan
+	@$(MAKE) $(SIDE_BY_SIDE) run-suites VARIANT=asan64
 
 # One thread, since fuzzing goes best when the same input takes the same way. FUZZ_FLAGS are for libFuzzer.
 FUZZ_SECONDS ?= 60
-FUZZERS      := spec checkpoint data picture
+FUZZERS      := spec checkpoint data picture tree
 FUZZ_LIMITS  := -timeout=60 -rss_limit_mb=1024 -malloc_limit_mb=256
 # Bytes; longer inputs are cut. Specs that take seconds are in the corpus for the tests, and too slow to be fuzzed.
 FUZZ_LONGEST_spec       := 4096
 FUZZ_LONGEST_checkpoint := 65536
 FUZZ_LONGEST_data       := 65536
 FUZZ_LONGEST_picture    := 4096
+FUZZ_LONGEST_tree       := 2048
 
 fuzz: ## let the fuzzers look for inputs that break the readers of files, FUZZ_SECONDS=60 each (needs clang and its OpenMP)
 	@$(MAKE) --no-print-directory $(FUZZERS:%=run-fuzz-%) VARIANT=fuzz CC=$(CLANG)
@@ -198,12 +200,13 @@ else
 	@echo "portable: nothing to do, the compiler makes programs for $(shell $(CC) -dumpmachine), not for x86-64"
 endif
 
-# Every suite of one variant; a failure does not keep the others from running.
-run-suites: $(B)/spherenet $(MPI_PART) $(PROGRAMS)
-	@failed=; for program in $(PROGRAMS); do \
-	    SPHERENET=$(B)/spherenet $$program || failed="$$failed $$program"; \
-	done; \
-	if [ -n "$$failed" ]; then echo "failed:$$failed"; exit 1; fi
+# Every suite of one variant, as many at a time as make has jobs; a failure does not keep the others from running.
+SIDE_BY_SIDE := --no-print-directory --keep-going --output-sync=target
+
+run-suites: $(PROGRAMS:%=run-%)
+
+$(PROGRAMS:%=run-%): run-%: % $(B)/spherenet $(MPI_PART)
+	@SPHERENET=$(B)/spherenet $<
 
 warnings: ## compile everything with GCC and Clang, where any warning is an error
 	@set -e; for compiler in gcc $(CLANG); do for variant in warn warn64; do \
@@ -213,7 +216,7 @@ warnings: ## compile everything with GCC and Clang, where any warning is an erro
 compile-only: $(MPI_PART) $(OBJECTS) $(SUITES:%.c=$(B)/%.o) $(SUPPORT) $(FUZZERS:%=$(B)/tests/fuzz_%.o) $(B)/tests/inject.so
 
 tsan: ## the tests under ThreadSanitizer (Clang)
-	@$(TSAN_ENV) $(MAKE) --no-print-directory run-suites VARIANT=tsan CC=$(CLANG) SKIP='$(NOT_TSAN)'
+	@$(TSAN_ENV) $(MAKE) $(SIDE_BY_SIDE) run-suites VARIANT=tsan CC=$(CLANG) SKIP='$(NOT_TSAN)'
 
 memcheck: ## the commands under valgrind, on a small spec
 	@$(MAKE) --no-print-directory check-memory VARIANT=memcheck $(if $(X86_64),ARCH=x86-64-v3)
@@ -225,7 +228,7 @@ check-memory: $(B)/spherenet
 coverage: ## lines and branches of src/ that the tests run, by folder (gcov)
 	@rm -f build/coverage*/*/*/*.gcda
 	@failed=; for variant in coverage coverage64; do \
-	    CK_EXCLUDE_TAGS='file-limit memory' $(MAKE) --no-print-directory run-suites VARIANT=$$variant \
+	    CK_EXCLUDE_TAGS='file-limit memory' $(MAKE) $(SIDE_BY_SIDE) run-suites VARIANT=$$variant \
 	        SKIP='$(CRASH_SUITES)' || failed=1; \
 	done; tools/coverage build/coverage build/coverage64; [ -z "$$failed" ]
 

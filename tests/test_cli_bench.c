@@ -29,6 +29,7 @@ START_TEST(bench_prints_tables) {
         expect_output(rows[i]);
     ck_assert_double_gt(printed("\nratio: "), 0);
     ck_assert_double_gt(printed("\nevaluation: "), 0);
+    ck_assert_double_gt(printed("\ninput: "), 0);
     ck_assert_double_gt(printed("\npeak memory: "), 0);
     ck_assert(!disk_exists("runs"));
 }
@@ -62,6 +63,7 @@ START_TEST(bench_prints_csv) {
         "training_rate,",
         "training_ratio,",
         "evaluation,",
+        "prepared,",
         "peak_memory,",
         "forward,",
         "loss,",

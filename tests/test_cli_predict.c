@@ -78,6 +78,25 @@ START_TEST(predictions_are_those_that_features_has_of_the_same_pictures) {
 }
 END_TEST
 
+/* The share of rows whose class is that of the picture's folder, as eval prints it. */
+static const char *accuracy_of(const char *path) {
+    shell(arena_printf(&arena,
+                       "tail -n +2 %s | awk -F, '{ split($1, part, \"/\"); good += part[3] == $3 } "
+                       "END { printf \"accuracy %%.4f \", good / NR }' >accuracy.txt",
+                       path));
+    return arena_string(&arena, read_text("accuracy.txt"));
+}
+
+START_TEST(predictions_are_as_accurate_as_eval_says) {
+    train_on_pictures(fits[_i]);
+    run(0, "predict runs/tiny d/test --out predictions.csv");
+    const char *accuracy = accuracy_of("predictions.csv");
+    ck_assert_str_ne(accuracy, "accuracy 0.0000 ");
+    run(0, "eval runs/tiny");
+    expect_output(accuracy);
+}
+END_TEST
+
 START_TEST(rows_do_not_depend_on_threads) {
     train_on_pictures("");
     run(0, "predict runs/tiny d/test --top 3 --features --out a.csv --set train.threads=1");
@@ -107,6 +126,58 @@ START_TEST(probabilities_of_all_classes_add_up_to_one) {
 }
 END_TEST
 
+/* --- Text -------------------------------------------------------------------------------------------------------- */
+
+/* How many characters, of UTF-8, come before the part of the line; -1: it has none. */
+static int column_in(const char *line, const char *part) {
+    const char *found = strstr(line, part);
+    int column = found ? 0 : -1;
+    for (const char *at = line; found && at < found; at++)
+        column += (*at & 0xc0) != 0x80;
+    return column;
+}
+
+START_TEST(columns_of_text_are_aligned_whatever_the_names_of_classes) {
+    for (int i = 0; i < 8; i++)
+        png_write_plain(arena_printf(&arena, "d/%s/%d.png", i % 2 ? "\xc3\xa9t\xc3\xa9" : "winter", i), 8, 8, 30 * i, 9,
+                        9);
+    run(0, "train spec.yaml --set network.layers[3].units=2 --set 'data={type: images, path: d, height: 8, width: 8}'");
+    run(1, "predict runs/tiny d spec.yaml --format text --top 2");
+    int lines = 0;
+    for (char *line = strtok(output, "\n"); line; line = strtok(NULL, "\n"), lines++)
+        ck_assert_int_eq(column_in(line, lines < 8 ? "d/" : "spec.yaml: is neither"),
+                         2 * strlen("winter 0.1234  12.3 deg "));
+    ck_assert_int_eq(lines, 9);
+}
+END_TEST
+
+/* A step at the largest rate makes each of many layers in a row multiply by so much that the next pass overflows. */
+static void train_to_overflow(void) {
+    struct text spec = {0};
+    text_printf(&spec, "name: tiny\n"
+                       "data: {type: synthetic, height: 8, width: 8, classes: 4, train_images: 64, test_images: 29}\n"
+                       "optimizer: {type: sgd, learning_rate: 100}\n"
+                       "train: {iterations: 1, batch_size: 16, on_divergence: skip}\n"
+                       "network:\n  layers:\n");
+    for (int i = 0; i < 60; i++)
+        text_printf(&spec, "    - {type: dense, units: 16}\n");
+    text_printf(&spec, "    - {type: dense, units: 4}\n");
+    disk_write_text("spec.yaml", spec.data);
+    text_free(&spec);
+    run(0, "train spec.yaml");
+}
+
+static const char *const formats[] = {"text", "csv", "jsonl"};
+
+START_TEST(a_picture_whose_output_is_not_finite_is_named) {
+    train_to_overflow();
+    png_write_plain("p/b.png", 8, 8, 200, 10, 10);
+    run(1, "predict runs/tiny p --format %s", formats[_i]);
+    expect_output("p/b.png: the network's output is not finite");
+    expect_error("1 of 1 pictures without prediction");
+}
+END_TEST
+
 /* --- Mistakes ---------------------------------------------------------------------------------------------------- */
 
 START_TEST(mistakes_in_options_are_named) {
@@ -130,9 +201,12 @@ Suite *test_suite(void) {
     tcase_add_test(tcase, folders_are_walked_in_the_order_of_bytes_and_other_files_are_counted);
     tcase_add_test(tcase, a_damaged_picture_gets_a_row_that_says_so_and_the_others_go_on);
     tcase_add_loop_test(tcase, predictions_are_those_that_features_has_of_the_same_pictures, 0, COUNT(fits));
+    tcase_add_loop_test(tcase, predictions_are_as_accurate_as_eval_says, 0, COUNT(fits));
     tcase_add_test(tcase, rows_do_not_depend_on_threads);
     tcase_add_test(tcase, names_come_from_standard_input_as_they_are);
     tcase_add_test(tcase, probabilities_of_all_classes_add_up_to_one);
+    tcase_add_test(tcase, columns_of_text_are_aligned_whatever_the_names_of_classes);
+    tcase_add_loop_test(tcase, a_picture_whose_output_is_not_finite_is_named, 0, COUNT(formats));
     tcase_add_test(tcase, mistakes_in_options_are_named);
     return suite;
 }

@@ -22,6 +22,7 @@ static const struct {
     {"tests/fuzz/corpus/checkpoint/*", fuzz_checkpoint_input},
     {"tests/fuzz/corpus/data/*", fuzz_data_input},
     {"tests/fuzz/corpus/picture/*", fuzz_picture_input},
+    {"tests/fuzz/corpus/tree/*", fuzz_tree_input},
 };
 
 static struct text load(const char *path) {

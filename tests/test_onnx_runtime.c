@@ -185,7 +185,7 @@ static void put_pixels(const char *to_folder) {
     uint8_t *pixels = arena_alloc(&arena, bytes);
     struct error err;
     for (int i = 0; i < IMAGES; i++) {
-        ck_assert_msg(dataset_fetch(&dataset, SPLIT_TRAIN, i, pixels, &err), "%s", err.text);
+        ck_assert_msg(dataset_fetch(&dataset, SPLIT_TRAIN, i, NULL, pixels, &err), "%s", err.text);
         put(file, pixels, 1, bytes);
     }
     fprintf(sizes, "%d %d %d %d %d %d\n", IMAGES, dataset.height, dataset.width, dataset.channels, model.head.classes,
@@ -399,21 +399,26 @@ START_TEST(families_are_the_same_in_onnxruntime) {
 }
 END_TEST
 
-/* The block of Python on docs/export.md, on a picture of another size. */
-START_TEST(the_script_of_the_page_classifies_a_picture) {
+/* The block of Python on docs/export.md, on a picture of another shape. */
+START_TEST(the_script_of_the_page_classifies_a_picture_as_predict_does) {
     NEEDS_RUNTIME;
     SKIP_IF(shell("$SPHERENET_PYTHON -c 'import PIL' 2>/dev/null"), "there is no Python with Pillow");
-    char *page = read_text(arena_printf(&arena, "%s/docs/export.md", home));
+    char *page = read_text(arena_printf(&arena, "%s/docs/export.md", home)), class[64];
     char *script = strstr(page, "```python\n") + strlen("```python\n");
+    double probability;
     *strstr(script, "```") = '\0';
     disk_write_text("classify.py", script);
     run(0, "train spec.yaml --quiet");
     run(0, "export runs/tiny --to onnx --out tiny.onnx");
-    int status =
-        shell("$SPHERENET_PYTHON -c \"import PIL.Image; PIL.Image.new('RGBA', (50, 40), 'red').save('a.png')\" && "
-              "$SPHERENET_PYTHON classify.py tiny.onnx a.png >printed.txt 2>errors.txt");
+    int status = shell("$SPHERENET_PYTHON -c \"import PIL.Image; "
+                       "PIL.Image.linear_gradient('L').resize((50, 30)).convert('RGBA').save('a.png')\" && "
+                       "$SPHERENET_PYTHON classify.py tiny.onnx a.png >printed.txt 2>errors.txt");
     ck_assert_msg(status == 0, "%s", read_text("errors.txt"));
+    run(0, "predict runs/tiny a.png");
+    ck_assert_int_eq(sscanf(strstr(output, "a.png,,"), "a.png,,%63[^,],%lf", class, &probability), 2);
     ck_assert_msg(!strncmp(read_text("printed.txt"), "a.png class ", 12), "%s", read_text("printed.txt"));
+    ck_assert_ptr_nonnull(strstr(read_text("printed.txt"), class));
+    ck_assert_double_eq_tol(atof(strstr(read_text("printed.txt"), class) + strlen(class)), probability, 0.002);
 }
 END_TEST
 
@@ -424,6 +429,7 @@ Suite *test_suite(void) {
     tcase_add_test(rows, layers_are_the_same_in_onnxruntime);
     tcase_add_test(rows, losses_are_the_same_in_onnxruntime);
     tcase_add_test(rows, families_are_the_same_in_onnxruntime);
-    tcase_add_test(rows, the_script_of_the_page_classifies_a_picture);
+    TCase *page = suite_group(suite, "page", 60, set_up, program_tear_down);
+    tcase_add_test(page, the_script_of_the_page_classifies_a_picture_as_predict_does);
     return suite;
 }

@@ -41,8 +41,27 @@ bool error_set_code(struct error *err, enum error_code code, const char *format,
     return false;
 }
 
+static enum error_code code_of_errno(void) {
+    switch (errno) {
+    case ENOMEM:
+        return ERROR_NO_MEMORY;
+    case EIO:
+    case EMFILE:
+    case ENFILE:
+    case ESTALE:
+    case ETIMEDOUT:
+        return ERROR_SYSTEM;
+    default:
+        return ERROR_OTHER;
+    }
+}
+
+bool error_is_of_machine(const struct error *err) {
+    return err->code == ERROR_NO_MEMORY || err->code == ERROR_SYSTEM;
+}
+
 bool error_set_errno(struct error *err, const char *format, ...) {
-    enum error_code code = errno == ENOMEM ? ERROR_NO_MEMORY : ERROR_OTHER;
+    enum error_code code = code_of_errno();
     const char *reason = strerror(errno);
     char context[ERROR_TEXT_BYTES - REASON_BYTES];
     va_list args;

@@ -12,8 +12,10 @@
 /* What callers decide by; they do not read the text. */
 enum error_code {
     ERROR_OTHER,
-    ERROR_DAMAGED,  /* a file does not hold what was once written to it */
-    ERROR_NO_MEMORY /* which says nothing of the file that was to be read or written */
+    ERROR_DAMAGED, /* a file does not hold what was once written to it */
+    /* Which say nothing of what the file holds that was to be read or written: */
+    ERROR_NO_MEMORY,
+    ERROR_SYSTEM /* an input/output error, too many open files, ... */
 };
 
 enum { ERROR_TEXT_BYTES = 8192, ERROR_LIST_BYTES = 2048 };
@@ -29,8 +31,12 @@ bool error_set(struct error *err, const char *format, ...) __attribute__((format
 bool error_set_code(struct error *err, enum error_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* "CONTEXT: what strerror says of errno", which is never cut; returns false. ENOMEM is ERROR_NO_MEMORY. */
+/* "CONTEXT: what strerror says of errno", which is never cut; returns false. ENOMEM is ERROR_NO_MEMORY, EIO,
+ * EMFILE and their like ERROR_SYSTEM. */
 bool error_set_errno(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Whether the error is of the kind that may be gone when the same is tried again. */
+bool error_is_of_machine(const struct error *err);
 
 /* Lines of a message, of which there may be too many: what goes beyond ERROR_LIST_BYTES is counted. A list of zeros is
  * empty and ready. */

@@ -48,8 +48,9 @@ static bool open_bench(struct bench *bench, const struct experiment *experiment,
     if (!dataset_load(&bench->dataset, experiment->data, seed, err) ||
         !standardize(&bench->dataset, experiment->data, err) || !trainer_open(&bench->trainer, experiment, err))
         return false;
-    bench->loader =
-        loader_train(&bench->dataset, experiment_data(experiment), seed, experiment->train.batch_size, 0, err);
+    const struct data_config *data = experiment_data(experiment);
+    bench->loader_threads = data->loader_threads;
+    bench->loader = loader_train(&bench->dataset, data, seed, experiment->train.batch_size, 0, err);
     if (!bench->loader)
         return false;
     chain_visit(&bench->trainer.model.chain, count_layer, bench);
@@ -128,6 +129,21 @@ static void measure_evaluation(struct bench *bench, int round, const struct batc
     keep(bench, BENCH_EVALUATION, round, (double)batch->count * steps / seconds);
 }
 
+/* Batches that are ready when it begins are not counted. False: an image could not be fetched. */
+static bool measure_input(struct bench *bench, int round) {
+    int batches = -LOADER_BATCHES;
+    double start = 0, seconds = 0;
+    for (; batches < 0 || !enough(batches, seconds); batches++) {
+        if (batches == 0)
+            start = clock_seconds();
+        if (!loader_next(bench->loader))
+            return false;
+        seconds = clock_seconds() - start;
+    }
+    keep(bench, BENCH_INPUT, round, (double)bench->trainer.model.batch * batches / seconds);
+    return true;
+}
+
 static bool measure_machine(struct bench *bench, int round, struct error *err) {
     int threads = bench->trainer.model.planner.threads;
     double products = gemm_rate(BENCH_GEMM_SIZE, threads, MACHINE_REPEATS);
@@ -145,6 +161,7 @@ static bool warm_up(struct bench *bench, struct error *err) {
     trainer_step(&bench->trainer, batch);
     evaluate(bench, batch);
     bench->peak_memory = cpu_peak_memory();
+    bench->image_memory = (double)dataset_held_bytes(&bench->dataset);
     return true;
 }
 
@@ -159,6 +176,8 @@ bool bench_run(struct bench *bench, const struct experiment *experiment, int rou
         if (!batch)
             return loader_good(bench->loader, err);
         measure_evaluation(bench, round, batch);
+        if (!measure_input(bench, round))
+            return loader_good(bench->loader, err);
     }
     return true;
 }

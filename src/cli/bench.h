@@ -12,6 +12,7 @@ enum bench_measure {
     BENCH_COPY,       /* bytes/s, read and written */
     BENCH_TRAINING,   /* images/s of whole steps, input included */
     BENCH_EVALUATION, /* images/s of forward passes alone, as in evaluation */
+    BENCH_INPUT,      /* images/s that the loader prepares while no step runs */
     BENCH_PHASES,     /* from here on seconds a step: STEP_PHASES of these, then PASS_DIRECTIONS for each layer */
     BENCH_LAYERS = BENCH_PHASES + STEP_PHASES
 };
@@ -24,7 +25,9 @@ struct bench {
     struct dataset dataset;
     struct trainer trainer;
     struct loader *loader;
-    double peak_memory;    /* bytes: the program in training and evaluation, before the arrays of the machine's rates */
+    double peak_memory;  /* bytes: the program in training and evaluation, before the arrays of the machine's rates */
+    double image_memory; /* bytes of images in it */
+    int loader_threads;
     int64_t multiply_adds; /* of all layers; an image, forward */
     int layers, rounds;
     double *samples; /* [measure][round] */

@@ -38,13 +38,6 @@ static size_t parameters(const struct bench *bench) {
     return count;
 }
 
-static double dataset_bytes(const struct dataset *dataset) {
-    double images = 0;
-    for (int split = 0; split < SPLIT_COUNT; split++)
-        images += dataset->splits[split].count;
-    return images * (double)dataset_image_bytes(dataset);
-}
-
 /* --- Tables ------------------------------------------------------------------------------------------------------ */
 
 static void print_direction(const struct bench *bench, const struct layer *layer, enum pass_direction direction) {
@@ -91,8 +84,8 @@ static void print_phases(const struct bench *bench) {
 
 static void print_tables(const struct bench *bench) {
     double products = bench_median(bench, BENCH_GEMM), training = bench_median(bench, BENCH_TRAINING);
-    double evaluation = bench_median(bench, BENCH_EVALUATION);
-    int threads = bench->trainer.model.planner.threads;
+    double evaluation = bench_median(bench, BENCH_EVALUATION), input = bench_median(bench, BENCH_INPUT);
+    int threads = bench->trainer.model.planner.threads, loaders = bench->loader_threads;
     printf("machine: %s, %d thread%s\nproducts: %s\n", cpu_description(), threads, threads == 1 ? "" : "s",
            blas_library());
     printf("network: %zu trained parameters, %.3f GFLOP an image forward; batches of %d\n", parameters(bench),
@@ -106,8 +99,10 @@ static void print_tables(const struct bench *bench) {
            6e-9 * (double)bench->multiply_adds, step_rate(bench) / 1e9);
     printf("ratio: %.3f of the matrix products\n", step_rate(bench) / products);
     printf("evaluation: %.1f images/s, %.2f times training\n", evaluation, evaluation / training);
+    printf("input: %.1f images/s prepared by %d thread%s, %.2f times training\n", input, loaders,
+           loaders == 1 ? "" : "s", input / training);
     printf("peak memory: %.0f MB, of which images %.0f MB; without what measuring the machine took\n",
-           bench->peak_memory / 1e6, dataset_bytes(&bench->dataset) / 1e6);
+           bench->peak_memory / 1e6, bench->image_memory / 1e6);
     printf("medians of %d round%s\n", bench->rounds, bench->rounds == 1 ? "" : "s");
 }
 
@@ -140,11 +135,12 @@ static void spec_rows(const struct bench *bench) {
     const struct dataset *dataset = &bench->dataset;
     row("rounds", "", bench->rounds, "rounds");
     row("threads", "", bench->trainer.model.planner.threads, "threads");
+    row("loader_threads", "", bench->loader_threads, "threads");
     row("batch", "", bench->trainer.model.batch, "images");
     row("height", "", dataset->height, "pixels");
     row("width", "", dataset->width, "pixels");
     row("channels", "", dataset->channels, "channels");
-    row("dataset", "", dataset_bytes(dataset) / 1e6, "MB");
+    row("dataset", "", bench->image_memory / 1e6, "MB");
     row("parameters", "", (double)parameters(bench), "values");
     row("multiply_adds", "", (double)bench->multiply_adds, "multiply-adds");
 }
@@ -161,6 +157,7 @@ static void print_rows(const struct bench *bench) {
     row("training_ratio", "", step_rate(bench) / products, "of sgemm");
     row("evaluation", "", evaluation, "images/s");
     row("evaluation_ratio", "", evaluation / training, "of training_step");
+    row("prepared", "", bench_median(bench, BENCH_INPUT), "images/s");
     row("peak_memory", "", bench->peak_memory / 1e6, "MB");
     for (int phase = 0; phase < STEP_PHASES; phase++)
         row(phase_names[phase], "", 1e3 * bench_median(bench, BENCH_PHASES + phase), "ms");
@@ -215,15 +212,16 @@ const struct command command_bench = {
     .operands = "SPEC",
     .summary = "Time a spec's training, layer by layer, beside the machine's own matrix products and copies.",
     .details =
-        "A round measures matrix products, copying, training steps, and forward passes as in evaluation, for at least\n"
-        "half a second each of the last two; figures are medians of the rounds.\n"
+        "A round measures matrix products, copying, training steps, forward passes as in evaluation, and the input:\n"
+        "batches that the loader's threads read, decode and augment while nothing else runs; at least half a second\n"
+        "each of the last three. Figures are medians of the rounds.\n"
         "\n"
         "FLOP are counted as direct convolution: six for each multiply-add of the forward pass, which is a\n"
         "multiplication and an addition forward, backward to the input, and backward to the weights. The first layer\n"
         "goes back to the weights alone, and its own row counts that.\n"
         "batch_norm, sphere_norm, relu and flatten make no pass of their own: the layers beside them do their work.\n"
         "ms of a residual unit: in training it is the addition; the layers within it have rows of their own.\n"
-        "input is the time that a step waits for its batch.\n"
+        "input as a phase of the step is the time that a step waits for its batch.\n"
         "MB of tensors: what a step reads or writes at least once for the layer, forward or backward: a batch of its\n"
         "input, its output, and the gradients of both. The output of one layer is the input of the next, so the "
         "column\n"

@@ -65,11 +65,11 @@ static void put_angles(FILE *file, const struct report *report) {
 static bool write_table(const struct report *report, const char *name, void (*put)(FILE *, const struct report *),
                         struct error *err) {
     char path[PATH_BYTES];
-    FILE *file = table_open(table_path(&report->loaded, report->folder, name, path), err);
-    if (!file)
+    struct atomic_stream table;
+    if (!table_open(&table, table_path(&report->loaded, report->folder, name, path), err))
         return false;
-    put(file, report);
-    return table_close(file, path, err);
+    put(table.file, report);
+    return table_close(&table, path, err);
 }
 
 /* The folder the tables go to, into which they can be written. */

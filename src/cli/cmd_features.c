@@ -24,9 +24,10 @@ static void put_logits(FILE *file, const struct features *features, int image) {
 
 static bool write_features(const struct loaded_run *loaded, const struct features *features, const char *path,
                            struct error *err) {
-    FILE *file = table_open(path, err);
-    if (!file)
+    struct atomic_stream table;
+    if (!table_open(&table, path, err))
         return false;
+    FILE *file = table.file;
     fprintf(file, "label,prediction");
     for (int j = 0; j < features->width; j++)
         fprintf(file, ",f%d", j);
@@ -44,7 +45,7 @@ static bool write_features(const struct loaded_run *loaded, const struct feature
             table_put_class(file, loaded, features->predictions[i]);
         fputc('\n', file);
     }
-    return table_close(file, path, err);
+    return table_close(&table, path, err);
 }
 
 static bool extract(struct loaded_run *loaded, struct features *features, struct error *err) {

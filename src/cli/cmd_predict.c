@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/number.h"
+#include "cli/output.h"
 #include "cli/picture_queue.h"
 #include "cli/prediction_table.h"
 #include "data/normalize.h"
@@ -14,13 +15,14 @@
 
 static struct values overrides;
 static const char *format_name, *out_path, *top_words = "1";
-static bool with_features;
+static bool with_features, null_ended;
 
 static const struct option options[] = {
-    {"top", OPTION_VALUE, &top_words, "K", "the K most probable classes of each picture; 1 unless told"},
+    {"top", OPTION_VALUE, &top_words, "K", "the K most probable classes of each picture, at most all; 1 unless told"},
     {"features", OPTION_FLAG, &with_features, NULL, "the classifier's inputs, too: f0, f1, ...; not as text"},
     {"format", OPTION_VALUE, &format_name, "csv|jsonl|text", "text on a terminal and csv elsewhere, unless told"},
     {"out", OPTION_PATH, &out_path, "FILE", "where the rows go; else standard output"},
+    {"null", OPTION_FLAG, &null_ended, NULL, "names on standard input end in a byte of 0, as those of find -print0"},
     SET_OPTION(&overrides),
     {0},
 };
@@ -30,12 +32,14 @@ struct predicting {
     struct images_config config;
     struct normalizer normalizer;
     struct prediction_table table;
+    struct atomic_stream out; /* with --out */
     struct picture_names names;
     struct picture_queue *queue;
     size_t image_values;
     real *images, *features; /* [batch][...] */
     double *logits;          /* [2][classes]: and probabilities */
     struct guess *guesses;   /* [top] */
+    struct text not_finite;  /* what is said of such a picture */
     int64_t pictures, faults;
 };
 
@@ -97,8 +101,16 @@ static void compute(struct predicting *p, int count) {
         model_features(model, good, p->images, p->features);
 }
 
+static const char *tell_not_finite(struct predicting *p, const char *path) {
+    p->not_finite.length = 0;
+    text_printf(&p->not_finite, "%s: the network's output is not finite", path);
+    text_defuse_line(p->not_finite.data);
+    return p->not_finite.data;
+}
+
 static void put_rows(struct predicting *p, int count) {
     int image = 0;
+    p->pictures += count;
     for (int i = 0; i < count; i++) {
         const struct queued_picture *picture = picture_queue_get(p->queue, i);
         const real *feature = p->features ? p->features + (size_t)image * (size_t)p->loaded.model.head.width : NULL;
@@ -106,7 +118,7 @@ static void put_rows(struct predicting *p, int count) {
         if (picture->fault.length)
             row.fault = picture->fault.data;
         else if (!guess(p, image++, feature))
-            row.fault = "the network's output is not finite";
+            row.fault = tell_not_finite(p, row.path);
         p->faults += row.fault != NULL;
         prediction_table_put(&p->table, &row);
     }
@@ -114,12 +126,12 @@ static void put_rows(struct predicting *p, int count) {
 
 static bool predict_all(struct predicting *p, struct error *err) {
     prediction_table_begin(&p->table);
-    for (int count; (count = picture_queue_wait(p->queue)) > 0; p->pictures += count) {
+    for (int count; (count = picture_queue_wait(p->queue)) > 0;) {
         compute(p, count);
         put_rows(p, count);
         picture_queue_release(p->queue, count);
-        if (fflush(p->table.file))
-            return error_set_errno(err, "%s: cannot be written", out_path ? out_path : "standard output");
+        if (fflush(p->table.file)) /* of standard output main tells, if anybody would read on */
+            return !out_path || error_set_errno(err, "%s: cannot be written", out_path);
     }
     return true;
 }
@@ -160,10 +172,11 @@ static bool open_table(struct predicting *p, struct error *err) {
     p->table.loaded = &p->loaded;
     p->table.with_features = with_features;
     p->table.top = smaller(p->table.top, p->loaded.experiment.shape.classes);
-    p->table.file = stdout;
-    if (out_path && (!run_dir_make_for(out_path, err) || !(p->table.file = table_open(out_path, err))))
+    if (out_path && (!run_dir_make_for(out_path, err) || !table_open(&p->out, out_path, err)))
         return false;
-    p->table.on_terminal = isatty(fileno(p->table.file));
+    p->table.file = out_path ? p->out.file : stdout;
+    p->names.output = fileno(p->table.file);
+    p->table.on_terminal = isatty(p->names.output);
     if (!p->table.format)
         p->table.format = prediction_format_find(p->table.on_terminal && !with_features ? "text" : "csv");
     return true;
@@ -178,7 +191,14 @@ static bool predict(struct predicting *p, struct error *err) {
                 (p->queue = picture_queue_open(&p->config, &p->names, model->batch, model->planner.threads, err)) &&
                 predict_all(p, err);
     picture_queue_close(p->queue);
-    return (!out_path || table_close(p->table.file, out_path, err)) && good;
+    if (p->out.file && !good)
+        atomic_stream_abandon(&p->out, out_path);
+    return good && (!out_path || table_close(&p->out, out_path, err));
+}
+
+/* Nobody may have waited for the first. */
+static bool lacks_pictures(const struct predicting *p) {
+    return !p->pictures && !p->names.failed && (out_path || output_has_reader());
 }
 
 /* What was passed over and what failed. */
@@ -186,12 +206,14 @@ static enum exit_status conclude(const struct predicting *p) {
     if (p->names.foreign)
         fprintf(stderr, "spherenet predict: %d file%s passed over whose names are no pictures'\n", p->names.foreign,
                 p->names.foreign == 1 ? " was" : "s were");
-    if (!p->pictures)
+    if (p->names.failed)
+        fprintf(stderr, "spherenet predict: %s\n", p->names.err.text);
+    if (lacks_pictures(p))
         fprintf(stderr, "spherenet predict: there is no picture; pictures are .jpg, .jpeg and .png files\n");
-    else if (p->faults)
+    if (p->faults)
         fprintf(stderr, "spherenet predict: %lld of %lld pictures without prediction\n", (long long)p->faults,
                 (long long)p->pictures);
-    return p->pictures && !p->faults ? EXIT_DONE : EXIT_FAILED;
+    return p->names.failed || p->faults || lacks_pictures(p) ? EXIT_FAILED : EXIT_DONE;
 }
 
 static bool check_options(struct predicting *p) {
@@ -211,10 +233,11 @@ static bool check_options(struct predicting *p) {
 }
 
 static enum exit_status run(int operand_count, const char *const *operands) {
-    struct predicting p = {.names = {.operands = operands + 1, .operand_count = operand_count - 1}};
+    struct predicting p = {0};
     struct error err;
     if (!check_options(&p))
         return EXIT_USAGE;
+    picture_names_open(&p.names, operands + 1, operand_count - 1, null_ended ? '\0' : '\n');
     enum exit_status status = loaded_run_open_network(&p.loaded, operands[0], &overrides);
     if (status == EXIT_DONE && !predict(&p, &err)) {
         fprintf(stderr, "spherenet: %s\n", err.text);
@@ -226,7 +249,8 @@ static enum exit_status run(int operand_count, const char *const *operands) {
     free(p.features);
     free(p.logits);
     free(p.guesses);
-    picture_names_free(&p.names);
+    text_free(&p.not_finite);
+    picture_names_close(&p.names);
     loaded_run_close(&p.loaded);
     return status;
 }
@@ -237,14 +261,17 @@ const struct command command_predict = {
     .summary = "Tell the classes of your own pictures.",
     .details =
         "One row for each picture, JPEG or PNG: its file, the most probable class, the probability, and the angle in\n"
-        "degrees between its feature and the class's weights, where the last layer is a dense one. \"-\" reads names "
-        "of\n"
-        "files from standard input, one a line. Pictures are cut, resized and normalised as the checkpoint says\n"
-        "(data.fit and data.filter; those of other datasets than images: the middle, bilinear) and taken as they are\n"
-        "seen: a network that was trained on white digits on black expects such pictures.\n"
+        "degrees between its feature and the class's weights, where the last layer is a dense one.\n"
+        "A folder stands for the files at any depth in it that are named .jpg, .jpeg, .png; a file is read whatever\n"
+        "its name. \"-\" reads names from standard input, one a line; rows come as names do. What is named twice has\n"
+        "two rows.\n"
+        "Pictures are cut, resized and normalised as the checkpoint says (data.fit and data.filter; those of other\n"
+        "datasets than images: the middle, bilinear) and taken as they are seen: a network that was trained on white\n"
+        "digits on black expects such pictures. Where it takes grey images, colours become grey.\n"
         "Probabilities are the softmax of the logits; of the loss sphereface2, each class's own sigmoid.\n"
         "A picture that cannot be read gets a row that says why; the status is then 1 at the end.\n"
-        "In JSON, bytes of a name that are no UTF-8 become U+FFFD.\n",
+        "In JSON, bytes of a name that are no UTF-8 become U+FFFD.\n"
+        "A run's folder stands for its newest checkpoint; RUN/checkpoints/best.safetensors.gz is the best one.\n",
     .options = options,
     .least_operands = 2,
     .most_operands = INT_MAX,

@@ -76,11 +76,12 @@ static void *encode(const struct sheet *sheet, png_alloc_size_t *size, const cha
 static bool write_png(const struct sheet *sheet, const char *path, struct error *err) {
     png_alloc_size_t size;
     void *bytes = encode(sheet, &size, path, err);
-    FILE *file = bytes ? table_open(path, err) : NULL;
-    if (file)
-        (void)fwrite(bytes, 1, size, file); /* table_close finds what went wrong */
+    struct atomic_stream file;
+    bool good = bytes && table_open(&file, path, err);
+    if (good)
+        (void)fwrite(bytes, 1, size, file.file); /* table_close finds what went wrong */
     free(bytes);
-    return file && table_close(file, path, err);
+    return good && table_close(&file, path, err);
 }
 
 bool contact_sheet_write(const char *path, const struct dataset *dataset, const struct data_config *config,

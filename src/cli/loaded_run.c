@@ -149,22 +149,13 @@ bool table_check(const char *path, struct error *err) {
     return true;
 }
 
-FILE *table_open(const char *path, struct error *err) {
-    FILE *file = fopen(path, "w");
-    if (!file)
-        error_set_errno(err, "%s: cannot be written", path);
-    return file;
+bool table_open(struct atomic_stream *table, const char *path, struct error *err) {
+    return atomic_stream_open(table, path) || error_set_errno(err, "%s: cannot be written", path);
 }
 
-bool table_close(FILE *file, const char *path, struct error *err) {
-    struct stat status;
-    bool regular = fstat(fileno(file), &status) == 0 && S_ISREG(status.st_mode), failed = ferror(file);
-    if (fclose(file) || failed) {
-        error_set_errno(err, "%s: cannot be written", path);
-        if (regular)
-            unlink(path); /* half a table looks like a whole one */
-        return false;
-    }
+bool table_close(struct atomic_stream *table, const char *path, struct error *err) {
+    if (!atomic_stream_close(table, path))
+        return error_set_errno(err, "%s: cannot be written", path);
     printf("%s\n", path);
     return true;
 }

@@ -7,6 +7,7 @@
 
 #include "cli/command.h"
 #include "run/run_dir.h"
+#include "storage/atomic_file.h"
 #include "train/evaluate.h"
 
 struct loaded_run {
@@ -44,9 +45,10 @@ bool loaded_run_check_finite(const struct loaded_run *loaded, const struct evalu
 /* Whether a table can be written there, to be asked before the work that it takes. */
 bool table_check(const char *path, struct error *err);
 
-/* Opens PATH for writing; closes what was written, and prints where it went. */
-FILE *table_open(const char *path, struct error *err);
-bool table_close(FILE *file, const char *path, struct error *err);
+/* Opens PATH for writing; closes what was written, and prints where it went. Half a table looks like a whole one, so
+ * there is none when that fails. */
+bool table_open(struct atomic_stream *table, const char *path, struct error *err);
+bool table_close(struct atomic_stream *table, const char *path, struct error *err);
 
 /* Writes the class's name as a field of a table, in quotes where it needs them. */
 void table_put_class(FILE *file, const struct loaded_run *loaded, int class);

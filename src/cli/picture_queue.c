@@ -19,6 +19,7 @@ struct picture_queue {
     pthread_cond_t changed;
     int64_t named, released; /* pictures, since the beginning */
     bool ended;              /* no more are to be named */
+    bool pauses;             /* the next name is being waited for */
 };
 
 static struct queued_picture *picture_at(const struct picture_queue *queue, int64_t position) {
@@ -35,6 +36,23 @@ static bool wait_for_place(struct picture_queue *queue) {
     return wanted;
 }
 
+static void set_pausing(struct picture_queue *queue, bool pauses) {
+    pthread_mutex_lock(&queue->lock);
+    queue->pauses = pauses;
+    pthread_cond_broadcast(&queue->changed);
+    pthread_mutex_unlock(&queue->lock);
+}
+
+/* What is named may go on to the network while the next name is not there. */
+static bool take_name(struct picture_queue *queue, struct text *path) {
+    if (picture_names_at_hand(queue->names))
+        return picture_names_next(queue->names, path);
+    set_pausing(queue, true);
+    bool taken = picture_names_next(queue->names, path);
+    set_pausing(queue, false);
+    return taken;
+}
+
 /* The next picture, with its path; NULL when there is none. */
 static struct queued_picture *name_next(struct picture_queue *queue) {
     struct queued_picture *picture = NULL;
@@ -42,7 +60,7 @@ static struct queued_picture *name_next(struct picture_queue *queue) {
     if (wait_for_place(queue)) {
         picture = picture_at(queue, queue->named);
         picture->done = false;
-        if (!picture_names_next(queue->names, &picture->path))
+        if (!take_name(queue, &picture->path))
             picture = NULL;
         pthread_mutex_lock(&queue->lock);
         queue->named += picture != NULL;
@@ -101,10 +119,10 @@ struct picture_queue *picture_queue_open(const struct images_config *config, str
     return NULL;
 }
 
-/* Of the next ones, at most a batch, those that are named; -1 while more may come or are not decoded. */
+/* Of the next ones, at most a batch, those that are named; -1 while more may come soon or are not decoded. */
 static int ready(const struct picture_queue *queue) {
     int count = queue->named - queue->released < queue->batch ? (int)(queue->named - queue->released) : queue->batch;
-    if (count < queue->batch && !queue->ended)
+    if (count < queue->batch && !queue->ended && !(queue->pauses && count))
         return -1;
     for (int i = 0; i < count; i++)
         if (!picture_at(queue, queue->released + i)->done)
@@ -139,6 +157,7 @@ void picture_queue_close(struct picture_queue *queue) {
     queue->ended = true;
     pthread_cond_broadcast(&queue->changed);
     pthread_mutex_unlock(&queue->lock);
+    picture_names_stop(queue->names);
     for (int i = 0; i < queue->thread_count; i++)
         pthread_join(queue->threads[i], NULL);
     for (int i = 0; queue->ring && i < queue->size; i++) {

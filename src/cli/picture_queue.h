@@ -14,12 +14,13 @@ struct queued_picture {
 
 struct picture_queue;
 
-/* Names and configuration are used until picture_queue_close. At most 2 * batch pictures wait, and each thread decodes
- * one. NULL with an error where memory or threads are not to be had. */
+/* Names and configuration are used until picture_queue_close, which stops the names. At most 2 * batch pictures wait,
+ * and each thread decodes one. NULL with an error where memory or threads are not to be had. */
 struct picture_queue *picture_queue_open(const struct images_config *config, struct picture_names *names, int batch,
                                          int threads, struct error *err);
 
-/* Waits for the next `batch` pictures, or fewer at the end; how many there are. */
+/* Waits for the next `batch` pictures, or fewer at the end and where the next name has to be waited for; how many there
+ * are, 0: the end. */
 int picture_queue_wait(struct picture_queue *queue);
 
 /* One of those, in the order of their names; valid until they are released. */

@@ -3,11 +3,12 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/number.h"
 #include "storage/csv.h"
 
 struct prediction_format {
     const char *name;
-    void (*begin)(const struct prediction_table *table); /* NULL: nothing comes before the rows */
+    void (*begin)(struct prediction_table *table); /* NULL: nothing comes before the rows */
     void (*put)(const struct prediction_table *table, const struct prediction *prediction);
 };
 
@@ -17,7 +18,7 @@ static const char *class_name(const struct prediction_table *table, int class, c
 
 /* --- CSV --------------------------------------------------------------------------------------------------------- */
 
-static void begin_csv(const struct prediction_table *table) {
+static void begin_csv(struct prediction_table *table) {
     fprintf(table->file, "file,error,class,probability,angle");
     for (int i = 2; i <= table->top; i++)
         fprintf(table->file, ",class_%d,probability_%d,angle_%d", i, i, i);
@@ -119,30 +120,42 @@ static void put_json(const struct prediction_table *table, const struct predicti
 
 /* --- Text -------------------------------------------------------------------------------------------------------- */
 
-/* Of the columns of classes. */
-static int name_width(const struct prediction_table *table) {
+enum { LEAST_NAME_WIDTH = 5, MOST_NAME_WIDTH = 24 };
+
+/* Of UTF-8, and each other byte as one. */
+static int count_characters(const char *text) {
+    int count = 0;
+    for (const unsigned char *at = (const unsigned char *)text; *at; count++)
+        at += utf8_length(at) ? utf8_length(at) : 1;
+    return count;
+}
+
+/* Finds the width of the columns of classes. */
+static void begin_text(struct prediction_table *table) {
     char buffer[CLASS_NAME_BYTES];
-    int width = 5;
-    for (int c = 0; c < table->loaded->experiment.shape.classes; c++) {
-        int length = (int)strlen(class_name(table, c, buffer));
-        width = length > width ? length : width;
-    }
-    return width < 24 ? width : 24;
+    table->name_width = LEAST_NAME_WIDTH;
+    for (int c = 0; c < table->loaded->experiment.shape.classes && table->name_width < MOST_NAME_WIDTH; c++)
+        table->name_width = larger(table->name_width, count_characters(class_name(table, c, buffer)));
+    table->name_width = smaller(table->name_width, MOST_NAME_WIDTH);
+}
+
+/* As many columns as "NAME 0.1234 123.4 deg ", which is one guess. */
+static void put_text_guess(const struct prediction_table *table, const struct guess *guess) {
+    char buffer[CLASS_NAME_BYTES];
+    const char *name = class_name(table, guess->class, buffer);
+    int padding = larger(0, table->name_width - count_characters(name));
+    fprintf(table->file, "%s%*s %6.4f", name, padding, "", guess->probability);
+    if (isnan(guess->angle))
+        fprintf(table->file, "%11s", "");
+    else
+        fprintf(table->file, " %5.1f deg ", guess->angle);
 }
 
 static void put_text(const struct prediction_table *table, const struct prediction *prediction) {
-    char buffer[CLASS_NAME_BYTES];
-    int width = name_width(table);
     if (prediction->fault)
-        fprintf(table->file, "%-*s  ", table->top * (width + 18) - 2, "no prediction");
-    for (int i = 0; !prediction->fault && i < table->top; i++) {
-        const struct guess *guess = &prediction->guesses[i];
-        fprintf(table->file, "%-*s %6.4f", width, class_name(table, guess->class, buffer), guess->probability);
-        if (isnan(guess->angle))
-            fprintf(table->file, "%11s", "");
-        else
-            fprintf(table->file, " %5.1f deg ", guess->angle);
-    }
+        fprintf(table->file, "%-*s", table->top * (table->name_width + 18), "no prediction");
+    for (int i = 0; !prediction->fault && i < table->top; i++)
+        put_text_guess(table, &prediction->guesses[i]);
     fprintf(table->file, "%s\n", prediction->fault ? prediction->fault : prediction->path);
 }
 
@@ -151,7 +164,7 @@ static void put_text(const struct prediction_table *table, const struct predicti
 static const struct prediction_format formats[] = {
     {"csv", begin_csv, put_csv},
     {"jsonl", NULL, put_json},
-    {"text", NULL, put_text},
+    {"text", begin_text, put_text},
 };
 
 const struct prediction_format *prediction_format_find(const char *name) {
@@ -161,7 +174,7 @@ const struct prediction_format *prediction_format_find(const char *name) {
     return NULL;
 }
 
-void prediction_table_begin(const struct prediction_table *table) {
+void prediction_table_begin(struct prediction_table *table) {
     if (table->format->begin)
         table->format->begin(table);
 }

@@ -11,7 +11,7 @@ struct guess {
 
 struct prediction {
     const char *path;
-    const char *fault;           /* why there is no prediction; NULL: there is one */
+    const char *fault;           /* why there is no prediction, beginning with the path; NULL: there is one */
     const struct guess *guesses; /* [top], the most probable class first */
     const real *feature;         /* NULL: it is not wanted */
 };
@@ -23,12 +23,13 @@ struct prediction_table {
     const struct loaded_run *loaded;
     int top;
     bool with_features;
+    int name_width; /* of a class, as text */
 };
 
 /* NULL: there is none of that name. */
 const struct prediction_format *prediction_format_find(const char *name);
 
-void prediction_table_begin(const struct prediction_table *table);
+void prediction_table_begin(struct prediction_table *table);
 void prediction_table_put(const struct prediction_table *table, const struct prediction *prediction);
 
 #endif

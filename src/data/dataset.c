@@ -51,6 +51,13 @@ size_t dataset_image_bytes(const struct dataset *dataset) {
     return (size_t)dataset->height * (size_t)dataset->width * (size_t)dataset->channels;
 }
 
+size_t dataset_held_bytes(const struct dataset *dataset) {
+    size_t images = 0;
+    for (int split = 0; split < SPLIT_COUNT; split++)
+        images += (size_t)dataset->splits[split].count;
+    return dataset->type->held ? dataset->type->held(dataset) : images * dataset_image_bytes(dataset);
+}
+
 bool dataset_check_labels(const char *path, const int32_t *labels, int count, int classes, struct error *err) {
     for (int i = 0; i < count; i++)
         if (labels[i] < 0 || labels[i] >= classes)

@@ -76,6 +76,8 @@ struct dataset_type {
     /* Adds a line for each image whose file was found to be bad, and whose place another one took, since the last call.
      * NULL: there are none. May be called while other threads fetch. */
     void (*tell_bad)(const struct dataset *dataset, struct text *lines);
+    /* Bytes of images that are in memory now. NULL: all images of the splits are. */
+    size_t (*held)(const struct dataset *dataset);
     /* Frees `images`, which may be NULL. */
     void (*release)(struct dataset *dataset);
 };
@@ -98,6 +100,9 @@ void dataset_free(struct dataset *dataset); /* leaves it empty; an empty dataset
 
 /* height * width * channels: the bytes of one image's pixels. */
 size_t dataset_image_bytes(const struct dataset *dataset);
+
+/* Bytes of images that are in memory now. */
+size_t dataset_held_bytes(const struct dataset *dataset);
 
 enum { CLASS_NAME_BYTES = 32 };
 

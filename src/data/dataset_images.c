@@ -66,7 +66,8 @@ static bool describe(struct dataset *dataset, const void *config, struct error *
     if (dataset->cache_bytes == IMAGE_CACHE_AUTO)
         dataset->cache_bytes = 0; /* takes what is left over */
     bool found = find_layout(&layout, &index, &arena, settings, err);
-    bool good = found ? take_classes(dataset, &layout, settings, err) : settings->classes > 0;
+    bool good =
+        found ? take_classes(dataset, &layout, settings, err) : settings->classes > 0 && !error_is_of_machine(err);
     dataset->stores_validation = found && layout.has_validation;
     image_index_free(&index);
     arena_free(&arena);
@@ -216,6 +217,11 @@ static void release(struct dataset *dataset) {
     free(images);
 }
 
+static size_t held(const struct dataset *dataset) {
+    const struct images *images = dataset->images;
+    return atomic_load(&images->cache.used);
+}
+
 static bool identify(const struct dataset *dataset, int split, int index, uint64_t *number, struct error *err) {
     const struct images *images = dataset->images;
     const int file = images->files[split][index];
@@ -287,20 +293,27 @@ static void tell_bad(const struct dataset *dataset, struct text *lines) {
     pthread_mutex_unlock(&images->telling);
 }
 
-/* A bad image's place is taken by the next good one of its class, so that its label stays right. */
+/* A bad image's place is taken by the next good one of its class, so that its label stays right. What the machine fails
+ * at makes no image bad: another time the run would be another. */
 static bool fetch(const struct dataset *dataset, int split, int index, const struct augment_context *context,
                   uint8_t *pixels, struct error *err) {
     struct images *images = dataset->images;
-    struct error ignored;
+    struct error why;
     if (image_read(images, images->files[split][index], context, pixels, err))
         return true;
-    if (images->config.on_bad_image == BAD_IMAGE_STOP || err->code == ERROR_NO_MEMORY)
+    if (images->config.on_bad_image == BAD_IMAGE_STOP || error_is_of_machine(err))
         return false;
-    for (int other = next_of_class(dataset, split, index); other != index; other = next_of_class(dataset, split, other))
-        if (image_read(images, images->files[split][other], context, pixels, &ignored)) {
+    for (int other = next_of_class(dataset, split, index); other != index;
+         other = next_of_class(dataset, split, other)) {
+        if (image_read(images, images->files[split][other], context, pixels, &why)) {
             remember_bad(images, images->files[split][index], err);
             return true;
         }
+        if (error_is_of_machine(&why)) {
+            *err = why;
+            return false;
+        }
+    }
     return false;
 }
 
@@ -364,5 +377,6 @@ const struct dataset_type dataset_images = {
     .identify = identify,
     .examine = examine,
     .tell_bad = tell_bad,
+    .held = held,
     .release = release,
 };

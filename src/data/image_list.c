@@ -1,5 +1,6 @@
 /* Files of pictures that a list names, with their labels. */
 #define _GNU_SOURCE /* qsort_r */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +19,7 @@ struct reading {
     const char *path; /* of the list */
     size_t *labels;   /* of each file: where its label's name begins in the index's names */
     size_t room;      /* for labels */
-    int line;
+    int64_t line;
     int fields; /* of the lines before; 0: this is the first */
     struct error *err;
 };
@@ -30,14 +31,14 @@ struct field {
 
 /* Cuts [at, end) at its tabs; how many fields there are, at most FIELDS + 1. */
 static int cut(const char *at, const char *end, struct field fields[FIELDS]) {
-    int count = 0;
-    for (const char *next = at; next; at = next + 1, count++) {
-        next = memchr(at, '\t', (size_t)(end - at));
-        if (count == FIELDS)
-            return FIELDS + 1;
-        fields[count] = (struct field){at, (size_t)((next ? next : end) - at)};
+    for (int count = 0; count < FIELDS; count++) {
+        const char *tab = memchr(at, '\t', (size_t)(end - at));
+        fields[count] = (struct field){at, (size_t)((tab ? tab : end) - at)};
+        if (!tab)
+            return count + 1;
+        at = tab + 1;
     }
-    return count;
+    return FIELDS + 1;
 }
 
 static int find_split(struct field field) {
@@ -88,13 +89,13 @@ static bool take_line(struct reading *reading, const char *at, const char *end) 
     struct field fields[FIELDS] = {0};
     int count = cut(at, end, fields), split = INDEX_ANY;
     if (memchr(at, '\0', (size_t)(end - at)) || count < 2 || count > FIELDS || !fields[0].length || !fields[1].length)
-        return error_set(reading->err, "%s:%d: " LINE_FORM, reading->path, reading->line);
+        return error_set(reading->err, "%s:%" PRId64 ": " LINE_FORM, reading->path, reading->line);
     if (reading->fields && count != reading->fields)
-        return error_set(reading->err, "%s:%d: has %s split, the lines before %s", reading->path, reading->line,
-                         count == FIELDS ? "a" : "no", count == FIELDS ? "none" : "one");
+        return error_set(reading->err, "%s:%" PRId64 ": has %s split, the lines before %s", reading->path,
+                         reading->line, count == FIELDS ? "a" : "no", count == FIELDS ? "none" : "one");
     if (count == FIELDS && (split = find_split(fields[2])) == INDEX_ANY)
-        return error_set(reading->err, "%s:%d: no split \"%.*s\"; there are train, test and validation", reading->path,
-                         reading->line, smaller((int)fields[2].length, 60), fields[2].bytes);
+        return error_set(reading->err, "%s:%" PRId64 ": no split \"%.*s\"; there are train, test and validation",
+                         reading->path, reading->line, (int)size_smaller(fields[2].length, 60), fields[2].bytes);
     reading->fields = count;
     return add_file(reading, fields, split);
 }

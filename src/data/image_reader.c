@@ -21,6 +21,7 @@ struct file_bytes {
 };
 
 #define FILE_MAX_BYTES ((off_t)1 << 30)
+enum { LARGE_BYTES = 1 << 24 }; /* worth asking the system for */
 
 /* All bytes of an open file. Its size is known before memory is taken. */
 static bool read_open(struct file_bytes *file, int fd, const char *path, struct error *err) {
@@ -29,8 +30,12 @@ static bool read_open(struct file_bytes *file, int fd, const char *path, struct 
     if (fstat(fd, &status))
         return error_set_errno(err, "%s", path);
     if (!S_ISREG(status.st_mode) || status.st_size > FILE_MAX_BYTES)
-        return error_set(err, "%s: is no picture: %s", path, S_ISREG(status.st_mode) ? "it is too large" : "no file");
-    file->bytes = malloc((size_t)status.st_size + 1);
+        return error_set(err, "%s: is no picture: %s", path,
+                         S_ISREG(status.st_mode)   ? "it is too large"
+                         : S_ISDIR(status.st_mode) ? "it is a folder"
+                                                   : "no file");
+    bool fits = status.st_size < LARGE_BYTES || (size_t)status.st_size < mem_available("");
+    file->bytes = fits ? malloc((size_t)status.st_size + 1) : NULL;
     if (!file->bytes)
         return error_set_code(err, ERROR_NO_MEMORY, "%s: not enough memory to read it", path);
     while (got > 0 && file->size < (size_t)status.st_size) {

@@ -14,13 +14,15 @@
 
 /* --- Layout ------------------------------------------------------------------------------------------------------ */
 
-static bool is_folder(const char *root, const char *name) {
-    struct text path = {0};
+enum entry { ENTRY_FILE, ENTRY_FOLDER, ENTRY_OTHER, ENTRY_UNKNOWN };
+
+/* What a path leads to, that counts from an open folder. Links are what they lead to; one that leads nowhere is
+ * something else. ENTRY_UNKNOWN, with errno set, where that cannot be told. */
+static enum entry look_at(int folder, const char *path) {
     struct stat status;
-    text_printf(&path, "%s/%s", root, name);
-    bool found = stat(path.data, &status) == 0 && S_ISDIR(status.st_mode);
-    text_free(&path);
-    return found;
+    if (fstatat(folder, path, &status, 0))
+        return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? ENTRY_OTHER : ENTRY_UNKNOWN;
+    return S_ISREG(status.st_mode) ? ENTRY_FILE : S_ISDIR(status.st_mode) ? ENTRY_FOLDER : ENTRY_OTHER;
 }
 
 /* A name as people may see it; of the arena. */
@@ -30,32 +32,60 @@ static const char *shown(struct arena *arena, const char *name) {
     return copy;
 }
 
-/* The folders in ROOT/FOLDER, by their bytes. */
-static const char *const *list_classes(struct arena *arena, const char *root, const char *folder, int *count) {
+static bool cannot_be_read(const char *path, struct error *err) {
+    struct arena arena = {0};
+    int code = errno;
+    const char *name = shown(&arena, path);
+    errno = code;
+    error_set_errno(err, "%s: cannot be read", name);
+    arena_free(&arena);
+    return false;
+}
+
+/* Whether ROOT/NAME is a folder. */
+static bool find_folder(bool *found, struct arena *arena, const char *root, const char *name, struct error *err) {
+    const char *path = arena_printf(arena, "%s/%s", root, name);
+    enum entry kind = look_at(AT_FDCWD, path);
+    *found = kind == ENTRY_FOLDER;
+    return kind != ENTRY_UNKNOWN || cannot_be_read(path, err);
+}
+
+/* The folders in ROOT/FOLDER, by their bytes; NULL where they cannot be found. */
+static const char *const *list_classes(struct arena *arena, const char *root, const char *folder, int *count,
+                                       struct error *err) {
     const char *path = *folder ? arena_printf(arena, "%s/%s", root, folder) : root;
-    int names_count, found = 0;
+    int names_count;
     const char *const *names = folder_names(arena, path, &names_count);
+    bool good = names_count >= 0 || cannot_be_read(path, err), found;
     const char **classes = arena_alloc(arena, ((size_t)names_count + 1) * sizeof *classes);
-    for (int i = 0; i < names_count; i++)
-        if (is_folder(path, names[i]))
-            classes[found++] = names[i];
-    *count = found;
-    return classes;
+    *count = 0;
+    for (int i = 0; good && i < names_count; i++) {
+        good = find_folder(&found, arena, path, names[i], err);
+        if (found)
+            classes[(*count)++] = names[i];
+    }
+    return good ? classes : NULL;
 }
 
 /* Pictures for tests that nobody has labels of, as ImageNet has them, lie in a folder without classes. */
-static void find_splits(struct image_layout *layout, struct arena *arena, const char *root) {
-    int test_classes;
-    const char *validation = is_folder(root, "validation") ? "validation" : is_folder(root, "val") ? "val" : NULL;
-    list_classes(arena, root, "test", &test_classes);
-    bool tests = is_folder(root, "test") && (test_classes || !validation);
-    layout->divided = is_folder(root, "train") && (tests || validation);
+static bool find_splits(struct image_layout *layout, struct arena *arena, const char *root, struct error *err) {
+    bool train, tests, long_name, short_name;
+    int test_classes = 0;
+    if (!find_folder(&train, arena, root, "train", err) || !find_folder(&tests, arena, root, "test", err) ||
+        !find_folder(&long_name, arena, root, "validation", err) ||
+        !find_folder(&short_name, arena, root, "val", err) ||
+        (tests && !list_classes(arena, root, "test", &test_classes, err)))
+        return false;
+    const char *validation = long_name ? "validation" : short_name ? "val" : NULL;
+    tests = tests && (test_classes || !validation);
+    layout->divided = train && (tests || validation);
     layout->splits[SPLIT_TRAIN] = layout->divided ? "train" : "";
     if (layout->divided) {
         layout->splits[SPLIT_TEST] = tests ? "test" : validation;
         layout->splits[SPLIT_VALIDATION] = tests ? validation : NULL;
         layout->has_validation = layout->splits[SPLIT_VALIDATION];
     }
+    return true;
 }
 
 bool image_layout_find(struct image_layout *layout, struct arena *arena, const char *root, struct error *err) {
@@ -65,10 +95,11 @@ bool image_layout_find(struct image_layout *layout, struct arena *arena, const c
         return error_set_errno(err, "%s%s", shown(arena, root), path_origin(root));
     if (!S_ISDIR(status.st_mode))
         return error_set(err, "%s: is no folder; data.list takes a file of paths and labels", shown(arena, root));
-    find_splits(layout, arena, root);
-    layout->classes = list_classes(arena, root, layout->splits[SPLIT_TRAIN], &layout->class_count);
-    if (layout->class_count >= 2)
-        return true;
+    if (!find_splits(layout, arena, root, err))
+        return false;
+    layout->classes = list_classes(arena, root, layout->splits[SPLIT_TRAIN], &layout->class_count, err);
+    if (!layout->classes || layout->class_count >= 2)
+        return layout->classes;
     return error_set(err,
                      "%s%s%s: %s; there must be a folder of pictures for each of two classes or more, or train/ and "
                      "test/ with such folders in them",
@@ -136,18 +167,12 @@ static bool without_memory(struct scan *scan) {
                           scan->index->count);
 }
 
-enum entry { ENTRY_FILE, ENTRY_FOLDER, ENTRY_OTHER };
-
-/* Links are what they lead to; one that leads nowhere is something else. */
 static enum entry kind_of(DIR *folder, const struct dirent *entry) {
-    struct stat status;
     if (entry->d_type == DT_REG)
         return ENTRY_FILE;
     if (entry->d_type == DT_DIR)
         return ENTRY_FOLDER;
-    if ((entry->d_type != DT_LNK && entry->d_type != DT_UNKNOWN) || fstatat(dirfd(folder), entry->d_name, &status, 0))
-        return ENTRY_OTHER;
-    return S_ISREG(status.st_mode) ? ENTRY_FILE : S_ISDIR(status.st_mode) ? ENTRY_FOLDER : ENTRY_OTHER;
+    return entry->d_type == DT_LNK || entry->d_type == DT_UNKNOWN ? look_at(dirfd(folder), entry->d_name) : ENTRY_OTHER;
 }
 
 /* The path of NAME in a folder of the index, that counts from the root; to be freed. */
@@ -158,33 +183,38 @@ static struct text path_in(const struct image_index *index, int folder, const ch
     return path;
 }
 
-static bool count_foreign(struct image_index *index, int folder, const char *name) {
+static bool count_foreign(struct scan *scan, int folder, const char *name) {
+    struct image_index *index = scan->index;
     bool good = true;
     if (index->foreign++ == 0) {
         struct text path = path_in(index, folder, name);
         good = image_index_add_name(index, path.data, path.length, &index->first_foreign);
         text_free(&path);
     }
-    return good;
+    return good || without_memory(scan);
 }
 
 static bool add_folder(struct scan *scan, int parent, const char *name) {
     struct text path = path_in(scan->index, parent, name);
     bool good = image_index_add_folder(scan->index, path.data);
     text_free(&path);
-    return good;
+    return good || without_memory(scan);
 }
 
-static bool add_entry(struct scan *scan, DIR *folder, int number, const struct dirent *entry) {
-    struct image_index *index = scan->index;
+static bool add_file(struct scan *scan, int folder, const char *name) {
     size_t at;
-    enum entry kind = kind_of(folder, entry);
+    return (image_index_add_name(scan->index, name, strlen(name), &at) &&
+            image_index_add_file(scan->index, (struct image_file){at, folder, scan->label, scan->split})) ||
+           without_memory(scan);
+}
+
+static bool add_entry(struct scan *scan, int number, const char *name, enum entry kind) {
+    if (kind == ENTRY_UNKNOWN)
+        return error_set_errno(scan->err, "%s: what is in it cannot be read", scan->path.data);
     if (kind == ENTRY_FOLDER)
-        return add_folder(scan, number, entry->d_name);
-    if (kind == ENTRY_OTHER || !is_picture_name(entry->d_name))
-        return count_foreign(index, number, entry->d_name);
-    return image_index_add_name(index, entry->d_name, strlen(entry->d_name), &at) &&
-           image_index_add_file(index, (struct image_file){at, number, scan->label, scan->split});
+        return add_folder(scan, number, name);
+    return kind == ENTRY_FILE && is_picture_name(name) ? add_file(scan, number, name)
+                                                       : count_foreign(scan, number, name);
 }
 
 static int by_name(const void *a, const void *b, void *names) {
@@ -203,8 +233,8 @@ static bool read_entries(struct scan *scan, DIR *folder, int number) {
     int files = index->count, folders = index->folder_count;
     struct dirent *entry;
     for (errno = 0; (entry = readdir(folder)); errno = 0)
-        if (*entry->d_name != '.' && !add_entry(scan, folder, number, entry))
-            return without_memory(scan);
+        if (*entry->d_name != '.' && !add_entry(scan, number, entry->d_name, kind_of(folder, entry)))
+            return false;
     if (errno)
         return error_set_errno(scan->err, "%s: cannot be read", scan->path.data);
     index->folders[number].first = files;
@@ -279,7 +309,7 @@ static bool complain_of_empty(struct scan *scan, int folder) {
 static bool scan_class(struct scan *scan, int parent, const char *name) {
     struct image_index *index = scan->index;
     int first = index->folder_count, files = index->count;
-    bool good = add_folder(scan, parent, name) || without_memory(scan);
+    bool good = add_folder(scan, parent, name);
     for (int i = first; good && i < index->folder_count; i++)
         good = read_folder(scan, i);
     free(scan->entered.places);
@@ -287,7 +317,7 @@ static bool scan_class(struct scan *scan, int parent, const char *name) {
     if (good && index->folder_count > first + 1 && index->count > files)
         sort_blocks(index, first);
     bool may_be_empty = scan->split == SPLIT_TEST || scan->split == SPLIT_VALIDATION;
-    return !good || may_be_empty || index->count > files || complain_of_empty(scan, first);
+    return good && (may_be_empty || index->count > files || complain_of_empty(scan, first));
 }
 
 static bool is_among(const char *name, const char *const *names, int count) {
@@ -316,13 +346,15 @@ static bool check_classes(const struct image_layout *layout, const char *root, i
     struct error_list differences = {0};
     const char *folder = layout->splits[split];
     int count;
-    const char *const *classes = list_classes(&arena, root, folder, &count);
-    list_missing(&differences, ": is not there", layout->classes, layout->class_count, classes, count);
-    list_missing(&differences, ": is no class of train/", classes, count, layout->classes, layout->class_count);
+    const char *const *classes = list_classes(&arena, root, folder, &count, err);
+    if (classes) {
+        list_missing(&differences, ": is not there", layout->classes, layout->class_count, classes, count);
+        list_missing(&differences, ": is no class of train/", classes, count, layout->classes, layout->class_count);
+    }
     const char *list = error_list_end(&differences);
     if (*list)
         error_set(err, "%s/%s: its classes are not those of train/:%s", shown(&arena, root), folder, list);
-    bool same = !*list;
+    bool same = classes && !*list;
     error_list_free(&differences);
     arena_free(&arena);
     return same;
@@ -333,17 +365,15 @@ static bool count_beside(struct scan *scan, int number) {
     struct image_index *index = scan->index;
     struct arena arena = {0};
     int count;
-    bool good = true;
-    struct text path = {0};
-    text_printf(&path, "%s/%s", index->root, index->names + index->folders[number].path);
-    const char *const *names = folder_names(&arena, path.data, &count);
+    const char *path = arena_printf(&arena, "%s/%s", index->root, index->names + index->folders[number].path);
+    const char *const *names = folder_names(&arena, path, &count);
+    bool good = count >= 0 || cannot_be_read(path, scan->err), is_class;
     for (int i = 0; good && i < count; i++)
-        if (!is_folder(path.data, names[i]))
-            good = count_foreign(index, number, names[i]) || without_memory(scan);
+        good = find_folder(&is_class, &arena, path, names[i], scan->err) &&
+               (is_class || count_foreign(scan, number, names[i]));
     struct stat status;
-    if (stat(path.data, &status) == 0)
+    if (stat(path, &status) == 0)
         index->folders[number].state = folder_state_of(&status);
-    text_free(&path);
     arena_free(&arena);
     return good;
 }

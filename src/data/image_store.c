@@ -219,10 +219,15 @@ static void make_folder(struct arena *arena, const char *folder) {
 }
 
 void image_store_keep(const struct image_index *index, const struct image_layout *layout) {
+    if (index->count >= IMAGE_STORE_LEAST && is_settled(index))
+        image_store_write(index, layout);
+}
+
+void image_store_write(const struct image_index *index, const struct image_layout *layout) {
     struct arena arena = {0};
     size_t size;
     const char *key = key_of(&arena, index->root, layout), *folder = cache_folder(&arena);
-    if (index->count >= IMAGE_STORE_LEAST && is_settled(index) && key && folder) {
+    if (key && folder) {
         uint8_t *bytes = compose(index, layout, key, &size);
         make_folder(&arena, folder);
         if (bytes)

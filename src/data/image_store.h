@@ -16,4 +16,7 @@ bool image_store_recall(struct image_index *index, const char *root, const struc
  * seconds are not remembered: they might change again and keep their times. */
 void image_store_keep(const struct image_index *index, const struct image_layout *layout);
 
+/* The same whatever its size and age. */
+void image_store_write(const struct image_index *index, const struct image_layout *layout);
+
 #endif

@@ -10,7 +10,6 @@
 #include "base/rng.h"
 #include "data/normalize.h"
 
-enum { SLOTS = 3 };  /* one batch is with the caller, one is ready, one is being filled */
 enum { CHUNK = 16 }; /* images that a thread takes at a time */
 
 struct slot {
@@ -51,8 +50,9 @@ struct loader {
 
     pthread_mutex_t mutex; /* guards what follows; taken after `taking` where both are */
     pthread_cond_t changed;
-    struct slot slots[SLOTS]; /* batch n is in slot n % SLOTS: the threads' until filled, then the caller's */
-    int64_t opened, released; /* batches that threads have begun to fill, that the caller is done with */
+    struct slot
+        slots[LOADER_BATCHES]; /* batch n is in slot n % LOADER_BATCHES: the threads' until filled, then the caller's */
+    int64_t opened, released;  /* batches that threads have begun to fill, that the caller is done with */
     bool stop;
 
     bool lent; /* the caller's own: it holds batch `released` */
@@ -111,10 +111,10 @@ static int batch_count(const struct loader *loader, int64_t batch) {
 static bool open_slot(struct loader *loader) {
     pthread_mutex_lock(&loader->mutex);
     bool begins = loader->next_image == 0;
-    while (!loader->stop && begins && loader->next_batch - loader->released == SLOTS)
+    while (!loader->stop && begins && loader->next_batch - loader->released == LOADER_BATCHES)
         pthread_cond_wait(&loader->changed, &loader->mutex);
     if (begins && !loader->stop) {
-        struct slot *slot = &loader->slots[loader->next_batch % SLOTS];
+        struct slot *slot = &loader->slots[loader->next_batch % LOADER_BATCHES];
         slot->batch.count = slot->left = slot->failed_at = batch_count(loader, loader->next_batch);
         loader->opened++;
     }
@@ -129,7 +129,7 @@ static bool take_chunk(struct loader *loader, struct chunk *chunk) {
     bool taken = loader->next_batch < loader->batches && open_slot(loader);
     if (taken) {
         int in_batch = batch_count(loader, loader->next_batch);
-        chunk->slot = &loader->slots[loader->next_batch % SLOTS];
+        chunk->slot = &loader->slots[loader->next_batch % LOADER_BATCHES];
         chunk->first = loader->next_image;
         chunk->count = smaller(CHUNK, in_batch - chunk->first);
         chunk->position = first_position(loader, loader->next_batch) + chunk->first;
@@ -194,13 +194,13 @@ static void *work(void *argument) {
 /* --- Opening ----------------------------------------------------------------------------------------------------- */
 
 size_t loader_bytes(const struct dataset *shape, int batch_size) {
-    return 2 * SLOTS * (size_t)batch_size * dataset_image_bytes(shape) * sizeof(real);
+    return 2 * LOADER_BATCHES * (size_t)batch_size * dataset_image_bytes(shape) * sizeof(real);
 }
 
 static bool allocate(struct loader *loader) {
     bool ok = true;
     size_t batch_size = (size_t)loader->batch_size;
-    for (int i = 0; i < SLOTS; i++) {
+    for (int i = 0; i < LOADER_BATCHES; i++) {
         struct slot *slot = &loader->slots[i];
         slot->images = mem_block(batch_size * loader->image_size * sizeof *slot->images);
         slot->labels = mem_block(batch_size * sizeof *slot->labels);
@@ -218,7 +218,7 @@ static bool allocate(struct loader *loader) {
 }
 
 static void release(struct loader *loader) {
-    for (int i = 0; i < SLOTS; i++) {
+    for (int i = 0; i < LOADER_BATCHES; i++) {
         free(loader->slots[i].images);
         free(loader->slots[i].labels);
     }
@@ -260,8 +260,8 @@ static void stop_threads(struct loader *loader, int started) {
 
 static bool start(struct loader *loader, struct error *err) {
     if (!allocate(loader))
-        return error_set_code(err, ERROR_NO_MEMORY, "data: not enough memory for %d batches of %d images", SLOTS,
-                              loader->batch_size);
+        return error_set_code(err, ERROR_NO_MEMORY, "data: not enough memory for %d batches of %d images",
+                              LOADER_BATCHES, loader->batch_size);
     pthread_mutex_init(&loader->taking, NULL);
     pthread_mutex_init(&loader->mutex, NULL);
     pthread_cond_init(&loader->changed, NULL);
@@ -336,7 +336,7 @@ static void give_back(struct loader *loader) {
 /* The slot of the batch that the caller is to have next, once it is filled. */
 static const struct slot *wait_for_batch(struct loader *loader) {
     int64_t wanted = loader->released; /* written by this thread only */
-    const struct slot *slot = &loader->slots[wanted % SLOTS];
+    const struct slot *slot = &loader->slots[wanted % LOADER_BATCHES];
     pthread_mutex_lock(&loader->mutex);
     while (loader->opened <= wanted || slot->left > 0)
         pthread_cond_wait(&loader->changed, &loader->mutex);

@@ -19,6 +19,8 @@ struct batch {
     const int32_t *labels; /* [count] */
 };
 
+enum { LOADER_BATCHES = 3 }; /* one batch is with the caller, one is ready, one is being filled */
+
 struct loader;
 
 /* Both kinds of loader read the dataset until loader_close, so it must outlive them; the configuration is copied. All

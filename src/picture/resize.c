@@ -6,11 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "base/number.h"
 
 enum { FRACTION_BITS = 32 - 8 - 2 }; /* of a weight: what is left beside a byte's bits, a sign and room to overshoot */
 enum { LANES = 16 };                 /* sums that are made at once */
 enum { ALIGNMENT = 64 };
+enum { LARGE_BYTES = 1 << 24 }; /* worth asking the system for */
 
 /* How one side of the output comes from one side of the input: output i is the sum of weights[i][t] · input[first[i] +
  * t] over t < count[i]. */
@@ -65,7 +67,8 @@ static bool take_scratch(struct resizing *work, struct resize_scratch *scratch, 
     size_t bytes = place(work, &(struct resize_scratch){0});
     if (bytes > scratch->bytes) {
         resize_scratch_free(scratch);
-        if (posix_memalign(&scratch->memory, ALIGNMENT, bytes)) {
+        bool fits = bytes < LARGE_BYTES || bytes <= mem_available("");
+        if (!fits || posix_memalign(&scratch->memory, ALIGNMENT, bytes)) {
             *scratch = (struct resize_scratch){0};
             return error_set_code(err, ERROR_NO_MEMORY, "there is no memory to resize a picture of %d × %d pixels",
                                   work->from->width, work->from->height);

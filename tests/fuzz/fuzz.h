@@ -21,6 +21,11 @@ void fuzz_data_input(const uint8_t *data, size_t size);
 /* A picture file after 8 bytes of what is wanted of it (struct request in picture.c): probed, decoded, resized. */
 void fuzz_picture_input(const uint8_t *data, size_t size);
 
+/* A folder of pictures, or a list of them: byte 0 says which; then what is damaged in the remembered index, and what
+ * the folder holds (struct entry in tree.c), or the list's bytes. What was found is remembered and recalled as it was;
+ * what is recalled of a damaged file leads to something. */
+void fuzz_tree_input(const uint8_t *data, size_t size);
+
 /* Changes an input in place, at most to `most` bytes, and returns its new size. `mutate` is libFuzzer's. Those of
  * checkpoints and pictures reach what lies behind checksums and lengths, which they make right again. */
 typedef size_t fuzz_mutate(uint8_t *data, size_t size, size_t most);
@@ -28,6 +33,7 @@ size_t fuzz_spec_mutate(uint8_t *data, size_t size, size_t most, unsigned seed, 
 size_t fuzz_checkpoint_mutate(uint8_t *data, size_t size, size_t most, unsigned seed, fuzz_mutate *mutate);
 size_t fuzz_data_mutate(uint8_t *data, size_t size, size_t most, unsigned seed, fuzz_mutate *mutate);
 size_t fuzz_picture_mutate(uint8_t *data, size_t size, size_t most, unsigned seed, fuzz_mutate *mutate);
+size_t fuzz_tree_mutate(uint8_t *data, size_t size, size_t most, unsigned seed, fuzz_mutate *mutate);
 
 /* For the inputs: */
 

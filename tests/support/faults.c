@@ -52,6 +52,7 @@ long file_bytes;
 static const char *program;
 static char library[4096];
 static int server; /* socket */
+static int input;  /* names.txt, the program's standard input */
 static pid_t server_process;
 
 /* --- Files ------------------------------------------------------------------------------------------------------- */
@@ -231,6 +232,8 @@ static void start_server(void) {
             printf("faults: left out: %s", read_text("errors.txt"));
         return;
     }
+    dup2(input, STDIN_FILENO);
+    setenv("XDG_CACHE_HOME", join(folder, "cache"), 1);
     setenv("LD_PRELOAD", library, 1);
     setenv(FAULTS_VARIABLE, join(folder, "page"), 1);
     setenv("GOMP_SPINCOUNT", "20000", 1); /* or the program starts over */
@@ -263,6 +266,7 @@ int run_with_fault(const char *command, enum fault_kind kind, long at) {
     page->record = recorded;
     ck_assert_int_eq(truncate("output.txt", 0), 0);
     ck_assert_int_eq(truncate("errors.txt", 0), 0);
+    ck_assert_int_eq(lseek(input, 0, SEEK_SET), 0);
     ck_assert_int_eq(write(server, "", 1), 1);
     ck_assert_msg(read(server, &status, sizeof status) == sizeof status, "the program did not start: %s",
                   read_text("errors.txt"));
@@ -298,12 +302,16 @@ void faults_set_up(void) {
     may_mount = unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
     disk_write_text("output.txt", "");
     disk_write_text("errors.txt", "");
+    disk_write_text("names.txt", "");
+    input = open("names.txt", O_RDONLY | O_CLOEXEC);
+    ck_assert_int_ge(input, 0);
     setvbuf(stdout, NULL, _IOLBF, 0);
     start_server();
 }
 
 void faults_tear_down(void) {
     close(server);
+    close(input);
     waitpid(server_process, NULL, 0);
     munmap(page, sizeof *page);
     folder_leave();

@@ -15,7 +15,8 @@ extern bool traced, recorded; /* likewise */
 
 extern const char *const kind_names[FAULT_KINDS];
 
-/* Fixtures: a folder with spec.yaml in it, in memory, if there is one, since disks take their time to flush. */
+/* Fixtures: a folder with spec.yaml in it, in memory, if there is one, since disks take their time to flush. There,
+ * "cache" is the user's cache of the runs, and names.txt their standard input. */
 void faults_set_up(void);
 void faults_tear_down(void);
 
