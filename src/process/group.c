@@ -46,7 +46,9 @@ bool group_open(const struct group **group, struct error *err) {
     if (launch.size == 1)
         return true;
     void *part = load_part(why, sizeof why);
-    mpi_part_open *open = part ? (mpi_part_open *)(intptr_t)dlsym(part, MPI_PART_OPEN) : NULL;
+    mpi_part_open *open = NULL;
+    if (part)
+        *(void **)&open = dlsym(part, MPI_PART_OPEN); /* as POSIX has it */
     if (!open)
         return error_set(err,
                          "%d processes were started, but what lets them work together is missing: %s. Install the "

@@ -365,7 +365,7 @@ static bool step(struct session *s, struct loader *loader, struct error *err) {
     const struct train_config *train = &s->experiment->train;
     interrupt_promise_checkpoint();
     const struct batch *batch = loader_next(loader);
-    if (!group_agree(s->experiment->group, batch || loader_good(loader, err), err))
+    if (!group_agree(s->experiment->group, batch || loader_good(loader, err), err) || !batch)
         return false;
     struct step_result result = compute_step(s, batch);
     curves_count_step(&s->curves);

@@ -75,7 +75,7 @@ static bool evaluate_batches(struct model *model, const struct loss *loss, struc
                              struct error *err) {
     while (result->images < images) {
         const struct batch *batch = loader_next(loader);
-        if (!group_agree(model->group, batch || loader_good(loader, err), err))
+        if (!group_agree(model->group, batch || loader_good(loader, err), err) || !batch)
             return false;
         int whole = smaller(model->batch, images - result->images);
         struct step step = model_step(model, whole, STEP_EVALUATE);

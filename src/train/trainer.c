@@ -189,7 +189,7 @@ bool trainer_average_anew(struct trainer *trainer, const struct dataset *dataset
         struct step step = training_step(trainer, batch_size);
         step.first_image += (int64_t)i * batch_size;
         step.averaged = i + 1;
-        good = group_agree(experiment->group, batch || loader_good(loader, err), err);
+        good = group_agree(experiment->group, batch || loader_good(loader, err), err) && batch;
         if (good) {
             model_forward(&trainer->model, step, batch->images);
             model_commit(&trainer->model);
