@@ -22,16 +22,16 @@ struct model {
 };
 
 /* What a plan is made for: images of that shape, so many classes, most images in a step, threads that compute it, and
- * whether it is for evaluation alone: without model_backward; what this process has of each step, of a group's. */
+ * whether it is for evaluation alone: without model_backward; and what this process has of each step of a group. */
 struct model_request {
     const struct choice_list *layers;
     struct shape in;
     int classes, batch, threads;
-    int gradient_sums; /* that a weight gradient is gathered in; 0: 4 or 8, by its size */
     bool forward_only;
+    struct head_request head;
+    int gradient_sums; /* that a weight gradient is gathered in; 0: 4 or 8, by its size */
     const struct group *group;
     struct share share;
-    struct head_request head;
 };
 
 /* Plans the layers and what is wanted of the head: checks shapes and names, but allocates no tensor. The last layer
