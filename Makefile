@@ -45,12 +45,13 @@ LINK_release := $(if $(HARDENING),-pie -Wl$(comma)-z$(comma)relro$(comma)-z$(com
 # Clang's OpenMP library tells ThreadSanitizer of its barriers by Archer, which is beside it; the library itself and
 # OpenBLAS are not instrumented. Left out: a test that limits the size of files, which stops the OpenMP library; one
 # that measures memory, of which the sanitizer takes more; suites that fail or kill the program in hundreds of runs; one
-# that trains on real images, in the loops of all others; one that stands before malloc, as the sanitizer has to.
+# that trains on real images, in the loops of all others; one that stands before malloc, as the sanitizer has to; one of
+# processes, whose libraries are not instrumented.
 TSAN_ENV = OMP_TOOL_LIBRARIES=$(shell $(CLANG) -print-resource-dir)/../../libarcher.so CK_TIMEOUT_MULTIPLIER=10 \
            CK_EXCLUDE_TAGS="file-limit memory" TSAN_OPTIONS=ignore_noninstrumented_modules=1
 # Start the program thousands of times.
 CRASH_SUITES := $(patsubst %,tests/test_%.c,faults image_faults kill signals)
-NOT_TSAN := $(CRASH_SUITES) tests/test_real_images.c tests/test_picture_faults.c
+NOT_TSAN := $(CRASH_SUITES) tests/test_real_images.c tests/test_picture_faults.c tests/test_processes.c
 
 WARNINGS := -Wall -Wextra -Wshadow -Wvla -Wconversion -Wsign-conversion -Wstrict-prototypes -Wmissing-prototypes \
             -Wformat=2 -Wundef -Wpointer-arith -Wcast-align -Wwrite-strings
@@ -82,12 +83,28 @@ OTHERS   := tests/faults/% $(if $(filter %64,$(VARIANT)),,tests/support/f64_%)
 SUPPORT  := $(patsubst %.c,$(B)/%.o,tests/runner.c $(filter-out $(OTHERS),$(sort $(wildcard tests/*/*.c))))
 FUZZ_SUPPORT := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard tests/fuzz/*.c)) tests/support/tensor_file.c)
 
+# What knows MPI is a part of its own, which the program opens when a launcher has started several processes; there is
+# none where the compiler for MPI is not (`make MPICC=` is without).
+MPICC    ?= mpicc
+MPI_PART := $(if $(MPICC),$(if $(shell command -v $(MPICC)),$(B)/spherenet-mpi.so))
+
 # The pages are made by the program, which runs here when it is built for this CPU.
-all: spherenet $(if $(filter native,$(ARCH)),pages) ## build ./spherenet and its manual pages (the default)
+all: spherenet $(MPI_PART:%=spherenet-mpi.so) $(if $(filter native,$(ARCH)),pages) ## build ./spherenet and its manual pages (the default)
 
 # Which of the programs below build/ was copied last does not follow from the times of the files.
 spherenet: $(B)/spherenet FORCE
 	$(Q)cmp -s $< $@ || cp --remove-destination $< $@
+
+spherenet-mpi.so: $(MPI_PART) FORCE
+	$(Q)cmp -s $< $@ || cp --remove-destination $< $@
+
+# In the language of the rest, but of warnings only those that mpi.h is free of.
+$(B)/spherenet-mpi.so: src/process/mpi/mpi_part.c $(B)/flags
+	@mkdir -p $(@D)
+	$(call say,link $@)
+	$(Q)OMPI_CC="$(CC)" MPICH_CC="$(CC)" $(MPICC) -std=gnu11 -Isrc $(filter-out -fPIE,$(OPT_$(VARIANT))) -fPIC -shared -Wl,-z,relro -Wl,-z,now $(WARNINGS) \
+	    -MMD -MP -MF $(@:.so=.d) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
+	$(Q)chmod -x $@
 
 $(B)/spherenet: $(OBJECTS)
 	$(call say,link $@)
@@ -188,7 +205,7 @@ SIDE_BY_SIDE := --no-print-directory --keep-going --output-sync=target
 
 run-suites: $(PROGRAMS:%=run-%)
 
-$(PROGRAMS:%=run-%): run-%: % $(B)/spherenet
+$(PROGRAMS:%=run-%): run-%: % $(B)/spherenet $(MPI_PART)
 	@SPHERENET=$(B)/spherenet $<
 
 warnings: ## compile everything with GCC and Clang, where any warning is an error
@@ -196,7 +213,7 @@ warnings: ## compile everything with GCC and Clang, where any warning is an erro
 	    $(MAKE) --no-print-directory compile-only CC=$$compiler VARIANT=$$variant; \
 	done; done
 
-compile-only: $(OBJECTS) $(SUITES:%.c=$(B)/%.o) $(SUPPORT) $(FUZZERS:%=$(B)/tests/fuzz_%.o) $(B)/tests/inject.so
+compile-only: $(MPI_PART) $(OBJECTS) $(SUITES:%.c=$(B)/%.o) $(SUPPORT) $(FUZZERS:%=$(B)/tests/fuzz_%.o) $(B)/tests/inject.so
 
 tsan: ## the tests under ThreadSanitizer (Clang)
 	@$(TSAN_ENV) $(MAKE) $(SIDE_BY_SIDE) run-suites VARIANT=tsan CC=$(CLANG) SKIP='$(NOT_TSAN)'
@@ -262,7 +279,8 @@ $(COMPLETIONS): $(SHARE)/%: completions/%
 	$(Q)sed -e '/^@WORDS@$$/{r $(filter $(SHARE)/words%,$^)' -e 'd;}' $< > $@
 
 # FILE:PLACE_BELOW_PREFIX; what can be executed here can be there.
-FILES := $(PROGRAM):bin/spherenet $(foreach file,$(TOOLS) $(MODULES),tools/$(file):share/spherenet/tools/$(file)) \
+FILES := $(PROGRAM):bin/spherenet $(MPI_PART:%=%:lib/spherenet/spherenet-mpi.so) \
+         $(foreach file,$(TOOLS) $(MODULES),tools/$(file):share/spherenet/tools/$(file)) \
          $(foreach file,$(sort $(wildcard configs/*)),$(file):share/spherenet/$(file)) \
          $(foreach page,$(PAGES),$(page):share/man/man$(subst .,,$(suffix $(page)))/$(notdir $(page))) \
          $(SHARE)/spherenet.bash:share/bash-completion/completions/spherenet \
@@ -273,7 +291,7 @@ INTO = "$(DESTDIR)$(PREFIX)"
 MADE = $(SHARE)/"folders$(subst /,-,$(DESTDIR)$(PREFIX))"
 
 # The page of the program names the specs as they lie below /usr/local.
-install: $(PROGRAM) pages ## install below PREFIX=/usr/local, or what DESTDIR puts before that
+install: $(PROGRAM) $(MPI_PART) pages ## install below PREFIX=/usr/local, or what DESTDIR puts before that
 	@set -e; \
 	folder() { [ -d "$$1" ] || { folder "$$(dirname "$$1")"; $(INSTALL) -d -m 755 "$$1"; echo "$$1" >> $(MADE); }; }; \
 	for file in $(FILES); do \
@@ -288,7 +306,8 @@ install: $(PROGRAM) pages ## install below PREFIX=/usr/local, or what DESTDIR pu
 uninstall: ## remove what `make install` installed, given the same PREFIX and DESTDIR
 	@for file in $(FILES); do rm -f $(INTO)/"$${file#*:}"; done
 	@rm -f $(foreach tool,$(TOOLS),$(INTO)/bin/spherenet-$(call hyphens,$(tool)))
-	@for folder in /configs /tools ""; do rmdir $(INTO)/share/spherenet$$folder 2>/dev/null || :; done
+	@for folder in share/spherenet/configs share/spherenet/tools share/spherenet lib/spherenet; do \
+	    rmdir $(INTO)/$$folder 2>/dev/null || :; done
 	@[ ! -e $(MADE) ] || LC_ALL=C sort -ru $(MADE) | while IFS= read -r folder; do rmdir "$$folder" 2>/dev/null || :; done
 	@rm -f $(MADE)
 
@@ -315,7 +334,7 @@ format: ## put all C sources into the project's format
 	clang-format -i $(wildcard src/*/*.[ch] tests/*.[ch] tests/*/*.[ch])
 
 clean: ## remove what was built
-	rm -rf build spherenet
+	rm -rf build spherenet spherenet-mpi.so
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

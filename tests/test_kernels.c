@@ -252,7 +252,7 @@ START_TEST(chunk_sums) {
     for (int i = 0; i < COUNT(chunk_counts) * COUNT(widths); i++) {
         int chunks = chunk_counts[i / COUNT(widths)], width = widths[i % COUNT(widths)];
         struct array partial = array_random(&rng, (size_t)(chunks * width)), sums = array_unwritten((size_t)width);
-        sums_join(sums.data, partial.data, chunks, 1, width);
+        sums_join(sums.data, partial.data, chunks, 1, width, NULL);
         for (int j = 0; j < width; j++) {
             double expected = 0;
             for (int chunk = 0; chunk < chunks; chunk++)

@@ -121,7 +121,7 @@ START_TEST(sums_over_positions_are_those_in_double) {
     real found[2 * COLUMNS];
     double expected[2 * COLUMNS] = {0}, size = double_sums(expected, d.data, x.data, positions);
     gradient_pass(&target, &view, IMAGES, positions, &from, 2);
-    sums_join(found, sums.data, IMAGES, positions, 2 * COLUMNS);
+    sums_join(found, sums.data, IMAGES, positions, 2 * COLUMNS, NULL);
     double error = largest_error(found, expected, 2 * COLUMNS) / size;
     ck_assert_msg(error < 5e-8, "%d positions: %.2g of the terms' sum", positions, error);
     struct array *all[] = {&d, &x, &to, &sums};

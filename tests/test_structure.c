@@ -5,9 +5,9 @@
 
 #include "runner.h"
 
-static const char *const order[] = {"base",  "storage", "picture", "spec",  "kernel", "machine", "plan",
-                                    "op",    "layer",   "model",   "loss",  "family", "data",    "optim",
-                                    "train", "run",     "export",  "sweep", "cli"};
+static const char *const order[] = {"base",  "storage", "picture", "spec",   "process", "kernel", "machine",
+                                    "plan",  "op",      "layer",   "model",  "loss",    "family", "data",
+                                    "optim", "train",   "run",     "export", "sweep",   "cli"};
 
 enum { FOLDERS = sizeof order / sizeof *order };
 

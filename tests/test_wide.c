@@ -106,7 +106,7 @@ START_TEST(wide_moments_are_measured_and_joined) {
     double *expected_mean = new_doubles(CHANNELS), *expected_variance = new_doubles(CHANNELS);
     const int rows = IMAGES * POSITIONS;
     moments_measure(moments.data, x.data, IMAGES, POSITIONS, CHANNELS, 2);
-    moments_join(mean.data, variance.data, moments.data, IMAGES, POSITIONS, CHANNELS);
+    moments_join(mean.data, variance.data, moments.data, IMAGES, POSITIONS, CHANNELS, &(struct batch_part){0});
     for (int i = 0; i < VALUES; i++)
         expected_mean[i % CHANNELS] += (double)x.data[i] / rows;
     for (int i = 0; i < VALUES; i++)
@@ -126,7 +126,7 @@ START_TEST(wide_sums_are_reduced) {
     double *expected = new_doubles(CHANNELS);
     for (int i = 0; i < VALUES; i++)
         expected[i % CHANNELS] += (double)partial.data[i];
-    sums_join(sums.data, partial.data, IMAGES * POSITIONS, 1, CHANNELS);
+    sums_join(sums.data, partial.data, IMAGES * POSITIONS, 1, CHANNELS, NULL);
     check_close("sums", &sums, expected);
     free(expected);
     array_free("partial", &partial);

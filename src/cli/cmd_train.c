@@ -5,6 +5,7 @@
 #include "cli/command.h"
 #include "cli/output.h"
 #include "cli/restart.h"
+#include "process/launcher.h"
 #include "run/interrupt.h"
 #include "run/session.h"
 
@@ -43,16 +44,18 @@ static void print_how_to_resume(const char *spec) {
     text_free(&command);
 }
 
-static enum exit_status status_of(enum session_end end, const char *spec, const struct error *err) {
+/* Of several processes the first one speaks. */
+static enum exit_status status_of(enum session_end end, const char *spec, bool speaks, const struct error *err) {
     switch (end) {
     case SESSION_DONE:
         return EXIT_DONE;
     case SESSION_INTERRUPTED:
-        if (!quiet)
+        if (!quiet && speaks)
             print_how_to_resume(spec);
         return (enum exit_status)(EXIT_SIGNAL + interrupt_signal());
     case SESSION_FAILED:
-        fprintf(stderr, "spherenet: %s\n", err->text);
+        if (speaks)
+            fprintf(stderr, "spherenet: %s\n", err->text);
     }
     return EXIT_FAILED;
 }
@@ -62,6 +65,30 @@ static int until(void) {
     char *end;
     long number = strtol(until_text ? until_text : "0", &end, 10);
     return *end || number < 0 || number > INT_MAX ? 0 : (int)number;
+}
+
+/* This process cannot work with the others, which may be the same on all of them or on this one alone. */
+static enum exit_status fail_alone(struct error *err) {
+    int rank = launch_of_environment().rank;
+    launch_give_way();
+    if (rank > 0)
+        group_name_process(rank, err);
+    fprintf(stderr, "spherenet: %s\n", err->text);
+    return EXIT_FAILED;
+}
+
+/* Reads the spec and takes the machine, on each process; what is wrong on any of them, the first one tells. */
+static enum exit_status prepare(struct experiment *experiment, const char *spec, const struct group **group) {
+    struct text mistakes = {0};
+    struct error err, unopened;
+    bool valid = command_check_spec(experiment, spec, &overrides, &mistakes);
+    bool good = valid ? command_take_machine(experiment, spec, &err) : error_set(&err, "%s", mistakes.data);
+    bool opened = group_open(group, &unopened);
+    good = opened && group_agree(*group, good, &err) && experiment_divide(experiment, *group, &err);
+    if (opened && !good && group_is_first(*group))
+        valid ? fprintf(stderr, "spherenet: %s\n", err.text) : fputs(mistakes.data, stderr);
+    text_free(&mistakes);
+    return !opened ? fail_alone(&unopened) : good ? EXIT_DONE : valid ? EXIT_FAILED : EXIT_USAGE;
 }
 
 static enum exit_status run(int operand_count, const char *const *operands) {
@@ -90,13 +117,13 @@ static enum exit_status run(int operand_count, const char *const *operands) {
         .quiet = quiet,
         .until = until(),
     };
-    enum exit_status status = EXIT_USAGE;
-    if (command_read_spec(&experiment, operands[0], &overrides)) {
-        enum session_end end = SESSION_FAILED;
-        if (command_take_machine(&experiment, operands[0], &err))
-            end = session_run(&experiment, &session, &err);
-        status = status_of(end, operands[0], &err);
+    const struct group *group;
+    enum exit_status status = prepare(&experiment, operands[0], &group);
+    if (status == EXIT_DONE) {
+        enum session_end end = session_run(&experiment, &session, &err);
+        status = status_of(end, operands[0], group_is_first(group), &err);
     }
+    group_close(group);
     experiment_free(&experiment);
     return status;
 }

@@ -145,15 +145,25 @@ static bool can_be_read_twice(const char *path) {
     return !stat(path, &status) && S_ISREG(status.st_mode);
 }
 
-bool command_read_spec(struct experiment *experiment, const char *path, const struct values *overrides) {
+bool command_check_spec(struct experiment *experiment, const char *path, const struct values *overrides,
+                        struct text *mistakes) {
     struct diagnostics diags = {0};
     if (!can_be_read_twice(path))
         restart_if_due();
     bool good = experiment_read(experiment, path, overrides->items, overrides->count, &diags);
     if (!good)
-        fprintf(stderr, "%s%s: %d mistake%s; nothing was started\n", diags.text.data, path, diags.count,
-                diags.count == 1 ? "" : "s");
+        text_printf(mistakes, "%s%s: %d mistake%s; nothing was started\n", diags.text.data, path, diags.count,
+                    diags.count == 1 ? "" : "s");
     text_free(&diags.text);
+    return good;
+}
+
+bool command_read_spec(struct experiment *experiment, const char *path, const struct values *overrides) {
+    struct text mistakes = {0};
+    bool good = command_check_spec(experiment, path, overrides, &mistakes);
+    if (!good)
+        fputs(mistakes.data, stderr);
+    text_free(&mistakes);
     return good;
 }
 

@@ -56,6 +56,11 @@ struct error;
  * A program that has to start over does so first when the spec is a pipe, which can be read only once. */
 bool command_read_spec(struct experiment *experiment, const char *path, const struct values *overrides);
 
+/* The same, but what is wrong goes into the text. */
+struct text;
+bool command_check_spec(struct experiment *experiment, const char *path, const struct values *overrides,
+                        struct text *mistakes);
+
 /* The layer's name as tables show it: indented by its depth, on one line, without what a terminal would act on. */
 enum { LAYER_COLUMN_BYTES = 400 };
 struct layer;

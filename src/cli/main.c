@@ -16,6 +16,7 @@
 #include "machine/cpu.h"
 #include "machine/openblas.h"
 #include "machine/threads.h"
+#include "process/launcher.h"
 #include "train/openblas_core.h"
 
 extern const struct command command_train, command_eval, command_features, command_predict, command_export,
@@ -107,6 +108,31 @@ static int finish(enum exit_status status, bool logged) {
     return (int)(told || logged || status ? status : EXIT_FAILED);
 }
 
+/* Others would do the same as often as there are processes. */
+static bool check_launch(const struct command *command) {
+    struct launch launch = launch_of_environment();
+    bool good = launch.size == 1 || command == &command_train;
+    if (!good && launch.rank == 0)
+        fprintf(stderr,
+                "spherenet %s: is for one process, but a launcher has started %d; `spherenet train` can be shared\n",
+                command->name, launch.size);
+    return good;
+}
+
+/* What is wrong is the same for all processes that a launcher has started, and the first one tells. */
+static bool parse(const struct command *command, int argc, char **argv, int *operand_count, const char **operands) {
+    bool silent = launch_of_environment().rank > 0;
+    int kept = silent ? dup(STDERR_FILENO) : -1, null = silent ? open("/dev/null", O_WRONLY) : -1;
+    if (kept >= 0 && null >= 0)
+        dup2(null, STDERR_FILENO);
+    bool good = check_launch(command) && command_parse(command, argc, argv, operand_count, operands);
+    if (kept >= 0 && null >= 0)
+        dup2(kept, STDERR_FILENO);
+    close(kept);
+    close(null);
+    return good;
+}
+
 int main(int argc, char **argv) {
     mem_on_exhaustion(end_without_memory);
     restart_remember(argv);
@@ -133,9 +159,11 @@ int main(int argc, char **argv) {
     }
     const char **operands = mem_alloc((size_t)argc * sizeof *operands + 1);
     int operand_count;
-    if (!command_parse(command, argc - 2 < 0 ? 0 : argc - 2, argv + 2, &operand_count, operands))
+    if (!parse(command, argc - 2 < 0 ? 0 : argc - 2, argv + 2, &operand_count, operands))
         command = NULL;
     int status = command ? finish(command->run(operand_count, operands), command->logged) : EXIT_USAGE;
     free(operands);
+    if (status)
+        launch_give_way();
     return status;
 }

@@ -36,6 +36,7 @@ struct loader {
     struct normalizer normalizer;
     uint64_t seed;
     int batch_size;
+    struct share share; /* of each batch's images, which are fetched */
     bool training;
     int64_t first, batches; /* iteration of batch 0; number of batches */
     int worker_count;
@@ -91,14 +92,19 @@ static int image_at(struct loader *loader, int64_t position) {
     return loader->order[position % loader->images];
 }
 
-static int64_t first_position(const struct loader *loader, int64_t batch) {
-    return (loader->first + batch) * loader->batch_size;
+/* Images in a whole batch: the last one of an evaluation may be smaller. */
+static int whole_count(const struct loader *loader, int64_t batch) {
+    int64_t left = loader->images - (loader->first + batch) * loader->batch_size;
+    return loader->training || left > loader->batch_size ? loader->batch_size : (int)left;
 }
 
-/* Images in a batch: the last one of an evaluation may be smaller. */
+/* Of those to be fetched. */
+static int64_t first_position(const struct loader *loader, int64_t batch) {
+    return (loader->first + batch) * loader->batch_size + share_first(loader->share, whole_count(loader, batch));
+}
+
 static int batch_count(const struct loader *loader, int64_t batch) {
-    int64_t left = loader->images - first_position(loader, batch);
-    return loader->training || left > loader->batch_size ? loader->batch_size : (int)left;
+    return share_count(loader->share, whole_count(loader, batch));
 }
 
 /* Where the next batch begins, waits for a slot that the caller is done with. False when the loader is being closed. */
@@ -289,10 +295,21 @@ static struct loader *open_loader(struct loader settings, const struct dataset *
 
 struct loader *loader_train(const struct dataset *dataset, const struct data_config *config, uint64_t seed,
                             int batch_size, int64_t first, struct error *err) {
+    return loader_train_share(dataset, config, seed, batch_size, (struct share){0}, first, err);
+}
+
+struct loader *loader_evaluate(const struct dataset *dataset, const struct data_config *config, int split,
+                               int batch_size, struct error *err) {
+    return loader_evaluate_share(dataset, config, split, batch_size, (struct share){0}, err);
+}
+
+struct loader *loader_train_share(const struct dataset *dataset, const struct data_config *config, uint64_t seed,
+                                  int batch_size, struct share share, int64_t first, struct error *err) {
     struct loader settings = {
         .split = SPLIT_TRAIN,
         .seed = seed,
         .batch_size = batch_size,
+        .share = share,
         .training = true,
         .first = first,
         .batches = INT64_MAX,
@@ -300,9 +317,9 @@ struct loader *loader_train(const struct dataset *dataset, const struct data_con
     return open_loader(settings, dataset, config, err);
 }
 
-struct loader *loader_evaluate(const struct dataset *dataset, const struct data_config *config, int split,
-                               int batch_size, struct error *err) {
-    struct loader settings = {.split = split, .batch_size = batch_size};
+struct loader *loader_evaluate_share(const struct dataset *dataset, const struct data_config *config, int split,
+                                     int batch_size, struct share share, struct error *err) {
+    struct loader settings = {.split = split, .batch_size = batch_size, .share = share};
     return open_loader(settings, dataset, config, err);
 }
 

@@ -11,9 +11,10 @@
 
 #include "base/real.h"
 #include "data/dataset.h"
+#include "process/group.h"
 
 struct batch {
-    int count;
+    int count;             /* of those images that this process has */
     const real *images;    /* [count][height][width][channels], normalised */
     const int32_t *labels; /* [count] */
 };
@@ -32,6 +33,12 @@ size_t loader_bytes(const struct dataset *shape, int batch_size);
  * Never ends. A batch may be larger than the split; it then holds images more than once. */
 struct loader *loader_train(const struct dataset *dataset, const struct data_config *config, uint64_t seed,
                             int batch_size, int64_t first, struct error *err);
+
+/* The same of some of each batch's images: the others are not fetched. */
+struct loader *loader_train_share(const struct dataset *dataset, const struct data_config *config, uint64_t seed,
+                                  int batch_size, struct share share, int64_t first, struct error *err);
+struct loader *loader_evaluate_share(const struct dataset *dataset, const struct data_config *config, int split,
+                                     int batch_size, struct share share, struct error *err);
 
 /* One split in file order, not augmented, once; the last batch may be smaller. */
 struct loader *loader_evaluate(const struct dataset *dataset, const struct data_config *config, int split,

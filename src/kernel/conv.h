@@ -11,7 +11,8 @@
  * the cache.
  *
  *     fill a buffer of x; for each chunk: conv->algorithm->forward, take the chunk's rows out
- *     fill buffers of x and dy; conv->algorithm->add_weights; for each chunk: conv->algorithm->backward_data, take it out
+ *     fill buffers of x and dy; conv->algorithm->add_weights; for each chunk: conv->algorithm->backward_data, take it
+ * out
  *
  * The two of the last line may go apart, backward_data with the buffer of dy alone and in blocks of forward_images.
  *
@@ -82,6 +83,8 @@ struct conv {
     const struct conv_algorithm *algorithm;
     int forward_images, backward_images; /* most images in a block; backward no fewer */
     int partials;                        /* sums that the weight gradient is gathered in */
+    bool fixed_blocks;                   /* a result may depend on how many images its block has: forward, blocks are
+                                            those of the whole batch, from its first image on, whoever computes which */
     int slices;                          /* most that add_weights can divide a sum in */
     struct image_buffer x, dy;
     struct conv_output y, dx;

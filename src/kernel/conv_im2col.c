@@ -44,6 +44,7 @@ static void plan(struct conv *conv) {
     conv->sum = (size_t)g->filters * (size_t)conv_patch(g);
     conv->packed = packs(g) ? conv->sum : 0;
     conv->partials = conv_partials(conv->sum);
+    conv->fixed_blocks = !packs(g);              /* OpenBLAS may round a row by how many rows there are */
     conv->slices = packs(g) ? conv_patch(g) : 1; /* OpenBLAS may sum in another order in a slice */
     conv->work = is_matrix(g) ? 0 : (size_t)ROWS * (size_t)conv_patch(g);
 }

@@ -64,28 +64,32 @@ void moments_measure(real *moments, const real *x, int n, int positions, int cha
 
 /* Some of the channels: `stride` is from one image's moments to the next, and from means to squares half of it. */
 static void join_channels(real *mean, real *variance, const real *moments, size_t stride, int n, int positions,
-                          int channels) {
-    double joined[PIECE], squares[PIECE];
-    for (int c = 0; c < channels; c++)
-        joined[c] = squares[c] = 0;
-    for (int image = 0; image < n; image++) {
-        const real *part = moments + (size_t)image * stride, *part_squares = part + stride / 2;
+                          int channels, const struct batch_part *part) {
+    double totals[2 * PIECE], *joined = totals, *squares = totals + channels;
+    size_t bytes = 2 * (size_t)channels * sizeof *totals;
+    memset(totals, 0, bytes);
+    relay_take(part->group, totals, bytes);
+    for (int i = 0; i < n; i++) {
+        const real *own = moments + (size_t)i * stride, *own_squares = own + stride / 2;
+        int image = part->first + i;
         double share = 1.0 / (image + 1), weight = (double)positions * image * share;
 #pragma omp simd
         for (int c = 0; c < channels; c++) {
-            double difference = (double)part[c] - joined[c];
+            double difference = (double)own[c] - joined[c];
             joined[c] += difference * share;
-            squares[c] += (double)part_squares[c] + difference * difference * weight;
+            squares[c] += (double)own_squares[c] + difference * difference * weight;
         }
     }
+    relay_finish(part->group, totals, bytes);
     for (int c = 0; c < channels; c++) {
         mean[c] = (real)joined[c];
-        variance[c] = (real)(squares[c] / ((double)n * positions));
+        variance[c] = (real)(squares[c] / ((double)part_whole(part, n) * positions));
     }
 }
 
-void moments_join(real *mean, real *variance, const real *moments, int n, int positions, int channels) {
+void moments_join(real *mean, real *variance, const real *moments, int n, int positions, int channels,
+                  const struct batch_part *part) {
     for (int first = 0; first < channels; first += PIECE)
         join_channels(mean + first, variance + first, moments + first, 2 * (size_t)channels, n, positions,
-                      smaller(PIECE, channels - first));
+                      smaller(PIECE, channels - first), part);
 }

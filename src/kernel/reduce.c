@@ -50,21 +50,24 @@ static void add_blocks(double *total, const double *blocks, int columns) {
         total[j] += blocks[j];
 }
 
-static void join_columns(real *joined, const real *sums, int n, int positions, int width, int first, int columns) {
+static void join_columns(real *joined, const real *sums, int n, int positions, int width, int first, int columns,
+                         const struct group *group) {
     double total[PIECE];
     size_t stride = sums_reals(positions, width);
     for (int j = 0; j < columns; j++)
         total[j] = 0;
+    relay_take(group, total, (size_t)columns * sizeof *total);
     for (int image = 0; image < n; image++, sums += stride) {
         if (positions >= SUMS_BLOCK)
             add_blocks(total, blocks_read(sums, width) + first, columns);
         add_columns(total, sums + first, columns);
     }
+    relay_finish(group, total, (size_t)columns * sizeof *total);
     for (int j = 0; j < columns; j++)
         joined[j] = (real)total[j];
 }
 
-void sums_join(real *joined, const real *sums, int n, int positions, int width) {
+void sums_join(real *joined, const real *sums, int n, int positions, int width, const struct group *group) {
     for (int first = 0; first < width; first += PIECE)
-        join_columns(joined + first, sums, n, positions, width, first, smaller(PIECE, width - first));
+        join_columns(joined + first, sums, n, positions, width, first, smaller(PIECE, width - first), group);
 }

@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "base/real.h"
+#include "process/group.h"
 
 enum { SUMS_BLOCK = 16 }; /* positions of a block, or some more where they come several at a time */
 
@@ -26,7 +27,7 @@ static inline bool sums_block_ends(int before, int count) {
 /* For the sums [first, first + count). */
 void sums_end_block(real *sums, int width, int first, int count);
 
-/* joined[width], over all images. sums: [n][sums_reals] */
-void sums_join(real *joined, const real *sums, int n, int positions, int width);
+/* joined[width], over all images of the batch, n of which this process has. sums: [n][sums_reals] */
+void sums_join(real *joined, const real *sums, int n, int positions, int width, const struct group *group);
 
 #endif

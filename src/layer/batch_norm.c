@@ -32,7 +32,7 @@ static bool batch_norm_plan(struct layer *layer, struct planner *planner) {
     int channels = layer->in.channels;
     if (layer->in.flat && layer->in.height * layer->in.width > 1)
         return layer_error(planner, layer, "stands after flatten; put it before, where channels are known");
-    if (!planner->forward_only && planner->batch * layer->in.height * layer->in.width == 1)
+    if (!planner->forward_only && planner->whole_batch * layer->in.height * layer->in.width == 1)
         return layer_error(planner, layer,
                            "has one value a channel to normalise, so it would put out its bias alone; it needs a "
                            "train.batch_size of 2 or more, or larger images");

@@ -30,11 +30,11 @@ static bool check_name(struct planner *planner, const struct layer *layer) {
 /* Counts of values stay well within int, so that sizes computed from them cannot overflow. */
 static bool check_size(struct planner *planner, const struct layer *layer, const struct shape *shape) {
     double values = (double)shape->height * shape->width * shape->channels;
-    double positions = (double)shape->height * shape->width * planner->batch;
+    double positions = (double)shape->height * shape->width * planner->whole_batch;
     if (values <= MOST_VALUES && positions <= MOST_VALUES)
         return true;
     return layer_error(planner, layer, "%dx%dx%d values in batches of %d are too many", shape->height, shape->width,
-                       shape->channels, planner->batch);
+                       shape->channels, planner->whole_batch);
 }
 
 static bool plan_layer(struct planner *planner, struct layer *layer, struct choice choice, struct shape in) {

@@ -12,7 +12,8 @@ static void join_moments(const struct fusion *fusion, const struct step *step) {
     int channels = fusion->layer->out.channels;
     if (!fusion->layer->type->fills_moments)
         moments_measure(fusion->moments, fusion->y, step->n, positions(fusion->layer), channels, step->threads);
-    moments_join(fusion->mean, fusion->variance, fusion->moments, step->n, positions(fusion->layer), channels);
+    moments_join(fusion->mean, fusion->variance, fusion->moments, step->n, positions(fusion->layer), channels,
+                 &step->part);
 }
 
 static struct step with_scratch(const struct step *step, real *scratch) {
@@ -58,7 +59,7 @@ const struct view *chain_forward(struct chain *chain, const struct step *step, c
 static void unfold(const struct fusion *fusion, const struct step *step, struct gradient *gradient) {
     int channels = fusion->layer->out.channels;
     real *scale_d = fusion->coefficients, *scale_x = scale_d + channels, *offset = scale_x + channels;
-    sums_join(fusion->joined, fusion->sums, step->n, positions(fusion->layer), 2 * channels);
+    sums_join(fusion->joined, fusion->sums, step->n, positions(fusion->layer), 2 * channels, step->part.group);
     for (int c = 0; c < channels; c++) {
         scale_d[c] = 1;
         scale_x[c] = offset[c] = 0;
@@ -66,7 +67,7 @@ static void unfold(const struct fusion *fusion, const struct step *step, struct 
     for (int i = fusion->fold_count - 1; i >= 0; i--) {
         const struct view *in = &fusion->inputs[i];
         struct fold_gradient fold = {
-            .count = step->n * positions(fusion->layer),
+            .count = step_whole(step) * positions(fusion->layer),
             .scale_d = scale_d,
             .scale_x = scale_x,
             .offset = offset,

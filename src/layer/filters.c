@@ -51,6 +51,10 @@ bool filters_plan(struct layer *layer, struct planner *planner, const struct ope
             "conv_algorithm winograd is for 3x3 kernels with stride 1 and padding 1, and for multiples of "
             "%d channels and filters; choose auto or im2col",
             (int)LANES);
+    if (planner->gradient_sums)
+        op->conv.partials = planner->gradient_sums;
+    if (!planner->fewest_sums || op->conv.partials < planner->fewest_sums)
+        planner->fewest_sums = op->conv.partials;
     plan_parameters(layer, planner, op, use);
     plan_kept(planner, op);
     plan_scratch(planner, sphere_op_scratch(op, planner->batch, planner->threads, false));

@@ -36,7 +36,7 @@ struct batch {
     const struct angular *angular;
     const struct head *head;
     const int32_t *labels;
-    int n;
+    int n, whole; /* images computed here, and all */
     bool margin, gradient;
     double lambda;
     struct ranking *rankings; /* [n]: to be set; NULL: the cosines rank as the logits do */
@@ -117,9 +117,9 @@ static void set_gradients(const struct batch *batch, int image, struct row row, 
         double cosine = dlogits[j] * s * row.slope[j];
         if (!(batch->config->scale > 0))
             length += dlogits[j] * row.value[j];
-        cosines[j] = (real)(cosine / batch->n);
+        cosines[j] = (real)(cosine / batch->whole);
     }
-    head->lengths_gradient[image] = (real)(length / batch->n);
+    head->lengths_gradient[image] = (real)(length / batch->whole);
 }
 
 static double image_loss(const void *of, int image, double *own) {
@@ -152,14 +152,18 @@ static void add_shape_gradients(const struct batch *batch, const struct image_lo
 }
 
 /* As many images at a time as there are rows to keep, whose terms are added in order. */
-static void compute_with_shapes(const struct batch *batch, const struct image_losses *losses) {
-    memset(losses->shared, 0, (size_t)batch->head->classes * sizeof *losses->shared);
+static void compute_with_shapes(const struct batch *batch, const struct image_losses *losses,
+                                const struct group *group) {
+    size_t bytes = (size_t)batch->head->classes * sizeof *losses->shared;
+    memset(losses->shared, 0, bytes);
+    relay_take(group, losses->shared, bytes);
     for (int first = 0; first < batch->n; first += losses->threads) {
         int end = smaller(first + losses->threads, batch->n);
         image_losses_compute(losses, first, end, image_loss, batch);
         add_shape_gradients(batch, losses, first, end);
     }
-    batch->angular->type->mean_gradient(batch->angular, losses->shared, batch->n);
+    relay_finish(group, losses->shared, bytes);
+    batch->angular->type->mean_gradient(batch->angular, losses->shared, batch->whole);
 }
 
 /* --- The loss ---------------------------------------------------------------------------------------------------- */
@@ -198,6 +202,7 @@ static double angular_evaluate(const struct loss *loss, const struct step *step,
         .head = head,
         .labels = labels,
         .n = step->n,
+        .whole = step_whole(step),
         .margin = loss->type->annealing && step->iteration > 0,
         .gradient = loss_wants_gradient(step, head),
         .rankings = shapes_differ(angular, head->classes) ? loss->rankings : NULL,
@@ -205,10 +210,10 @@ static double angular_evaluate(const struct loss *loss, const struct step *step,
     batch.lambda = batch.margin ? annealing_lambda(annealing_of(loss->config), step->iteration) : 0;
     struct image_losses losses = image_losses_of(step, memory_of(angular, head));
     if (batch.gradient && angular->type->mean_gradient)
-        compute_with_shapes(&batch, &losses);
+        compute_with_shapes(&batch, &losses, step->part.group);
     else
         image_losses_compute(&losses, 0, step->n, image_loss, &batch);
-    return image_mean(losses.loss, step->n);
+    return image_mean(step, losses.loss);
 }
 
 /* --- Rows -------------------------------------------------------------------------------------------------------- */

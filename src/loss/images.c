@@ -30,9 +30,11 @@ void image_losses_compute(const struct image_losses *losses, int first, int end,
             losses->loss[image] = image_loss(batch, image, losses->own + (size_t)row * losses->stride);
 }
 
-double image_mean(const double *values, int n) {
+double image_mean(const struct step *step, const double *values) {
     double sum = 0;
-    for (int i = 0; i < n; i++)
+    relay_take(step->part.group, &sum, sizeof sum);
+    for (int i = 0; i < step->n; i++)
         sum += values[i];
-    return sum / n;
+    relay_finish(step->part.group, &sum, sizeof sum);
+    return sum / step_whole(step);
 }

@@ -32,7 +32,7 @@ struct image_losses image_losses_of(const struct step *step, struct image_memory
 void image_losses_compute(const struct image_losses *losses, int first, int end,
                           double (*image_loss)(const void *batch, int image, double *own), const void *batch);
 
-/* The mean of values[n]. */
-double image_mean(const double *values, int n);
+/* The mean over the whole batch of the values[step->n]. */
+double image_mean(const struct step *step, const double *values);
 
 #endif

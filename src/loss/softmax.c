@@ -7,7 +7,7 @@ struct batch {
     const struct cross_entropy *config;
     const struct head *head;
     const int32_t *labels;
-    int n;
+    int whole; /* images of it */
     bool gradient;
 };
 
@@ -23,7 +23,7 @@ static double image_loss(const void *of, int image, double *logits) {
         return loss;
     real *gradient = batch->head->scores_gradient + first;
     for (int j = 0; j < classes; j++)
-        gradient[j] = (real)(logits[j] / batch->n);
+        gradient[j] = (real)(logits[j] / batch->whole);
     return loss;
 }
 
@@ -38,10 +38,10 @@ static void softmax_plan(const struct loss *loss, struct planner *planner, const
 
 static double softmax_evaluate(const struct loss *loss, const struct step *step, const struct head *head,
                                const int32_t *labels) {
-    const struct batch batch = {loss->config, head, labels, step->n, loss_wants_gradient(step, head)};
+    const struct batch batch = {loss->config, head, labels, step_whole(step), loss_wants_gradient(step, head)};
     struct image_losses losses = image_losses_of(step, memory_of(head));
     image_losses_compute(&losses, 0, step->n, image_loss, &batch);
-    return image_mean(losses.loss, step->n);
+    return image_mean(step, losses.loss);
 }
 
 const struct loss_type loss_softmax = {

@@ -28,10 +28,10 @@ struct batch {
     const struct sphereface2_config *config;
     const struct head *head;
     const int32_t *labels;
-    int n;
+    int whole; /* images of it */
     double bias, margin;
     bool gradient;
-    double *bias_gradients; /* [n] */
+    double *bias_gradients; /* of each image */
 };
 
 /* --- One image --------------------------------------------------------------------------------------------------- */
@@ -74,7 +74,7 @@ static double image_loss(const void *of, int image, double *own) {
             class_loss(batch, (double)head->scores[first + (size_t)j], j == batch->labels[image], &by_cosine, &by_bias);
         bias_gradient += by_bias;
         if (batch->gradient)
-            head->scores_gradient[first + (size_t)j] = (real)(by_cosine / batch->n);
+            head->scores_gradient[first + (size_t)j] = (real)(by_cosine / batch->whole);
     }
     if (batch->gradient)
         head->lengths_gradient[image] = 0;
@@ -118,7 +118,7 @@ static double sphereface2_evaluate(const struct loss *loss, const struct step *s
         .config = config,
         .head = head,
         .labels = labels,
-        .n = step->n,
+        .whole = step_whole(step),
         .bias = (double)*state->bias,
         .margin = step->iteration > 0 ? config->margin : 0,
         .gradient = loss_wants_gradient(step, head),
@@ -126,8 +126,8 @@ static double sphereface2_evaluate(const struct loss *loss, const struct step *s
     };
     image_losses_compute(&losses, 0, step->n, image_loss, &batch);
     if (batch.gradient)
-        *state->bias_gradient = (real)image_mean(losses.kept, step->n);
-    return image_mean(losses.loss, step->n);
+        *state->bias_gradient = (real)image_mean(step, losses.kept);
+    return image_mean(step, losses.loss);
 }
 
 static void sphereface2_logits(const struct loss *loss, const struct head *head, int image, double *logits) {

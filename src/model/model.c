@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/number.h"
 #include "base/rng.h"
 #include "layer/chain_memory.h"
 
@@ -43,7 +44,7 @@ static void plan_head(struct model *model, const struct head_request *request) {
 /* The passes of a step, acted out: forward, the loss, backward. */
 static void plan_passes(struct model *model, const struct head_request *request) {
     struct planner *planner = &model->planner;
-    size_t scores = shape_size(&model->chain.out) * (size_t)model->batch;
+    size_t scores = shape_size(&model->chain.out) * (size_t)planner->batch;
     chain_plan_forward(&model->chain, planner, NULL);
     chain_plan_turn(&model->chain, planner);
     if (model->chain.fusions[model->chain.fusion_count - 1].fold_count)
@@ -56,12 +57,22 @@ static void plan_passes(struct model *model, const struct head_request *request)
     chain_plan_backward(&model->chain, planner, (struct planned_gradient){.d = gradient, .dx = NO_BUFFER});
 }
 
+/* Of a step of at most `batch` images, those that one process can have. */
+static int most_images(struct share share, int batch) {
+    int most = 0;
+    for (int n = 1; n <= batch; n++)
+        most = larger(most, share_count(share, n));
+    return most;
+}
+
 bool model_plan(struct model *model, const struct model_request *request, struct diagnostics *diags) {
-    *model = (struct model){.batch = request->batch};
+    *model = (struct model){.batch = request->batch, .group = request->group, .share = request->share};
     struct planner *planner = &model->planner;
     *planner = (struct planner){.arena = &model->arena,
                                 .diags = diags,
-                                .batch = request->batch,
+                                .batch = most_images(request->share, request->batch),
+                                .whole_batch = request->batch,
+                                .gradient_sums = request->gradient_sums,
                                 .threads = request->threads,
                                 .forward_only = request->forward_only};
     if (!plan_layers(model, request, diags))
@@ -106,7 +117,13 @@ void model_free(struct model *model) {
 /* --- Passes ------------------------------------------------------------------------------------------------------ */
 
 struct step model_step(const struct model *model, int n, enum step_mode mode) {
-    return (struct step){.n = n, .mode = mode, .threads = model->planner.threads, .scratch = model->scratch};
+    return (struct step){
+        .n = share_count(model->share, n),
+        .part = {model->group, share_first(model->share, n), n},
+        .mode = mode,
+        .threads = model->planner.threads,
+        .scratch = model->scratch,
+    };
 }
 
 const real *model_forward(struct model *model, struct step step, const real *images) {

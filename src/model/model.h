@@ -11,7 +11,9 @@ struct model {
     struct planner planner;
     struct chain chain;
     struct plan_memory memory;
-    int batch; /* most images in one step */
+    int batch;                 /* most images in one step, here and elsewhere */
+    const struct group *group; /* that computes a step; NULL: this process alone */
+    struct share share;        /* of its images that are computed here */
     struct head head;
     real *output;  /* the head's scores, where the last layers fold; else NULL */
     real *scratch; /* of steps, outside forward and backward */
@@ -20,13 +22,16 @@ struct model {
 };
 
 /* What a plan is made for: images of that shape, so many classes, most images in a step, threads that compute it, and
- * whether it is for evaluation alone: without model_backward. */
+ * whether it is for evaluation alone: without model_backward; and what this process has of each step of a group. */
 struct model_request {
     const struct choice_list *layers;
     struct shape in;
     int classes, batch, threads;
     bool forward_only;
     struct head_request head;
+    int gradient_sums; /* that a weight gradient is gathered in; 0: 4 or 8, by its size */
+    const struct group *group;
+    struct share share;
 };
 
 /* Plans the layers and what is wanted of the head: checks shapes and names, but allocates no tensor. The last layer
@@ -41,7 +46,8 @@ bool model_allocate(struct model *model, struct error *err);
 void model_draw(struct model *model, uint64_t seed);
 void model_free(struct model *model);
 
-/* A step of n images on the planned threads; what else it is to know (seed, position) the caller sets. */
+/* A step of n images on the planned threads, of which step.n are computed here; what else it is to know (seed,
+ * position) the caller sets. */
 struct step model_step(const struct model *model, int n, enum step_mode mode);
 
 /* images: [step.n][height][width][channels]. Returns the head's scores, [n][classes]; valid until the next call, as are

@@ -1,4 +1,5 @@
 /* The backward pass of a sphere_op; op/sphere_op.h has the derivation. */
+#include <assert.h>
 #include <string.h>
 
 #include "base/number.h"
@@ -181,7 +182,9 @@ static void read_gradient(const struct sphere_op *op, const struct gradient *dy,
 
 /* A backward pass. dx, packed NULL: the gradient of x is not wanted. */
 struct backward {
-    int n, partials;
+    int n, sums;                 /* of the whole batch: images, and partial sums of the weight gradient */
+    int first;                   /* image of the batch that is number 0 here */
+    int first_partial, partials; /* partial sums whose images are here */
     const struct gradient_target *dx;
     const struct gradient *dy;
     const struct view *x;
@@ -241,7 +244,16 @@ struct image_range {
 };
 
 static struct image_range images_of(const struct backward *pass, int partial) {
-    return (struct image_range){partial * pass->n / pass->partials, (partial + 1) * pass->n / pass->partials};
+    int sum = pass->first_partial + partial;
+    return (struct image_range){sum * pass->n / pass->sums - pass->first,
+                                (sum + 1) * pass->n / pass->sums - pass->first};
+}
+
+/* The partial sum that begins with that image of the batch. */
+static int partial_from(const struct backward *pass, int image) {
+    int sum = (int)(((int64_t)image * pass->sums + pass->n - 1) / pass->n);
+    assert(sum * pass->n / pass->sums == image);
+    return sum;
 }
 
 /* A slice of a partial sum and, where `data`, on the way the gradient of x over the same images. */
@@ -301,7 +313,7 @@ static struct division divide(const struct conv *conv, const struct backward *pa
 /* Called by all threads at once. */
 static void both_gradients(const struct sphere_op *op, const struct backward *pass, struct division division,
                            const struct sphere_worker *worker) {
-    int most_images = ceil_div(pass->n, pass->partials), blocks = ceil_div(most_images, op->conv.forward_images);
+    int most_images = ceil_div(pass->n, pass->sums), blocks = ceil_div(most_images, op->conv.forward_images);
 #pragma omp for schedule(dynamic) collapse(2)
     for (int partial = 0; partial < pass->partials; partial++)
         for (int i = 0; i < division.slices; i++)
@@ -333,14 +345,52 @@ static void add_norm_gradient(const struct sphere_op *op, const real *sums, int 
     }
 }
 
-/* Those that come of the sums over positions. */
-static void set_parameter_gradients(const struct sphere_op *op, const real *sums, int threads) {
+static void add_to(real *sums, const real *terms, size_t count) {
+#pragma omp simd
+    for (size_t i = 0; i < count; i++)
+        sums[i] += terms[i];
+}
+
+/* Adds the partial sums of several processes up in their order, in the place of this one's first: those of the last one
+ * become the whole. In pieces, so that the processes work at the same time. */
+static void relay_partials(const struct sphere_op *op, const struct backward *pass, const struct group *group) {
+    enum { PIECE = 16384 };
+    real before[PIECE];
+    for (size_t first = 0; first < op->conv.sum; first += PIECE) {
+        size_t count = size_smaller(PIECE, op->conv.sum - first), bytes = count * sizeof *before;
+        real *joined = pass->memory->weights + first;
+        if (!group_is_first(group)) {
+            relay_take(group, before, bytes);
+            add_to(joined, before, count); /* a + b is b + a */
+        }
+        for (int partial = 1; partial < pass->partials; partial++)
+            add_to(joined, joined + (size_t)partial * op->conv.sum, count);
+        relay_pass(group, joined, bytes);
+    }
+}
+
+/* sums: over positions. */
+static void set_weight_gradient(const struct sphere_op *op, const struct backward *pass, const real *sums,
+                                const struct step *step) {
+    const struct group *group = step->part.group;
+    const struct conv *conv = &op->conv;
+    if (group)
+        relay_partials(op, pass, group);
+    if (relay_ends_here(group)) {
+        conv->algorithm->finish_weights(conv, op->dw, pass->memory->weights, group ? 1 : pass->partials, step->threads);
+        if (!op->ordinary)
+            add_norm_gradient(op, sums, step->threads);
+    }
+    relay_share(group, op->dw, (size_t)conv->g.filters * (size_t)conv_patch(&conv->g) * sizeof *op->dw);
+}
+
+/* Those that come of the sums over positions alone. */
+static void set_parameter_gradients(const struct sphere_op *op, const real *sums) {
     size_t filters = (size_t)op->conv.g.filters;
     if (op->bias)
         memcpy(op->db, sums + SUM_BIAS * filters, filters * sizeof *op->db);
     if (op->ordinary)
         return;
-    add_norm_gradient(op, sums, threads);
     if (op->angular.type->gradient)
         op->angular.type->gradient(&op->angular, sums + SUM_SHAPE * filters);
     if (op->magnitude.type->gradient)
@@ -353,15 +403,19 @@ void sphere_op_backward(struct sphere_op *op, const struct step *step, const str
     int n = step->n;
     struct sphere_workspace memory;
     sphere_workspace_divide(&memory, op, n, step->threads, true, step->scratch);
+    int whole = step_whole(step);
     struct backward pass = {
-        .n = n,
-        .partials = smaller(conv->partials, n),
+        .n = whole,
+        .sums = smaller(conv->partials, whole),
+        .first = step->part.first,
         .dx = dx,
         .dy = dy,
         .x = x,
         .packed = dx ? conv->algorithm->pack_turned(conv, memory.packed, op->w, step->threads) : NULL,
         .memory = &memory,
     };
+    pass.first_partial = partial_from(&pass, pass.first);
+    pass.partials = partial_from(&pass, pass.first + n) - pass.first_partial;
     struct division division = divide(conv, &pass, step->threads);
 #pragma omp parallel num_threads(step->threads)
     {
@@ -371,9 +425,10 @@ void sphere_op_backward(struct sphere_op *op, const struct step *step, const str
         both_gradients(op, &pass, division, &worker);
         vector_stream_end();
     }
-    conv->algorithm->finish_weights(conv, op->dw, memory.weights, pass.partials, step->threads);
-    if (needs_sums(op)) {
-        sums_join(memory.sums, memory.image_sums, n, conv_positions(&conv->g, 1), sphere_sum_count(op));
-        set_parameter_gradients(op, memory.sums, step->threads);
-    }
+    if (needs_sums(op))
+        sums_join(memory.sums, memory.image_sums, n, conv_positions(&conv->g, 1), sphere_sum_count(op),
+                  step->part.group);
+    set_weight_gradient(op, &pass, memory.sums, step);
+    if (needs_sums(op))
+        set_parameter_gradients(op, memory.sums);
 }

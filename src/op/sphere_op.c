@@ -120,11 +120,15 @@ static void write_row(const struct sphere_op *op, real *y, size_t first, real *r
     }
 }
 
-static void write_chunk(const struct sphere_op *op, struct conv_chunk chunk, int first_image, real *y, real *moments,
-                        const struct sphere_worker *worker) {
+/* Images of a block that another process has, [0, n) being those of this one, are neither read nor written. */
+
+static void write_chunk(const struct sphere_op *op, struct conv_chunk chunk, int first_image, int n, real *y,
+                        real *moments, const struct sphere_worker *worker) {
     const struct conv_geometry *g = &op->conv.g;
     for (int i = 0; i < chunk.images; i++) {
         int image = first_image + chunk.image + i;
+        if (image < 0 || image >= n)
+            continue;
         real *image_moments = moments ? moments + (size_t)image * 2 * (size_t)g->filters : NULL;
         if (moments && chunk.row == 0)
             moments_begin(image_moments, g->filters);
@@ -137,9 +141,9 @@ static void write_chunk(const struct sphere_op *op, struct conv_chunk chunk, int
     }
 }
 
-static void forward_block(const struct sphere_op *op, int first_image, int images, real *y, const struct view *x,
+static void forward_block(const struct sphere_op *op, int first_image, int images, int n, real *y, const struct view *x,
                           const real *packed, real *moments, const struct sphere_worker *worker) {
-    for (int i = 0; i < images; i++) {
+    for (int i = larger(0, -first_image); i < images && first_image + i < n; i++) {
         sphere_read_image(op, x, first_image + i, worker->x, i, op->ordinary ? NULL : worker->map);
         if (!op->ordinary)
             patch_norms(op, first_image + i, worker->map);
@@ -147,13 +151,15 @@ static void forward_block(const struct sphere_op *op, int first_image, int image
     struct conv_chunk chunk = {0};
     while (conv_next_chunk(&op->conv.y, images, &chunk)) {
         op->conv.algorithm->forward(&op->conv, chunk, worker->out, worker->x, packed, worker->work);
-        write_chunk(op, chunk, first_image, y, moments, worker);
+        write_chunk(op, chunk, first_image, n, y, moments, worker);
     }
 }
 
 void sphere_op_forward(struct sphere_op *op, const struct step *step, real *y, const struct view *x, real *moments) {
     const struct conv *conv = &op->conv;
-    int n = step->n;
+    int n = step->n, block = conv->forward_images;
+    int first = conv->fixed_blocks ? -(step->part.first % block) : 0;
+    int end = conv->fixed_blocks ? step_whole(step) - step->part.first : n;
     struct sphere_workspace memory;
     sphere_workspace_divide(&memory, op, n, step->threads, false, step->scratch);
     if (!op->ordinary) {
@@ -168,8 +174,8 @@ void sphere_op_forward(struct sphere_op *op, const struct step *step, real *y, c
         sphere_clear_border(&conv->x, conv->forward_images, worker.x);
         memset(worker.map, 0, sphere_map_reals(op) * sizeof *worker.map);
 #pragma omp for schedule(dynamic)
-        for (int image = 0; image < n; image += conv->forward_images)
-            forward_block(op, image, smaller(conv->forward_images, n - image), y, x, packed, moments, &worker);
+        for (int image = first; image < n; image += block)
+            forward_block(op, image, smaller(block, end - image), n, y, x, packed, moments, &worker);
         vector_stream_end();
     }
 }

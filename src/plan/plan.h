@@ -23,7 +23,10 @@ struct request;
 struct planner {
     struct arena *arena;
     struct diagnostics *diags;
-    int batch, threads; /* most images in a step, and threads that compute it */
+    int batch, threads; /* most images in a step that are computed here, and threads that compute it */
+    int whole_batch;    /* most images in a step, here and elsewhere */
+    int gradient_sums;  /* that a weight gradient is gathered in; 0: conv_partials */
+    int fewest_sums;    /* of the weight gradients planned so far; 0: there are none */
     bool forward_only;  /* nothing is trained: there are no gradients, and activations last until they are read */
     int layers;         /* numbered so far */
     const char **names; /* [layers]: theirs */

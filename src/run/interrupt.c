@@ -94,6 +94,11 @@ int interrupt_signal(void) {
     return ending;
 }
 
+void interrupt_hear(int signal) {
+    if (signal && !ending)
+        ending = signal;
+}
+
 bool interrupt_checkpoint(void) {
     bool asked = checkpoint;
     checkpoint = 0;

@@ -22,6 +22,9 @@ void interrupt_unwatch(void);
 /* The signal that asks for the end; 0: none came. */
 int interrupt_signal(void);
 
+/* A signal that asks for the end came to another process of the group; 0: none. */
+void interrupt_hear(int signal);
+
 /* Whether a checkpoint was asked for since the last call. */
 bool interrupt_checkpoint(void);
 

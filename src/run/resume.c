@@ -32,7 +32,8 @@ static bool may_change(const void *context, const char *key) {
     const bool *new_schedule = context;
     if (*new_schedule && (begins_with(key, "schedule.") || !strcmp(key, "optimizer.learning_rate")))
         return true;
-    return is_one_of(key, keys) || (begins_with(key, "train.") && strcmp(key, "train.batch_size") != 0);
+    static const char *const fixed[] = {"train.batch_size", "train.gradient_sums", NULL};
+    return is_one_of(key, keys) || (begins_with(key, "train.") && !is_one_of(key, fixed));
 }
 
 /* Mean and deviation of the pixels stay those that were measured when the run began. */

@@ -20,7 +20,7 @@ struct resume_point {
  * is where the folder has no checkpoint. skipped: gets a line for each damaged one that was passed over.
  *
  * Errors: no checkpoint is whole; or the newest that is belongs to a spec that differs in more than its name, its
- * `train` section without batch_size, where the data lie, how many test images there are, and the number of loader
+ * `train` section without batch_size and gradient_sums, where the data lie, how many test images there are, and the number of loader
  * threads; or to other training images, or to classes of other names; or the run has another length, which its schedule
  * spans. A schedule that starts at the checkpoint's iteration, and its learning rate, may be new. */
 bool resume_load(const struct run_dir *dir, const struct dataset *dataset, struct trainer *trainer,

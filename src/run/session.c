@@ -34,6 +34,7 @@ struct session {
     int64_t averaged; /* iteration whose network's batch normalisation was averaged anew; -1: none */
     int until;        /* as in session_options */
     bool begun;       /* without a checkpoint of its own */
+    bool checkpoint_asked;
     bool lag_told;
     double longest_step;               /* seconds */
     int skips;                         /* updates left out, one after the other */
@@ -105,16 +106,41 @@ static bool open_folder(struct session *s, const char *folder, enum run_mode mod
     return run_dir_open(&s->dir, folder, mode, err) && (!resumes || resume(s, err));
 }
 
+/* Of several processes the first alone has folder and files, and what it tells nobody else does. */
+static bool open_run(struct session *s, const struct session_options *options, struct error *err) {
+    char path[PATH_BYTES];
+    if (!group_is_first(s->experiment->group))
+        return log_open(&s->log, "/dev/null", true, err);
+    snprintf(path, sizeof path, "runs/%s", s->experiment->name);
+    return open_folder(s, options->run_dir ? options->run_dir : path, options->mode, err) &&
+           open_files(s, options->quiet, err);
+}
+
+/* Gives all processes what the first one has begun with, or has loaded. */
+static void share_beginning(struct session *s) {
+    const struct group *group = s->experiment->group;
+    struct data_config *data = s->experiment->data.config;
+    struct trainer *trainer = &s->trainer;
+    struct plan_sizes sizes = plan_sizes(&trainer->model.planner);
+    group_broadcast(group, trainer->model.memory.values, (sizes.trained + sizes.buffers) * sizeof(real));
+    for (int i = 0; i < trainer->optimizer->slots; i++)
+        group_broadcast(group, trainer->slots[i], trainer->trained * sizeof(real));
+    group_broadcast(group, &trainer->iteration, sizeof trainer->iteration);
+    group_broadcast(group, &trainer->left_out, sizeof trainer->left_out);
+    group_broadcast(group, &s->point, sizeof s->point);
+    group_broadcast(group, &data->pixel_mean, sizeof data->pixel_mean);
+    group_broadcast(group, &data->pixel_scale, sizeof data->pixel_scale);
+}
+
 /* Nothing of an earlier run is touched before data and network stand. */
 static bool open_session(struct session *s, const struct session_options *options, struct error *err) {
     const struct experiment *experiment = s->experiment;
-    char path[PATH_BYTES];
-    if (!dataset_load(&s->dataset, experiment->data, (uint64_t)experiment->seed, err) ||
-        !contents_measure(&s->dataset, err) || !trainer_open(&s->trainer, experiment, err))
+    bool stands = dataset_load(&s->dataset, experiment->data, (uint64_t)experiment->seed, err) &&
+                  contents_measure(&s->dataset, err) && trainer_open(&s->trainer, experiment, err);
+    if (!group_agree(experiment->group, stands, err) || !group_agree(experiment->group, open_run(s, options, err), err))
         return false;
-    snprintf(path, sizeof path, "runs/%s", experiment->name);
-    return open_folder(s, options->run_dir ? options->run_dir : path, options->mode, err) &&
-           open_files(s, options->quiet, err);
+    share_beginning(s);
+    return true;
 }
 
 static void report_start(struct session *s, enum run_mode mode) {
@@ -158,7 +184,8 @@ static bool tidy(struct session *s, struct error *err) {
 
 /* As the process that was killed would have. */
 static bool tidy_resumed(struct session *s, struct error *err) {
-    return s->point.saved < 0 || tidy(s, err);
+    const struct group *group = s->experiment->group;
+    return group_agree(group, s->point.saved < 0 || !group_is_first(group) || tidy(s, err), err);
 }
 
 /* Before a test and before a checkpoint, so that neither depends on when the other is made. */
@@ -172,7 +199,7 @@ static bool average_anew(struct session *s, struct error *err) {
     return good;
 }
 
-static bool write_checkpoint(struct session *s, struct error *err) {
+static bool store(struct session *s, struct error *err) {
     char path[PATH_BYTES];
     int64_t iteration = s->trainer.iteration;
     if (!curves_sync(&s->curves, err) ||
@@ -180,6 +207,26 @@ static bool write_checkpoint(struct session *s, struct error *err) {
         return false;
     s->point.saved = iteration;
     return tidy(s, err);
+}
+
+static bool write_checkpoint(struct session *s, struct error *err) {
+    const struct group *group = s->experiment->group;
+    if (!group_agree(group, !group_is_first(group) || store(s, err), err))
+        return false;
+    s->point.saved = s->trainer.iteration;
+    return true;
+}
+
+/* --- Curves ------------------------------------------------------------------------------------------------------ */
+
+static void add_step(struct session *s, const struct step_result *result) {
+    if (group_is_first(s->experiment->group))
+        curves_add_step(&s->curves, s->trainer.iteration, result, &s->log);
+}
+
+static void add_test(struct session *s, int split, const struct evaluation *result) {
+    if (group_is_first(s->experiment->group))
+        curves_add_test(&s->curves, s->trainer.iteration, split, result, &s->log);
 }
 
 /* --- Running ----------------------------------------------------------------------------------------------------- */
@@ -249,7 +296,7 @@ static bool test_split(struct session *s, int split, struct evaluation *result, 
         evaluate_split(s->experiment, &s->trainer.model, &s->trainer.loss, &s->dataset, split, result, NULL, err);
     curves_leave_out(&s->curves, clock_seconds() - before); /* tests do not count as training time */
     if (good) {
-        curves_add_test(&s->curves, s->trainer.iteration, split, result, &s->log);
+        add_test(s, split, result);
         *finite = *finite && evaluation_is_finite(result);
         good = evaluation_is_finite(result) || after_failed_test(s, split, result->not_finite.data, err);
     }
@@ -319,8 +366,8 @@ static bool step(struct session *s, struct loader *loader, struct error *err) {
     const struct train_config *train = &s->experiment->train;
     interrupt_promise_checkpoint();
     const struct batch *batch = loader_next(loader);
-    if (!batch)
-        return loader_good(loader, err);
+    if (!group_agree(s->experiment->group, batch || loader_good(loader, err), err) || !batch)
+        return false;
     struct step_result result = compute_step(s, batch);
     curves_count_step(&s->curves);
     if (result.updated)
@@ -333,11 +380,11 @@ static bool step(struct session *s, struct loader *loader, struct error *err) {
     log_progress(&s->log, &progress, train->batch_size);
     report_bad_images(s);
     if (is_due(s, train->log_every))
-        curves_add_step(&s->curves, s->trainer.iteration, &result, &s->log);
+        add_step(s, &result);
     if (is_due(s, train->eval_every) && !test(s, batch, &result, err))
         return false;
     if (out_of_patience(s) && !is_due(s, train->log_every)) /* the last row, as of a run that goes to its end */
-        curves_add_step(&s->curves, s->trainer.iteration, &result, &s->log);
+        add_step(s, &result);
     return (!is_due(s, train->checkpoint_every) && !out_of_patience(s)) || save(s, err);
 }
 
@@ -345,17 +392,33 @@ static bool is_far_enough(const struct session *s) {
     return s->until && s->trainer.iteration >= s->until;
 }
 
+/* Whether a signal to any of the processes asks for the end; a checkpoint may be asked for as well. */
+static bool hears_end(struct session *s) {
+    int asked[] = {interrupt_signal(), s->checkpoint_asked | interrupt_checkpoint()};
+    group_largest(s->experiment->group, asked, 2);
+    interrupt_hear(asked[0]);
+    s->checkpoint_asked = asked[1];
+    return asked[0] != 0;
+}
+
+/* After the first iteration at the earliest. */
+static bool save_if_asked(struct session *s, struct error *err) {
+    if (!s->checkpoint_asked || s->trainer.iteration == 0)
+        return true;
+    s->checkpoint_asked = false;
+    if (s->trainer.iteration == s->point.saved)
+        return true;
+    if (!save(s, err))
+        return false;
+    log_line(&s->log, "iteration %" PRId64 ": checkpoint, as a signal asked", s->trainer.iteration);
+    return true;
+}
+
 /* Iterations until the run is done, or as far as it was to come, or a signal comes. */
 static bool run_steps(struct session *s, struct loader *loader, struct error *err) {
-    while (!is_done(s) && !is_far_enough(s) && !interrupt_signal()) {
-        if (!step(s, loader, err))
+    while (!is_done(s) && !is_far_enough(s) && !hears_end(s))
+        if (!save_if_asked(s, err) || !step(s, loader, err))
             return false;
-        if (interrupt_checkpoint() && s->trainer.iteration > s->point.saved) {
-            if (!save(s, err))
-                return false;
-            log_line(&s->log, "iteration %" PRId64 ": checkpoint, as a signal asked", s->trainer.iteration);
-        }
-    }
     return true;
 }
 
@@ -379,11 +442,10 @@ static bool train(struct session *s, struct error *err) {
     if (is_far_enough(s))
         return end_early(s, err);
     unreached_warn(&s->log, s->experiment);
-    struct loader *loader = loader_train(&s->dataset, experiment_data(s->experiment), (uint64_t)s->experiment->seed,
-                                         train->batch_size, s->trainer.iteration, err);
-    if (!loader)
-        return false;
-    bool good = run_steps(s, loader, err);
+    struct loader *loader =
+        loader_train_share(&s->dataset, experiment_data(s->experiment), (uint64_t)s->experiment->seed,
+                           train->batch_size, s->experiment->share, s->trainer.iteration, err);
+    bool good = group_agree(s->experiment->group, loader, err) && run_steps(s, loader, err);
     loader_close(loader);
     report_bad_images(s);
     if (good && !is_done(s))
@@ -413,7 +475,7 @@ enum session_end session_run(const struct experiment *experiment, const struct s
                         .dir.lock = -1,
                         .averaged = -1,
                         .until = options->until};
-    interrupt_listen(options->quiet);
+    interrupt_listen(options->quiet || !group_is_first(experiment->group));
     bool good = open_session(&s, options, err);
     if (good) {
         report_start(&s, options->mode);

@@ -13,18 +13,18 @@ static size_t count_not_finite(const real *values, size_t count) {
 
 /* --- Going forward ----------------------------------------------------------------------------------------------- */
 
-/* The first layer whose output, of n images, is not finite, and how many values are not. A residual unit's branches
- * come before its sum. */
-static const struct layer *first_output(const struct chain *chain, int n, size_t *values) {
+/* The first layer whose output, of a step's images, n of which are here, is not finite, and how many values are not. A
+ * residual unit's branches come before its sum. */
+static const struct layer *first_output(const struct chain *chain, int n, const struct group *group, size_t *values) {
     for (int f = 0; f < chain->fusion_count; f++) {
         const struct fusion *fusion = &chain->fusions[f];
         const struct layer *layer = fusion->layer;
         for (int b = 0; layer->type->branch && layer->type->branch(layer, b); b++) {
-            const struct layer *within = first_output(layer->type->branch(layer, b), n, values);
+            const struct layer *within = first_output(layer->type->branch(layer, b), n, group, values);
             if (within)
                 return within;
         }
-        *values = count_not_finite(fusion->y, (size_t)n * shape_size(&layer->out));
+        *values = (size_t)group_sum(group, (double)count_not_finite(fusion->y, (size_t)n * shape_size(&layer->out)));
         if (*values)
             return layer;
     }
@@ -42,7 +42,7 @@ static void describe_loss(struct text *out, const struct model *model, int n, do
     size_t values = 0;
     const struct tensor *tensor = first_value(model);
     bool kept = !model->planner.forward_only; /* else a later layer's output may stand where an earlier one's was */
-    const struct layer *layer = tensor || !kept ? NULL : first_output(&model->chain, n, &values);
+    const struct layer *layer = tensor || !kept ? NULL : first_output(&model->chain, n, model->group, &values);
     text_printf(out, "the loss is %s", isnan(loss) ? "nan" : "infinite");
     if (tensor)
         text_printf(out, ", and so are weights: first in tensor %s", tensor->name);

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/number.h"
 #include "data/loader.h"
 #include "train/divergence.h"
 
@@ -50,7 +51,6 @@ static void count_batch(struct tally *tally, struct evaluation *result, const st
         tally->right += predicted == label;
         tally->top5 += rankings[i].above < TOP;
     }
-    result->images += batch->count;
 }
 
 /* Of the batch's images, the first of which is number `first` of the split. */
@@ -70,10 +70,15 @@ static void take_logits(struct features *features, int first, int count, const s
 }
 
 /* Features and logits are taken before the loss, which may use their memory. */
-static void evaluate_batches(struct model *model, const struct loss *loss, struct loader *loader, struct tally *tally,
-                             struct evaluation *result, struct features *features) {
-    for (const struct batch *batch; (batch = loader_next(loader));) {
-        struct step step = model_step(model, batch->count, STEP_EVALUATE);
+static bool evaluate_batches(struct model *model, const struct loss *loss, struct loader *loader, int images,
+                             struct tally *tally, struct evaluation *result, struct features *features,
+                             struct error *err) {
+    while (result->images < images) {
+        const struct batch *batch = loader_next(loader);
+        if (!group_agree(model->group, batch || loader_good(loader, err), err) || !batch)
+            return false;
+        int whole = smaller(model->batch, images - result->images);
+        struct step step = model_step(model, whole, STEP_EVALUATE);
         model_forward(model, step, batch->images);
         if (features) {
             model_features(model, batch->count, batch->images,
@@ -83,11 +88,13 @@ static void evaluate_batches(struct model *model, const struct loss *loss, struc
         double fit = loss_evaluate(loss, &step, &model->head, batch->labels);
         if (!isfinite(fit) && !result->not_finite.data)
             divergence_describe(&result->not_finite, model, batch->count, fit);
-        tally->loss += batch->count * fit;
+        tally->loss += whole * fit;
         if (features)
             take_predictions(features, result->images, batch, loss->rankings);
         count_batch(tally, result, batch, loss->rankings);
+        result->images += whole;
     }
+    return true;
 }
 
 bool evaluate_split(const struct experiment *experiment, struct model *model, const struct loss *loss,
@@ -96,15 +103,15 @@ bool evaluate_split(const struct experiment *experiment, struct model *model, co
     struct tally tally = {0};
     struct loader *loader = NULL;
     if (allocate_evaluation(result, experiment->shape.classes, err))
-        loader = loader_evaluate(dataset, experiment_data(experiment), split, experiment->train.batch_size, err);
-    bool good = loader;
-    if (loader) {
-        evaluate_batches(model, loss, loader, &tally, result, features);
-        good = loader_good(loader, err);
-        loader_close(loader);
-        result->loss = isnan(tally.loss) ? NAN : tally.loss / result->images; /* without a sign, which would be shown */
-        result->accuracy = (double)tally.right / result->images;
-        result->top5 = (double)tally.top5 / result->images;
-    }
-    return good;
+        loader = loader_evaluate_share(dataset, experiment_data(experiment), split, experiment->train.batch_size,
+                                       experiment->share, err);
+    bool good = group_agree(model->group, loader, err) &&
+                evaluate_batches(model, loss, loader, dataset->splits[split].count, &tally, result, features, err);
+    loader_close(loader);
+    if (!good)
+        return false;
+    result->loss = isnan(tally.loss) ? NAN : tally.loss / result->images; /* without a sign, which would be shown */
+    result->accuracy = group_sum(model->group, (double)tally.right) / result->images;
+    result->top5 = group_sum(model->group, (double)tally.top5) / result->images;
+    return true;
 }

@@ -8,7 +8,7 @@
 enum { CONFUSION_CLASSES = 2000 }; /* the most for which predictions are counted by class: 32 MB */
 
 /* Measures of a network on one split. An image without prediction (model/head.h) counts as wrong, and nowhere in the
- * confusion. */
+ * confusion. A group's processes have the same numbers, and tables of their own images. */
 struct evaluation {
     int images, classes;
     double loss, accuracy, top5;           /* top5: 1 when there are five classes or fewer */

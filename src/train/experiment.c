@@ -1,8 +1,11 @@
 #include "train/experiment.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/version.h"
+#include "machine/openblas.h"
 #include "machine/threads.h"
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
@@ -15,6 +18,9 @@ static const char *const on_divergence_names[] = {"stop", "skip", NULL};   /* en
 static const struct param train_params[] = {
     TRAIN_INT(iterations, NULL, 1, 2e9, "batches to train on"),
     TRAIN_INT(batch_size, "128", 1, 65536, "images in a batch"),
+    TRAIN_INT(gradient_sums, "0", 0, 1024,
+              "that the gradient of a layer's weights is gathered in, of equal parts of a batch; at most so many "
+              "processes share a run; 0: 4 or 8, by the layer's size"),
     TRAIN_INT(eval_every, "500", 0, 2e9, "iterations between tests; 0: at the end only"),
     TRAIN_INT(patience, "0", 0, 1e6,
               "end the run after so many tests in a row that were not better than the best one, by the accuracy on "
@@ -123,7 +129,10 @@ bool experiment_plan(const struct experiment *experiment, enum step_mode mode, s
         .classes = experiment->shape.classes,
         .batch = batch,
         .threads = experiment->threads,
+        .gradient_sums = experiment->train.gradient_sums,
         .forward_only = mode == STEP_EVALUATE,
+        .group = experiment->group,
+        .share = experiment->share,
     };
     if (experiment->loss.kind) /* NULL: itself a mistake */
         request.head = loss_request(loss, experiment->loss);
@@ -210,6 +219,46 @@ bool experiment_parse_stored(struct experiment *experiment, const char *source, 
 void experiment_free(struct experiment *experiment) {
     dataset_free(&experiment->shape);
     arena_free(&experiment->arena);
+}
+
+/* --- Several processes ------------------------------------------------------------------------------------------- */
+
+/* Sums that each weight gradient of the network is gathered in at least; no more than there are images. */
+static int fewest_sums(const struct experiment *experiment) {
+    struct diagnostics diags = {0};
+    struct model model;
+    struct loss loss;
+    bool planned = experiment_plan(experiment, STEP_TRAIN, &model, &loss, &diags);
+    int sums = planned ? model.planner.fewest_sums : 0, batch = experiment->train.batch_size;
+    model_free(&model);
+    text_free(&diags.text);
+    return sums && sums < batch ? sums : batch;
+}
+
+/* What a result depends on, beside the data. */
+static bool check_alike(const struct experiment *experiment, const struct group *group, struct error *err) {
+    struct text spec = {0};
+    char program[512];
+    experiment_emit(&spec, experiment);
+    snprintf(program, sizeof program, "%s %s", SPHERENET_VERSION, blas_library());
+    bool alike = group_same(group, "the program, or OpenBLAS and its kernels,", program, err) &&
+                 group_same(group, "the spec", spec.data, err);
+    text_free(&spec);
+    return alike;
+}
+
+bool experiment_divide(struct experiment *experiment, const struct group *group, struct error *err) {
+    if (!group)
+        return true;
+    int sums = fewest_sums(experiment);
+    if (group->size > sums)
+        return error_set(err,
+                         "%d processes are more than can share a batch of %d images: the gradients of this network's "
+                         "weights are gathered in %d sums; train.gradient_sums makes more, up to one an image",
+                         group->size, experiment->train.batch_size, sums);
+    experiment->group = group;
+    experiment->share = group_share(group, sums);
+    return check_alike(experiment, group, err);
 }
 
 void experiment_emit(struct text *out, const struct experiment *experiment) {

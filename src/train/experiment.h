@@ -15,6 +15,7 @@ struct train_config {
     int iterations, batch_size;
     int eval_every, checkpoint_every, log_every; /* iterations; 0: at the end only */
     int patience;                                /* tests without a better one that end the run; 0: no limit */
+    int gradient_sums;                           /* that a weight gradient is gathered in; 0: 4 or 8 */
     int batch_norm_images;                       /* that are averaged anew before a test; 0: none are */
     int keep;                                    /* checkpoints; 0: all */
     int on_divergence;                           /* enum on_divergence */
@@ -35,6 +36,8 @@ struct experiment {
     struct train_config train;
     /* What follows from it. */
     int threads;               /* that compute; decided once, when the spec is read */
+    const struct group *group; /* of processes that share the run; NULL: one */
+    struct share share;        /* of each batch that is this process's */
     struct dataset shape;      /* of the data; no images */
     struct choice_list layers; /* the network, written out */
 };
@@ -61,6 +64,10 @@ void experiment_emit(struct text *out, const struct experiment *experiment);
  * trained, or with STEP_EVALUATE for evaluation alone. The loss is good as long as the model. */
 bool experiment_plan(const struct experiment *experiment, enum step_mode mode, struct model *model, struct loss *loss,
                      struct diagnostics *diags);
+
+/* Gives each process of the group its share of every batch; NULL: there is one. False with an error where there are
+ * more processes than can share one, or where they would not compute alike. */
+bool experiment_divide(struct experiment *experiment, const struct group *group, struct error *err);
 
 const struct data_config *experiment_data(const struct experiment *experiment);
 

@@ -106,11 +106,16 @@ void trainer_close(struct trainer *trainer) {
 
 /* --- Training ---------------------------------------------------------------------------------------------------- */
 
-static double batch_accuracy(const struct loss *loss, int n, const int32_t *labels) {
+static double batch_accuracy(const struct loss *loss, const struct step *step, const int32_t *labels) {
     int right = 0;
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < step->n; i++)
         right += loss->rankings[i].best == labels[i];
-    return (double)right / n;
+    return group_sum(step->part.group, right) / step_whole(step);
+}
+
+/* Images of the whole batch: in training all batches of a group are of one size. */
+static int whole_batch(const struct trainer *trainer, const struct batch *batch) {
+    return trainer->model.group ? trainer->model.batch : batch->count;
 }
 
 static void phase_ends(const struct trainer *trainer, enum step_phase phase) {
@@ -167,7 +172,7 @@ static struct step training_step(const struct trainer *trainer, int n) {
     struct step step = model_step(&trainer->model, n, STEP_TRAIN);
     step.seed = (uint64_t)experiment->seed;
     step.iteration = trainer->iteration + 1;
-    step.first_image = trainer->iteration * experiment->train.batch_size;
+    step.first_image = trainer->iteration * experiment->train.batch_size + step.part.first;
     step.profile = trainer->profile;
     return step;
 }
@@ -176,16 +181,16 @@ bool trainer_average_anew(struct trainer *trainer, const struct dataset *dataset
     const struct experiment *experiment = trainer->experiment;
     int images = smaller(experiment->train.batch_norm_images, dataset->splits[SPLIT_TRAIN].count);
     int batch_size = experiment->train.batch_size, batches = ceil_div(images, batch_size);
-    struct loader *loader = loader_train(dataset, experiment_data(experiment), (uint64_t)experiment->seed, batch_size,
-                                         trainer->iteration, err);
-    bool good = loader;
+    struct loader *loader = loader_train_share(dataset, experiment_data(experiment), (uint64_t)experiment->seed,
+                                               batch_size, experiment->share, trainer->iteration, err);
+    bool good = group_agree(experiment->group, loader, err);
     for (int i = 0; good && i < batches; i++) {
         const struct batch *batch = loader_next(loader);
         struct step step = training_step(trainer, batch_size);
         step.first_image += (int64_t)i * batch_size;
         step.averaged = i + 1;
-        good = batch || loader_good(loader, err);
-        if (batch) {
+        good = group_agree(experiment->group, batch || loader_good(loader, err), err) && batch;
+        if (good) {
             model_forward(&trainer->model, step, batch->images);
             model_commit(&trainer->model);
         }
@@ -195,10 +200,10 @@ bool trainer_average_anew(struct trainer *trainer, const struct dataset *dataset
 }
 
 double trainer_test_batch(struct trainer *trainer, const struct batch *batch) {
-    struct step step = model_step(&trainer->model, batch->count, STEP_EVALUATE);
+    struct step step = model_step(&trainer->model, whole_batch(trainer, batch), STEP_EVALUATE);
     model_forward(&trainer->model, step, batch->images);
     loss_evaluate(&trainer->loss, &step, &trainer->model.head, batch->labels); /* which ranks the classes */
-    return batch_accuracy(&trainer->loss, step.n, batch->labels);
+    return batch_accuracy(&trainer->loss, &step, batch->labels);
 }
 
 struct step_result trainer_step(struct trainer *trainer, const struct batch *batch) {
@@ -206,12 +211,12 @@ struct step_result trainer_step(struct trainer *trainer, const struct batch *bat
     const struct optimizer_config *optimizer = experiment->optimizer.config;
     struct step_result result = {0};
     phase_ends(trainer, STEP_INPUT);
-    struct step step = training_step(trainer, batch->count);
+    struct step step = training_step(trainer, whole_batch(trainer, batch));
     model_forward(&trainer->model, step, batch->images);
     phase_ends(trainer, STEP_FORWARD);
     result.fit = loss_evaluate(&trainer->loss, &step, &trainer->model.head, batch->labels);
     result.lambda = loss_lambda(experiment->loss, step.iteration);
-    result.accuracy = batch_accuracy(&trainer->loss, step.n, batch->labels);
+    result.accuracy = batch_accuracy(&trainer->loss, &step, batch->labels);
     phase_ends(trainer, STEP_LOSS);
     if (isfinite(result.fit))
         compute_gradient(trainer, step, batch, &result);

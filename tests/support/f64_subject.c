@@ -58,7 +58,9 @@ static void parse_layers(struct subject *s, const char *yaml) {
 static void plan_net(struct model *net, const struct choice_list *layers, struct shape in, int outputs, int batch) {
     struct diagnostics diags = {0};
     struct error err;
-    bool planned = model_plan(net, &(struct model_request){layers, in, outputs, batch, 1, false, {0}}, &diags);
+    bool planned = model_plan(
+        net, &(struct model_request){.layers = layers, .in = in, .classes = outputs, .batch = batch, .threads = 1},
+        &diags);
     ck_assert_msg(planned, "%s", diags.text.data);
     ck_assert_msg(model_allocate(net, &err), "%s", err.text);
     model_draw(net, 7);
