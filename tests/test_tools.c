@@ -51,7 +51,7 @@ static int plot(const char *arguments) {
 START_TEST(pictures_are_drawn) {
     SKIP_IF(!disk_exists("/usr/bin/gnuplot"), "there is no /usr/bin/gnuplot");
     run(0, "train spec.yaml --set 'network.layers[2]={type: dense, units: 2, name: feature}'");
-    run(0, "train spec.yaml --run-dir 'another run' --set train.iterations=12");
+    run(0, "train spec.yaml --run-dir 'another run' --set train.iterations=12 --set data.validation=0.2");
     run(0, "features runs/tiny --out features.csv");
     ck_assert_int_eq(plot("plot_curves --out both runs/tiny 'another run'"), 0);
     ck_assert_int_eq(plot("plot_features features.csv"), 0);
@@ -59,6 +59,9 @@ START_TEST(pictures_are_drawn) {
     for (size_t i = 0; i < sizeof pictures / sizeof *pictures; i++)
         ck_assert_msg(strlen(read_text(pictures[i])) > 0, "%s", pictures[i]);
     ck_assert_ptr_nonnull(strstr(read_text("both.svg"), "another run"));
+    ck_assert_ptr_nonnull(strstr(read_text("both.svg"), ">validation<"));
+    ck_assert_int_eq(plot("plot_curves --out one runs/tiny"), 0);
+    ck_assert_ptr_null(strstr(read_text("one.svg"), "validation"));
     ck_assert_int_eq(plot("plot_curves nowhere"), 1);
     disk_write_text("three.csv", "label,prediction,f0,f1,f2\n0,0,1,2,3\n");
     ck_assert_int_ne(plot("plot_features three.csv"), 0);
