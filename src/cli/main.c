@@ -47,9 +47,11 @@ static int unknown(const char *word) {
     return EXIT_USAGE;
 }
 
+/* On any thread: exit would take libraries down while the others compute. */
 static void end_without_memory(void) {
     fprintf(stderr, "spherenet: out of memory\n");
-    exit(EXIT_FAILED);
+    fflush(stdout);
+    _exit(EXIT_FAILED);
 }
 
 /* A run's files must not take the place of a standard stream that was closed, nor a closed pipe end a training. */
